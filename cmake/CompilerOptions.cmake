@@ -1,0 +1,18 @@
+# One place for warnings and sanitizers. The baseline ISA is the compiler's default; src/linalg compiles its kernels again per ISA.
+option(RELEARN_WERROR "treat warnings as errors" OFF)
+set(RELEARN_SANITIZE "" CACHE STRING "sanitizers, e.g. address;undefined")
+add_library(relearn_options INTERFACE)
+target_compile_features(relearn_options INTERFACE c_std_11)
+target_compile_options(relearn_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wvla
+  -Wstrict-prototypes -Wmissing-prototypes -fno-math-errno -fno-trapping-math $<$<BOOL:${RELEARN_WERROR}>:-Werror>)
+target_compile_definitions(relearn_options INTERFACE _GNU_SOURCE)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+if(RELEARN_SANITIZE)
+  string(REPLACE ";" "," _san "${RELEARN_SANITIZE}")
+  target_compile_options(relearn_options INTERFACE -fsanitize=${_san} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(relearn_options INTERFACE -fsanitize=${_san})
+endif()

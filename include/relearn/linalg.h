@@ -1,0 +1,138 @@
+/* relearn/linalg.h -- the numbers: matrix products and the fused passes between them.
+ *
+ * Plain arrays in, plain arrays out; no model knowledge. All matrices are row-major float32, last index fastest.
+ * Letters (docs/notation.md): T tokens of a packed batch, C hidden_size, H heads, D = C/H, F intermediate_size,
+ * K labels. A packed batch of B sentences has start[B+1], sentence b owning tokens start[b]..start[b+1]-1.
+ * Kernels are compiled once per ISA (baseline, AVX2+FMA, AVX-512) and picked at rl_linalg_init; sums have a fixed
+ * order, so one binary + back end + ISA gives the same bits every time. Leans on core. Not one allocation inside a
+ * kernel. Kernels assert nothing about content: NaN in gives NaN out. */
+#ifndef RELEARN_LINALG_H
+#define RELEARN_LINALG_H
+
+#include "relearn/core.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------------- start of day */
+
+/* Choose back end and ISA, keep every BLAS single-threaded, and check one product against a naive one
+ * (RL_ERR_INTERNAL names the back end when they differ). backend: NULL = RELEARN_GEMM from the environment, else the
+ * build's best. Idempotent; call once per process before any kernel. */
+rl_status rl_linalg_init(const char *backend, rl_error *err);
+const char *rl_gemm_backend(void);                        /* "onednn" or "cblas" in use */
+const char *rl_isa_name(void);                            /* "baseline", "avx2" or "avx512" in use; RELEARN_ISA lowers it */
+size_t rl_gemm_backends(const char *const **names);       /* back ends compiled in */
+/* GFLOP/s of one back end on [M,K]x[K,N] products for about seconds_budget; 0 when not compiled in. */
+double rl_gemm_rate(const char *backend, int64_t M, int64_t N, int64_t K, double seconds_budget);
+double rl_fma_peak_gflops(void);                          /* measured FMA peak of one core with the ISA in use */
+
+/* -------------------------------------------------------------------------------------------------- gemm */
+
+/* C[M,N] = alpha * op(A)[M,K] op(B)[K,N] + beta * C, row-major; beta == 0 never reads C. lda/ldb/ldc are the row
+ * strides of the arrays as stored. */
+void rl_gemm(bool transpose_a, bool transpose_b, int64_t M, int64_t N, int64_t K, float alpha, const float *A,
+             int64_t lda, const float *B, int64_t ldb, float beta, float *C, int64_t ldc);
+/* y[T,N] = x[T,K] W^T [+ bias], W[N,K] as torch.nn.Linear stores it; bias may be NULL. */
+void rl_linear_forward(float *y, const float *x, const float *weight, const float *bias, int64_t T, int64_t N, int64_t K);
+/* dx[T,K] = dy W (NULL: skipped; accumulate_dx adds to what dx holds); dweight[N,K] = dy^T x; dbias[N] = column sums
+ * of dy. dweight and dbias are written, not accumulated. */
+void rl_linear_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight,
+                        int64_t T, int64_t N, int64_t K, bool accumulate_dx);
+
+/* --------------------------------------------------------------------------------------------- dropout */
+
+/* Counter-based dropout: element e of (seed, step, layer, site) is zeroed when its 32 Philox bits < p * 2^32, and
+ * scaled by 1/(1-p) otherwise; forward and backward recompute the same mask, so none is stored. p == 0: identity. */
+typedef struct rl_dropout {
+    float p;
+    uint32_t key[2];  /* rl_rng_key(seed, RL_PURPOSE_DROPOUT) */
+    uint32_t step;    /* optimiser step, from 0 */
+    uint32_t stream;  /* layer * 16 + site: a different value for every dropout of the model */
+} rl_dropout;
+static inline rl_dropout rl_dropout_none(void)
+{
+    rl_dropout none = {0};
+    return none;
+}
+/* y = dropout(x), n elements; y may be x. Backward is the same call on dy. */
+void rl_dropout_apply(float *y, const float *x, int64_t n, rl_dropout dropout);
+
+/* ----------------------------------------------------------------------------------- elementwise + norms */
+
+/* y = LayerNorm(x) * gamma + beta over rows of C. mean[T], rstd[T] are saved for backward.
+ * Source: torch.nn.functional.layer_norm (biased variance). */
+void rl_layer_norm_forward(float *y, float *mean, float *rstd, const float *x, const float *gamma, const float *beta,
+                           int64_t T, int64_t C, float eps);
+/* sum = residual + dropout(x + bias) (bias NULL: none); y = LayerNorm(sum). `sum` [T,C] is saved for backward; it may
+ * be x. */
+void rl_residual_layer_norm_forward(float *y, float *sum, float *mean, float *rstd, const float *x, const float *bias,
+                                    const float *residual, const float *gamma, const float *beta, int64_t T, int64_t C,
+                                    float eps, rl_dropout dropout);
+/* dx [T,C] from dy; dgamma, dbeta [C] written. x is the normalised input (`sum` above). dx may be dy. */
+void rl_layer_norm_backward(float *dx, float *dgamma, float *dbeta, const float *dy, const float *x, const float *mean,
+                            const float *rstd, const float *gamma, int64_t T, int64_t C);
+/* GELU of BERT (erf), with the bias added first: pre = x + bias; y = gelu(pre). pre [T,F] saved; pre may be x. */
+void rl_bias_gelu_forward(float *y, float *pre, const float *x, const float *bias, int64_t T, int64_t F);
+/* dpre = dy * gelu'(pre); dbias[F] = column sums of dpre. dpre may be dy. */
+void rl_bias_gelu_backward(float *dpre, float *dbias, const float *dy, const float *pre, int64_t T, int64_t F);
+void rl_column_sums(float *sums, const float *x, int64_t T, int64_t N); /* fixed order */
+void rl_add(float *y, const float *a, const float *b, int64_t n);       /* y may be a or b */
+
+/* ------------------------------------------------------------------------------------------- attention */
+
+/* Per sentence and head softmax(Q K^T / sqrt(D)) V on packed qkv[T, 3C] (q | k | v, head-major inside each).
+ * out[T,C]. probs: saved softmax before dropout, sentence b at offset H * sum_{i<b} n_i^2, then [H, n, n]; a caller
+ * sizes it by rl_attention_probs_count. Dropout is on the probabilities, element = index in probs. */
+int64_t rl_attention_probs_count(const int32_t *start, int64_t B, int64_t H);
+size_t rl_attention_scratch_count(int64_t max_length, int64_t D); /* floats of scratch for one call */
+void rl_attention_forward(float *out, float *probs, const float *qkv, const int32_t *start, int64_t B, int64_t H,
+                          int64_t D, rl_dropout dropout, float *scratch);
+/* dqkv[T,3C] written. */
+void rl_attention_backward(float *dqkv, const float *dout, const float *qkv, const float *probs, const int32_t *start,
+                           int64_t B, int64_t H, int64_t D, rl_dropout dropout, float *scratch);
+
+/* ------------------------------------------------------------------------------------------ embeddings */
+
+/* sum[t] = word[ids[t]] + position[t - start of its sentence] + type0 (type0 NULL: none). */
+void rl_embedding_forward(float *sum, const float *word, const float *position, const float *type0, const int32_t *ids,
+                          const int32_t *start, int64_t B, int64_t C);
+/* Gradients of the three tables from dsum; all of the tables' rows are written (zero where untouched). Row pad_id of
+ * word gets zero gradient (torch padding_idx; pad_id < 0: none). */
+void rl_embedding_backward(float *dword, float *dposition, float *dtype, int64_t num_types, const float *dsum,
+                           const int32_t *ids, const int32_t *start, int64_t B, int64_t C, int64_t vocab_size,
+                           int64_t num_positions, int32_t pad_id);
+
+/* ------------------------------------------------------------------------------------------------ loss */
+
+/* Mean over labels[t] != -100 of -log softmax(logits[t])[label] (double sum, fixed order); dlogits [T,K] (may be NULL)
+ * the gradient. With no labelled token the loss is NaN as torch's is, and dlogits is NaN-free zeros. */
+double rl_cross_entropy(float *dlogits, const float *logits, const int32_t *labels, int64_t T, int64_t K);
+/* argmax per row, ties to the lowest index. */
+void rl_argmax_rows(int32_t *best, const float *x, int64_t T, int64_t K);
+
+/* ----------------------------------------------------------------------------------------------- adamw */
+
+typedef enum rl_optimizer {
+    RL_ADAMW_TORCH, /* torch.optim.AdamW: decay first; eps after the bias correction of v */
+    RL_ADAMW_HF     /* transformers 4's AdamW: eps before the correction; decay afterwards   (protocol §3) */
+} rl_optimizer;
+typedef struct rl_adamw {
+    rl_optimizer variant;
+    float learning_rate, beta1, beta2, eps, weight_decay; /* weight_decay 0 for biases and LayerNorm */
+    int64_t step;                                         /* t, from 1 */
+    float gradient_scale;                                 /* clip factor min(1, max_norm/(norm+1e-6)), applied on the fly */
+} rl_adamw;
+/* One pass: weights p, gradients g (unchanged), moments m, v of n elements. */
+void rl_adamw_step(float *p, const float *g, float *m, float *v, int64_t n, rl_adamw settings);
+double rl_sum_of_squares(const float *x, int64_t n); /* double lanes, fixed order: gradient norms */
+
+/* --------------------------------------------------------------------- vector functions, tested to 4 ulp */
+void rl_exp(float *y, const float *x, int64_t n);
+void rl_erf(float *y, const float *x, int64_t n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

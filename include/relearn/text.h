@@ -1,0 +1,115 @@
+/* relearn/text.h -- from files to ids, and from ids to scores.
+ *
+ * In: CoNLL columns, concept corpora, a Hub folder's tokenizer. Out: interned words and labels, packed sub-word ids,
+ * seqeval's precision/recall/F1. Leans on core and utf8proc. Every reader names FILE:LINE:COL when it refuses. */
+#ifndef RELEARN_TEXT_H
+#define RELEARN_TEXT_H
+
+#include "relearn/core.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RL_IGNORE_LABEL (-100) /* torch.nn.CrossEntropyLoss ignore_index */
+
+/* ------------------------------------------------------------------------------------------------ corpora */
+
+/* Sentences of words, each word with one label. S sentences, W words. Immutable once read. */
+typedef struct rl_corpus {
+    char *path;              /* where it came from, for messages */
+    int64_t num_sentences, num_words;
+    int64_t *sentence_start; /* [S+1] into the words */
+    int32_t *word;           /* [W] id into words */
+    int32_t *label;          /* [W] id into labels */
+    rl_names *words;         /* distinct words, exact bytes, first-occurrence order */
+    rl_names *labels;        /* CoNLL: O, B-X, I-X, ...; concept corpus: label strings in first-occurrence order */
+} rl_corpus;
+void rl_corpus_free(rl_corpus *corpus);
+
+/* CoNLL columns: one word a line, first column the word, last column the tag, blank-separated (spaces or tabs); blank line or a
+ * line that starts with -DOCSTART- ends a sentence; LF or CRLF; final newline optional; UTF-8. The number of columns
+ * is that of the first word line (>= 2) and must not change. The tag scheme (IOB1, IOB2, BIOES/IOBES/BILOU) is
+ * detected over the file and converted to IOB2.
+ *   labels  NULL: the label set is made from the file: O, then B-T, I-T per type, types PER ORG LOC MISC first in that
+ *           order where present, others sorted bytewise (so CoNLL-2003 gives protocol §1.1's ids 0..8: odd = B, B+1 = I);
+ *           else every tag must be in it (RL_ERR_INPUT with line, the tag, and the nearest valid one) and ids are its.
+ *   limit   keep only the first `limit` sentences; 0 = all.
+ * An empty file (no sentence) is RL_ERR_INPUT. */
+rl_status rl_conll_read(rl_corpus **out, const char *path, const rl_names *labels, int64_t limit, rl_error *err);
+
+/* Two parallel files, one sentence a line, words separated by single ASCII spaces (line stripped at both ends first);
+ * counts must agree line by line (else FILE:LINE names both counts). Label strings are kept whole. */
+rl_status rl_concept_corpus_read(rl_corpus **out, const char *tokens_path, const char *labels_path, rl_error *err);
+/* is_concept[W] = 1 where any comma-separated part of the word's label equals one of positives (exact, case-sensitive).
+ * RL_ERR_INPUT when none or all of the words are positive; the message lists the nearest label. */
+rl_status rl_concept_positive(uint8_t *is_concept, const rl_corpus *corpus, const char *const *positives,
+                              size_t num_positives, rl_error *err);
+
+/* ---------------------------------------------------------------------------------------------- tokenizer */
+
+/* BERT WordPiece, cased or uncased, immutable and shareable once loaded. From tokenizer.json if the folder has one
+ * (model.type must be "WordPiece"; its normaliser decides lowercase/strip_accents), else vocab.txt with
+ * tokenizer_config.json's do_lower_case (default true as transformers'), strip_accents, tokenize_chinese_chars.
+ * tokenizer_config.json's model_max_length caps sequences where it is sane. */
+typedef struct rl_tokenizer rl_tokenizer;
+rl_status rl_tokenizer_load(rl_tokenizer **out, const char *folder, rl_error *err);
+void rl_tokenizer_free(rl_tokenizer *tokenizer);
+int32_t rl_tokenizer_vocab_size(const rl_tokenizer *tokenizer); /* largest id + 1 */
+int64_t rl_tokenizer_max_length(const rl_tokenizer *tokenizer); /* INT64_MAX when not stated */
+typedef struct rl_special_ids {
+    int32_t pad, unk, cls, sep, mask; /* mask -1 when absent */
+} rl_special_ids;
+rl_special_ids rl_tokenizer_special_ids(const rl_tokenizer *tokenizer);
+/* A growing id list; zero-initialise, rl_free(ids). */
+typedef struct rl_id_list {
+    int32_t *ids;
+    size_t count, capacity;
+} rl_id_list;
+/* Append the ids of one pre-split word (no [CLS]/[SEP]); may append nothing (a word of dropped characters only).
+ * Special-token strings such as "[SEP]" inside text become their id, as the fast Hugging Face tokenizers do. */
+rl_status rl_tokenizer_encode_word(const rl_tokenizer *tokenizer, const char *word, size_t length, rl_id_list *out,
+                                   rl_error *err);
+/* Files of the tokenizer that `export` and saved stages copy along (tokenizer.json, vocab.txt, ...), as they exist. */
+extern const char *const rl_tokenizer_files[];
+extern const size_t rl_num_tokenizer_files;
+
+/* A corpus as sub-words: per sentence [CLS] words [SEP], cut to max_length. T = num_tokens over all sentences. */
+typedef struct rl_encoded {
+    int64_t num_sentences, num_tokens, num_words;
+    int64_t max_length;      /* longest sentence in tokens */
+    int64_t *sentence_start; /* [S+1] into the tokens */
+    int32_t *ids;            /* [T] */
+    int32_t *labels;         /* [T], RL_IGNORE_LABEL on specials; NULL when not asked for */
+    int64_t *word;           /* [T] index of the word in the corpus, -1 on specials */
+} rl_encoded;
+/* with_labels: corpus labels are IOB2 ids with odd = B, B+1 = I; first sub-word y, further ones y+1 when y is odd
+ * (protocol §1.1). max_length includes the two specials. */
+rl_status rl_encode_corpus(rl_encoded **out, const rl_tokenizer *tokenizer, const rl_corpus *corpus, bool with_labels,
+                           int64_t max_length, rl_error *err);
+void rl_encoded_free(rl_encoded *encoded);
+
+/* ------------------------------------------------------------------------------------------------ seqeval */
+
+typedef struct rl_score {
+    double precision, recall, f1; /* 0/0 = 0 */
+    int64_t support, predicted, correct;
+} rl_score;
+typedef struct rl_seqeval {
+    rl_score overall;     /* micro */
+    double accuracy;      /* exact tag matches / tokens, O included */
+    int64_t num_tokens;
+    int32_t num_types;    /* types in gold or prediction, sorted bytewise */
+    char **types;         /* [num_types] */
+    rl_score *by_type;    /* [num_types] */
+} rl_seqeval;
+/* seqeval 1.2.2, default mode (conlleval). gold, predicted [start[S]] are ids into labels ("O", "B-X", "I-X"; also E-/S-
+ * as seqeval reads them). */
+rl_status rl_seqeval_score(rl_seqeval **out, const rl_names *labels, const int32_t *gold, const int32_t *predicted,
+                           const int64_t *start, int64_t num_sentences, rl_error *err);
+void rl_seqeval_free(rl_seqeval *scores);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

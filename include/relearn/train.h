@@ -1,0 +1,94 @@
+/* relearn/train.h -- Hugging Face Trainer's fine-tuning, without padding and without losing a step when killed.
+ *
+ * rl_encoded sentences + a model in; the trained model and one record per step out. Semantics: protocol §3. Leans on
+ * core, linalg, text, model. Knows no MPI and prints nothing: progress goes through hooks. */
+#ifndef RELEARN_TRAIN_H
+#define RELEARN_TRAIN_H
+
+#include "relearn/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum rl_data_order {
+    RL_ORDER_HF5, /* epoch e: randperm of a fresh MT19937(seed + e)      -- transformers 5, torch 2 */
+    RL_ORDER_HF4  /* one generator per training, two randperms an epoch, the first used -- what the authors ran */
+} rl_data_order;
+
+/* The `train:` keys of a sweep (design §3) with their defaults by rl_train_defaults. */
+typedef struct rl_train_settings {
+    int64_t epochs, batch_size, warmup_steps;
+    int64_t max_steps; /* 0 = none; ends early, the schedule still spans `epochs` */
+    double learning_rate, weight_decay, max_grad_norm; /* max_grad_norm 0: no clipping */
+    double adam_beta1, adam_beta2, adam_epsilon;
+    double dropout; /* < 0: the model's own; else overrides every dropout */
+    bool shuffle;
+    rl_optimizer optimizer;
+    rl_data_order order;
+} rl_train_settings;
+rl_train_settings rl_train_defaults(void); /* 3 epochs, batch 8, 2e-5, 0.01, clip 1, warmup 0, AdamW torch, HF5 order */
+
+typedef struct rl_step_record {
+    int64_t step;  /* from 1 */
+    int64_t epoch; /* from 0 */
+    double loss, grad_norm, learning_rate, seconds; /* norm before clipping */
+    int64_t tokens; /* real tokens of the batch, specials included */
+} rl_step_record;
+typedef struct rl_training_log {
+    int64_t num_steps, capacity;
+    rl_step_record *steps;
+} rl_training_log;
+void rl_training_log_free(rl_training_log *log); /* frees the steps, not the struct */
+/* training.jsonl, one object a step with exactly the keys of design §2. */
+rl_status rl_training_log_write(const rl_training_log *log, const char *path, rl_error *err);
+rl_status rl_training_log_read(rl_training_log *log, const char *path, rl_error *err);
+
+/* Weights held at zero through training, with their moments (prune.permanent): flat offsets into model->weights. */
+typedef struct rl_weight_mask {
+    const int64_t *offsets;
+    int64_t count;
+} rl_weight_mask;
+
+typedef struct rl_train_hooks {
+    void *context;
+    void (*on_step)(void *context, const rl_step_record *record, int64_t total_steps); /* may be NULL */
+    /* after each epoch (epoch from 0), e.g. to evaluate; a failure ends training with it; may be NULL */
+    rl_status (*on_epoch)(void *context, int64_t epoch, const rl_model *model, rl_error *err);
+    bool (*should_stop)(void *context); /* asked after every step; NULL: never */
+} rl_train_hooks;
+
+/* Train in place. Order and dropout are functions of (seed, epoch) and (seed, step) only. checkpoint: a file
+ * written atomically after every epoch and when should_stop says so (then RL_ERR_STOPPED); when it exists and fits (checksum,
+ * settings, seed, data) training resumes from it with the same bits, otherwise it is set aside as FILE.bad and training
+ * starts again; removed at the end. NULL: none. log gets all steps, resumed ones included. A loss or norm that is not finite
+ * is RL_ERR_DIVERGED naming the step. */
+rl_status rl_train(rl_model *model, const rl_encoded *data, const rl_train_settings *settings, uint64_t seed,
+                   const rl_weight_mask *mask, const char *checkpoint, const rl_train_hooks *hooks,
+                   rl_training_log *log, rl_error *err);
+/* Steps of one epoch and of the whole training; learning rate of update k (0-based) of T. */
+int64_t rl_train_total_steps(const rl_train_settings *settings, int64_t num_sentences);
+double rl_train_learning_rate(const rl_train_settings *settings, int64_t k, int64_t total_steps);
+/* order[n] of epoch e. */
+rl_status rl_train_order(int64_t *order, int64_t n, const rl_train_settings *settings, uint64_t seed, int64_t epoch,
+                         rl_error *err);
+
+/* Predictions of every token, eval mode, batches by length up to a token budget; results do not depend on batching
+ * order. predicted [T] label ids; loss (may be NULL): HF's eval_loss = sum_b n_b L_b / sum n_b over batches of 8 sentences in order. */
+rl_status rl_predict(const rl_model *model, const rl_encoded *data, int32_t *predicted, double *loss, rl_error *err);
+
+typedef struct rl_evaluation {
+    rl_seqeval *word;     /* headline: a word's tag = its first sub-word's prediction; a word with no token -> O */
+    rl_seqeval *subword;  /* HF Trainer's: every sub-word, specials dropped (protocol §4) */
+    double loss;
+    double tokens_per_second;
+} rl_evaluation;
+void rl_evaluation_clear(rl_evaluation *evaluation);
+/* corpus and data are the same sentences; label ids are the model's. */
+rl_status rl_evaluate(rl_evaluation *out, const rl_model *model, const rl_corpus *corpus, const rl_encoded *data,
+                      rl_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
