@@ -1,0 +1,85 @@
+/* error.c -- one clear line per failure, carried by the caller's rl_error. */
+#include "relearn/core.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static void set(rl_error *err, rl_status status, const char *prefix, const char *format, va_list arguments)
+{
+    if (!err) return;
+    err->status = status;
+    size_t used = (size_t)snprintf(err->message, sizeof err->message, "%s", prefix);
+    if (used < sizeof err->message) vsnprintf(err->message + used, sizeof err->message - used, format, arguments);
+    for (char *c = err->message; *c; c++)
+        if (*c == '\n' || *c == '\r') *c = ' '; /* one line, whatever a file's bytes said */
+}
+
+rl_status rl_fail(rl_error *err, rl_status status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    set(err, status, "", format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+rl_status rl_fail_at(rl_error *err, rl_status status, const char *file, long line, long column, const char *format, ...)
+{
+    char prefix[512];
+    va_list arguments;
+    if (line > 0 && column > 0)
+        snprintf(prefix, sizeof prefix, "%s:%ld:%ld: ", file, line, column);
+    else if (line > 0)
+        snprintf(prefix, sizeof prefix, "%s:%ld: ", file, line);
+    else
+        snprintf(prefix, sizeof prefix, "%s: ", file);
+    va_start(arguments, format);
+    set(err, status, prefix, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+rl_status rl_fail_errno(rl_error *err, const char *format, ...)
+{
+    int number = errno;
+    va_list arguments;
+    va_start(arguments, format);
+    set(err, RL_ERR_IO, "", format, arguments);
+    va_end(arguments);
+    if (err) {
+        size_t used = strlen(err->message);
+        snprintf(err->message + used, sizeof err->message - used, ": %s", strerror(number));
+    }
+    return RL_ERR_IO;
+}
+
+rl_status rl_error_while(rl_error *err, rl_status status, const char *format, ...)
+{
+    if (status == RL_OK || !err) return status;
+    size_t used = strlen(err->message);
+    va_list arguments;
+    if (used + 16 >= sizeof err->message) return status;
+    used += (size_t)snprintf(err->message + used, sizeof err->message - used, " (while ");
+    va_start(arguments, format);
+    vsnprintf(err->message + used, sizeof err->message - used - 1, format, arguments);
+    va_end(arguments);
+    used = strlen(err->message);
+    snprintf(err->message + used, sizeof err->message - used, ")");
+    return status;
+}
+
+int rl_exit_code(rl_status status)
+{
+    switch (status) {
+    case RL_OK: return 0;
+    case RL_ERR_USAGE:
+    case RL_ERR_INPUT:
+    case RL_ERR_IO: return 2;
+    case RL_ERR_STOPPED: return 75;
+    case RL_ERR_MEMORY:
+    case RL_ERR_DIVERGED:
+    case RL_ERR_INTERNAL: break;
+    }
+    return status == RL_ERR_DIVERGED ? 1 : 70;
+}

@@ -1,0 +1,296 @@
+/* files.c -- files that are whole or absent: views, folders, atomic writes, publishing, locks. */
+#include "relearn/core.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+/* ------------------------------------------------------------------------------------------------- views */
+
+rl_status rl_file_view_open(rl_file_view *out, const char *path, rl_error *err)
+{
+    struct stat info;
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return rl_fail(err, RL_ERR_INPUT, "%s: cannot be read: %s", path, strerror(errno));
+    if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
+        close(descriptor);
+        return rl_fail(err, RL_ERR_INPUT, "%s: is not a regular file", path);
+    }
+    rl_file_view view = {.data = "", .size = (size_t)info.st_size, .mapped = false};
+    if (view.size > 0) {
+        void *memory = mmap(NULL, view.size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+        if (memory == MAP_FAILED) {
+            int number = errno;
+            close(descriptor);
+            return rl_fail(err, RL_ERR_IO, "%s: cannot be mapped: %s", path, strerror(number));
+        }
+        view.data = memory;
+        view.mapped = true;
+    }
+    close(descriptor);
+    *out = view;
+    return RL_OK;
+}
+
+void rl_file_view_close(rl_file_view *view)
+{
+    if (view->mapped) munmap((void *)(uintptr_t)view->data, view->size);
+    *view = (rl_file_view){0};
+}
+
+/* ------------------------------------------------------------------------------------------------- paths */
+
+bool rl_path_exists(const char *path) { return access(path, F_OK) == 0; }
+
+bool rl_path_is_directory(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+char *rl_path_join(const char *folder, const char *name, rl_error *err)
+{
+    if (name[0] == '/' || folder[0] == '\0') return rl_strdup(name, err);
+    bool slash = folder[strlen(folder) - 1] == '/';
+    return rl_format(err, "%s%s%s", folder, slash ? "" : "/", name);
+}
+
+char *rl_path_parent(const char *path, rl_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash) return rl_strdup(".", err);
+    return slash == path ? rl_strdup("/", err) : rl_format(err, "%.*s", (int)(slash - path), path);
+}
+
+rl_status rl_make_directories(const char *path, rl_error *err)
+{
+    rl_status status = RL_OK;
+    char *copy = rl_strdup(path, err);
+    if (!copy) return RL_ERR_MEMORY;
+    for (char *c = copy + 1; status == RL_OK; c++) {
+        if (*c != '/' && *c != '\0') continue;
+        char kept = *c;
+        *c = '\0';
+        if (mkdir(copy, 0777) != 0 && errno != EEXIST)
+            status = rl_fail_errno(err, "%s: the folder cannot be made", copy);
+        else if (!rl_path_is_directory(copy))
+            status = rl_fail(err, RL_ERR_IO, "%s: is in the way of a folder", copy);
+        *c = kept;
+        if (kept == '\0') break;
+    }
+    rl_free(copy);
+    return status;
+}
+
+static rl_status remove_children(const char *path, rl_error *err)
+{
+    rl_status status = RL_OK;
+    DIR *folder = opendir(path);
+    if (!folder) return rl_fail_errno(err, "%s: cannot be listed", path);
+    for (struct dirent *entry; status == RL_OK && (entry = readdir(folder));) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+        char *child = rl_path_join(path, entry->d_name, err);
+        status = child ? rl_remove_tree(child, err) : RL_ERR_MEMORY;
+        rl_free(child);
+    }
+    closedir(folder);
+    return status;
+}
+
+rl_status rl_remove_tree(const char *path, rl_error *err)
+{
+    struct stat info;
+    if (lstat(path, &info) != 0) return errno == ENOENT ? RL_OK : rl_fail_errno(err, "%s: cannot be examined", path);
+    if (!S_ISDIR(info.st_mode))
+        return unlink(path) == 0 || errno == ENOENT ? RL_OK : rl_fail_errno(err, "%s: cannot be removed", path);
+    rl_status status = remove_children(path, err);
+    if (status == RL_OK && rmdir(path) != 0 && errno != ENOENT) status = rl_fail_errno(err, "%s: cannot be removed", path);
+    return status;
+}
+
+int64_t rl_disk_free_bytes(const char *path)
+{
+    struct statvfs info;
+    return statvfs(path, &info) == 0 ? (int64_t)info.f_bavail * (int64_t)info.f_frsize : -1;
+}
+
+/* ------------------------------------------------------------------------------------------ atomic files */
+
+static rl_status sync_parent(const char *path, rl_error *err)
+{
+    char *parent = rl_path_parent(path, err);
+    if (!parent) return RL_ERR_MEMORY;
+    int descriptor = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* Some network file systems refuse fsync on a folder (EINVAL): the rename itself is then all there is. */
+    rl_status status = RL_OK;
+    if (descriptor >= 0 && fsync(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP)
+        status = rl_fail_errno(err, "%s: cannot be synchronised", parent);
+    if (descriptor >= 0) close(descriptor);
+    rl_free(parent);
+    return status;
+}
+
+rl_status rl_atomic_begin(rl_atomic_file *file, const char *path, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_atomic_file made = {.descriptor = -1};
+    made.path = rl_strdup(path, err);
+    made.temporary = rl_format(err, "%s.tmp.%ld", path, (long)getpid());
+    if (!made.path || !made.temporary) {
+        status = RL_ERR_MEMORY;
+        goto cleanup;
+    }
+    made.descriptor = open(made.temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (made.descriptor < 0) {
+        status = rl_fail_errno(err, "%s: cannot be written", path);
+        goto cleanup;
+    }
+    *file = made;
+    return RL_OK;
+cleanup:
+    rl_free(made.path);
+    rl_free(made.temporary);
+    return status;
+}
+
+rl_status rl_atomic_write(rl_atomic_file *file, const void *bytes, size_t length, rl_error *err)
+{
+    const char *next = bytes;
+    while (length > 0) {
+        ssize_t written = write(file->descriptor, next, length);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return rl_fail_errno(err, "%s: cannot be written", file->path);
+        next += written;
+        length -= (size_t)written;
+    }
+    return RL_OK;
+}
+
+static void forget(rl_atomic_file *file)
+{
+    rl_free(file->path);
+    rl_free(file->temporary);
+    *file = (rl_atomic_file){.descriptor = -1};
+}
+
+rl_status rl_atomic_commit(rl_atomic_file *file, rl_error *err)
+{
+    rl_status status = RL_OK;
+    if (fsync(file->descriptor) != 0) status = rl_fail_errno(err, "%s: cannot be synchronised", file->path);
+    if (close(file->descriptor) != 0 && status == RL_OK) status = rl_fail_errno(err, "%s: cannot be closed", file->path);
+    file->descriptor = -1;
+    if (status == RL_OK && rename(file->temporary, file->path) != 0)
+        status = rl_fail_errno(err, "%s: cannot be put in place", file->path);
+    if (status == RL_OK) status = sync_parent(file->path, err);
+    if (status != RL_OK) unlink(file->temporary);
+    forget(file);
+    return status;
+}
+
+void rl_atomic_abandon(rl_atomic_file *file)
+{
+    if (!file->path) return;
+    if (file->descriptor >= 0) close(file->descriptor);
+    unlink(file->temporary);
+    forget(file);
+}
+
+rl_status rl_write_file(const char *path, const void *bytes, size_t length, rl_error *err)
+{
+    rl_atomic_file file = {.descriptor = -1};
+    rl_status status = rl_atomic_begin(&file, path, err);
+    if (status != RL_OK) return status;
+    status = rl_atomic_write(&file, bytes, length, err);
+    if (status == RL_OK) return rl_atomic_commit(&file, err);
+    rl_atomic_abandon(&file);
+    return status;
+}
+
+rl_status rl_copy_file(const char *from, const char *to, rl_error *err)
+{
+    rl_file_view view = {0};
+    rl_status status = rl_file_view_open(&view, from, err);
+    if (status == RL_OK) status = rl_write_file(to, view.data, view.size, err);
+    rl_file_view_close(&view);
+    return status;
+}
+
+static rl_status sync_path(const char *path, rl_error *err)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return rl_fail_errno(err, "%s: cannot be opened", path);
+    rl_status status = RL_OK;
+    if (fsync(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP)
+        status = rl_fail_errno(err, "%s: cannot be synchronised", path);
+    close(descriptor);
+    return status;
+}
+
+rl_status rl_publish(const char *temporary, const char *path, rl_error *err)
+{
+    rl_status status = sync_path(temporary, err);
+    if (status != RL_OK) return status;
+    if (rename(temporary, path) != 0) {
+        /* Another process completed the same content-addressed folder first: ours is the same bytes. */
+        if (errno == ENOTEMPTY || errno == EEXIST) return rl_remove_tree(temporary, err);
+        return rl_fail_errno(err, "%s: cannot be put in place", path);
+    }
+    return sync_parent(path, err);
+}
+
+/* -------------------------------------------------------------------------------------------------- lock */
+
+static void read_holder(int descriptor, char *holder, size_t size)
+{
+    ssize_t got = pread(descriptor, holder, size - 1, 0);
+    holder[got > 0 ? got : 0] = '\0';
+    holder[strcspn(holder, "\n")] = '\0';
+}
+
+rl_status rl_lock_take(rl_lock *out, const char *path, rl_error *err)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (descriptor < 0) return rl_fail_errno(err, "%s: cannot be written", path);
+    if (fcntl(descriptor, F_SETLK, &whole) != 0) {
+        char holder[256];
+        bool held = errno == EACCES || errno == EAGAIN;
+        rl_status status;
+        read_holder(descriptor, holder, sizeof holder);
+        if (held)
+            status = rl_fail(err, RL_ERR_INPUT, "%s: another relearn works here (host and pid: %s)", path,
+                             holder[0] ? holder : "unknown");
+        else
+            status = rl_fail_errno(err, "%s: cannot be locked", path);
+        close(descriptor);
+        return status;
+    }
+    char host[128] = "unknown", text[256];
+    gethostname(host, sizeof host - 1);
+    int length = snprintf(text, sizeof text, "%s %ld\n", host, (long)getpid());
+    char *copy = rl_strdup(path, err);
+    if (!copy || ftruncate(descriptor, 0) != 0 || pwrite(descriptor, text, (size_t)length, 0) != length) {
+        rl_status status = copy ? rl_fail_errno(err, "%s: cannot be written", path) : RL_ERR_MEMORY;
+        rl_free(copy);
+        close(descriptor);
+        return status;
+    }
+    *out = (rl_lock){descriptor, copy};
+    return RL_OK;
+}
+
+void rl_lock_release(rl_lock *lock)
+{
+    if (!lock->path) return;
+    if (ftruncate(lock->descriptor, 0) != 0) { /* an old holder's name in a free lock file harms nobody */
+    }
+    close(lock->descriptor);
+    rl_free(lock->path);
+    *lock = (rl_lock){.descriptor = -1};
+}

@@ -1,0 +1,76 @@
+/* hash.c -- content hashes for stage keys and record checksums (XXH3, canonical byte order). */
+#include "relearn/core.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+struct rl_hash {
+    XXH3_state_t *state;
+};
+
+rl_status rl_hash_create(rl_hash **out, rl_error *err)
+{
+    rl_hash *hash = rl_calloc(1, sizeof *hash, err);
+    if (!hash) return RL_ERR_MEMORY;
+    hash->state = XXH3_createState();
+    if (!hash->state) {
+        rl_free(hash);
+        return rl_fail(err, RL_ERR_MEMORY, "out of memory for a hash state");
+    }
+    XXH3_128bits_reset(hash->state);
+    *out = hash;
+    return RL_OK;
+}
+
+/* A tag and the length first, so that field boundaries are part of the content. */
+static void field(rl_hash *hash, char tag, const void *bytes, size_t length)
+{
+    char head[9] = {tag};
+    for (int i = 0; i < 8; i++) head[1 + i] = (char)((uint64_t)length >> (8 * i));
+    XXH3_128bits_update(hash->state, head, sizeof head);
+    if (length) XXH3_128bits_update(hash->state, bytes, length);
+}
+
+void rl_hash_bytes(rl_hash *hash, const void *bytes, size_t length) { field(hash, 'b', bytes, length); }
+void rl_hash_text(rl_hash *hash, const char *text) { field(hash, 't', text, strlen(text)); }
+
+void rl_hash_int(rl_hash *hash, int64_t value)
+{
+    char text[32];
+    int length = snprintf(text, sizeof text, "%lld", (long long)value);
+    field(hash, 'i', text, (size_t)length);
+}
+
+void rl_hash_real(rl_hash *hash, double value)
+{
+    char text[40];
+    int length = snprintf(text, sizeof text, "%.17g", value);
+    field(hash, 'r', text, (size_t)length);
+}
+
+static void print_digest(XXH128_hash_t value, char hex[RL_DIGEST_HEX])
+{
+    snprintf(hex, RL_DIGEST_HEX, "%016llx%016llx", (unsigned long long)value.high64, (unsigned long long)value.low64);
+}
+
+void rl_hash_digest(const rl_hash *hash, char hex[RL_DIGEST_HEX]) { print_digest(XXH3_128bits_digest(hash->state), hex); }
+
+void rl_hash_free(rl_hash *hash)
+{
+    if (!hash) return;
+    XXH3_freeState(hash->state);
+    rl_free(hash);
+}
+
+uint64_t rl_hash64(const void *bytes, size_t length) { return XXH3_64bits(bytes, length); }
+
+rl_status rl_hash_file(const char *path, char hex[RL_DIGEST_HEX], rl_error *err)
+{
+    rl_file_view view = {0};
+    rl_status status = rl_file_view_open(&view, path, err);
+    if (status != RL_OK) return status;
+    print_digest(XXH3_128bits(view.data, view.size), hex);
+    rl_file_view_close(&view);
+    return RL_OK;
+}

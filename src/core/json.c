@@ -1,0 +1,38 @@
+/* json.c -- jansson with our error line. */
+#include "relearn/core.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+rl_status rl_json_read(json_t **out, const char *path, rl_error *err)
+{
+    rl_file_view view = {0};
+    json_error_t problem;
+    rl_status status = rl_file_view_open(&view, path, err);
+    if (status != RL_OK) return status;
+    json_t *root = json_loadb(view.data, view.size, JSON_REJECT_DUPLICATES, &problem);
+    if (!root)
+        status = rl_fail_at(err, RL_ERR_INPUT, path, problem.line, problem.column > 0 ? problem.column : 1,
+                            "is not JSON: %s", problem.text);
+    else if (!json_is_object(root))
+        status = rl_fail_at(err, RL_ERR_INPUT, path, 1, 1, "a JSON object was expected");
+    rl_file_view_close(&view);
+    if (status == RL_OK)
+        *out = root;
+    else
+        json_decref(root);
+    return status;
+}
+
+rl_status rl_json_write(const char *path, const json_t *root, rl_error *err)
+{
+    char *text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+    if (!text) return rl_fail(err, RL_ERR_MEMORY, "%s: the JSON text cannot be made", path);
+    rl_buffer buffer = {0};
+    rl_status status = rl_buffer_append(&buffer, text, strlen(text), err);
+    if (status == RL_OK) status = rl_buffer_append(&buffer, "\n", 1, err);
+    if (status == RL_OK) status = rl_write_file(path, buffer.data, buffer.length, err);
+    rl_buffer_free(&buffer);
+    free(text); /* jansson's allocation, not ours */
+    return status;
+}

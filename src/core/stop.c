@@ -1,0 +1,46 @@
+/* stop.c -- the clock, and the request to stop at the next safe point. */
+#include "relearn/core.h"
+
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+/* The project's one global: a signal handler can reach nothing else. */
+static volatile sig_atomic_t stop_requested;
+
+double rl_now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void rl_utc_timestamp(char text[21])
+{
+    time_t now = time(NULL);
+    struct tm broken;
+    gmtime_r(&now, &broken);
+    strftime(text, 21, "%Y-%m-%dT%H:%M:%SZ", &broken);
+}
+
+static void on_signal(int number)
+{
+    stop_requested = 1;
+    if (number == SIGINT) signal(SIGINT, SIG_DFL); /* a second ctrl-C kills */
+}
+
+rl_status rl_stop_install(rl_error *err)
+{
+    const int numbers[] = {SIGTERM, SIGINT, SIGUSR1};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct sigaction action;
+        memset(&action, 0, sizeof action);
+        action.sa_handler = on_signal;
+        action.sa_flags = SA_RESTART;
+        if (sigaction(numbers[i], &action, NULL) != 0) return rl_fail_errno(err, "signals cannot be handled");
+    }
+    return RL_OK;
+}
+
+bool rl_stop_requested(void) { return stop_requested != 0; }
+void rl_stop_request(void) { stop_requested = 1; }
