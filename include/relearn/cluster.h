@@ -1,0 +1,79 @@
+/* relearn/cluster.h -- the sweep on MPI ranks: rank 0 coordinates, the others work; alone, one process does both.
+ *
+ * The only room that knows MPI point-to-point. A thin shell around the pure scheduler of sweep.h: messages in, events out,
+ * assignments back, every event in DIR/journal.jsonl. Leans on core .. store. */
+#ifndef RELEARN_CLUSTER_H
+#define RELEARN_CLUSTER_H
+
+#include "relearn/store.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What the coordinator tells its owner (cli prints it). Called on rank 0 only. */
+typedef struct rl_sweep_progress {
+    rl_sweep_counts runs;
+    int64_t nodes_done, nodes_total, nodes_failed;
+    double elapsed_s, eta_s;          /* eta NaN when unknown */
+    double tokens_per_second;         /* training tokens over all ranks, last reports */
+    double last_f1;                   /* NaN before the first */
+    const char *last_event;           /* one line, e.g. "finished retrain 2 of run 0123.. F1 0.9213" */
+    bool is_event;                    /* false: a periodic tick */
+} rl_sweep_progress;
+typedef struct rl_cluster_options {
+    const char *directory;
+    void *context;
+    void (*on_progress)(void *context, const rl_sweep_progress *progress);
+} rl_cluster_options;
+typedef struct rl_sweep_outcome {
+    rl_sweep_counts runs;
+    bool stopped;              /* a stop was requested: exit 75 */
+    int64_t stages_computed;   /* by this process group, in this start */
+    double elapsed_s;
+} rl_sweep_outcome;
+/* Collective. All ranks pass the same plan inputs; only rank 0's errors are the caller's to print. Executes what the plan has
+ * not done, journals it, gathers the shards into results.h5. RL_OK even when single runs failed (outcome says so). */
+rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl_cluster_options *options,
+                         rl_sweep_outcome *outcome, rl_error *err);
+/* The status every rank shall take: the first failing rank's status and message, broadcast. Collective. */
+rl_status rl_cluster_agree(MPI_Comm comm, rl_status status, rl_error *err);
+
+/* ------------------------------------------------------------------------------------------------ journal */
+
+/* DIR/journal.jsonl: one JSON object a line, each ending in "sum": a checksum of the line before it was added. */
+typedef struct rl_journal rl_journal;
+rl_status rl_journal_open(rl_journal **out, const char *directory, rl_error *err);
+void rl_journal_close(rl_journal *journal);
+/* Takes event (a JSON object; reference stolen), adds "time" and "sum", appends; sync: fsync too. */
+rl_status rl_journal_append(rl_journal *journal, json_t *event, bool sync, rl_error *err);
+/* Each intact record in order; damaged ones (a torn last line above all) are counted in *num_damaged. An absent file has none. */
+rl_status rl_journal_read(const char *directory, rl_status (*visit)(void *context, const json_t *event, rl_error *err),
+                          void *context, int64_t *num_damaged, rl_error *err);
+
+/* The state of a sweep folder as its journal and files tell it, for `status`; alive: a process holds the lock. */
+typedef struct rl_run_status {
+    char id[RL_RUN_ID];
+    char state[16];    /* "done", "failed", "running", "waiting" */
+    char *error;       /* NULL unless failed */
+    double f1;         /* last word-level validation F1 known; NaN */
+    double seconds;
+} rl_run_status;
+typedef struct rl_sweep_status {
+    char *name;
+    bool alive;
+    int64_t num_runs;
+    rl_run_status *runs;
+    rl_sweep_counts counts;
+    int64_t nodes_done, nodes_total;
+    double elapsed_s, eta_s, tokens_per_second;
+    char started[21], updated[21];
+    int64_t damaged_records;
+} rl_sweep_status;
+rl_status rl_sweep_status_read(rl_sweep_status **out, const char *directory, rl_error *err);
+void rl_sweep_status_free(rl_sweep_status *status);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,105 @@
+/* relearn/sweep.h -- from SWEEP.yaml to who should do what next.
+ *
+ * YAML -> grid -> runs -> plan (a DAG of stages, shared by key) -> cost -> scheduler. The scheduler is a pure state machine:
+ * events in, assignments out; no MPI, no clock, no file, so the MPI coordinator, the single process and the tests drive the same code.
+ * Leans on core .. cycle. */
+#ifndef RELEARN_SWEEP_H
+#define RELEARN_SWEEP_H
+
+#include "relearn/cycle.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* --------------------------------------------------------------------------------------------- sweep file */
+
+#define RL_RUN_ID 13
+typedef struct rl_run {
+    char id[RL_RUN_ID];          /* first 12 hex digits of the run key; filled by rl_plan_create */
+    rl_run_settings settings;    /* strings owned by the sweep */
+    char **axis_values;          /* [num_axes] as text */
+} rl_run;
+typedef struct rl_sweep {
+    char *path, *name;
+    int32_t num_axes;
+    char **axes;                 /* configuration paths in file order: "model", "seed", "prune.ratio", ... */
+    int64_t num_runs;
+    rl_run *runs;                /* grid order: the last axis varies fastest; excluded and filtered ones left out */
+    char *resolved;              /* the resolved file as YAML text: defaults, presets and --set filled in, absolute paths */
+} rl_sweep;
+/* Unknown keys, wrong types, values out of range, duplicate keys or axes, empty grids, unreadable files: RL_ERR_INPUT with FILE:LINE:COL and the
+ * nearest valid name (for --set and --filter: the text of the option instead of a place). sets: "path=value". filter: NULL or
+ * conditions PATH OP VALUE joined by "&&" or "," with OP one of = == != < <= > >= . */
+rl_status rl_sweep_read(rl_sweep **out, const char *path, const char *const *sets, size_t num_sets, const char *filter,
+                        rl_error *err);
+void rl_sweep_free(rl_sweep *sweep);
+/* One `train.KEY=VALUE` (or prune., retrain., analyse., data.limit, protocol) applied to settings: for `finetune --set`. */
+rl_status rl_settings_set(rl_run_settings *settings, const char *assignment, rl_error *err);
+/* "train.epochs: 3" lines with their meaning: for --help and docs. */
+rl_status rl_settings_describe(rl_buffer *text, rl_error *err);
+/* Value of any configuration path of a run as text (for results columns and filters); rl_free. NULL + err when unknown. */
+char *rl_settings_get(const rl_run_settings *settings, const char *path, rl_error *err);
+
+/* ---------------------------------------------------------------------------------------------------- plan */
+
+typedef enum rl_node_kind { RL_NODE_STAGE, RL_NODE_SHARD } rl_node_kind;
+typedef struct rl_node {
+    rl_node_kind kind;
+    rl_stage stage;        /* RL_NODE_STAGE */
+    int64_t run;           /* the run (shard), or the first run that needs the stage */
+    int32_t *depends;      /* node indices, all smaller than this node's */
+    int32_t num_depends;
+    double seconds;        /* predicted */
+    bool done;             /* already on disk when planned */
+} rl_node;
+typedef struct rl_plan {
+    const rl_sweep *sweep;
+    int32_t num_nodes;
+    rl_node *nodes;
+    int32_t **run_nodes;   /* [num_runs] node index of each stage of the run in rl_cycle_stages order, then its shard node */
+    int32_t *num_run_nodes;
+    int64_t num_stages_unshared; /* what it would be without sharing */
+    char **run_error;      /* [num_runs] NULL, or why this run cannot work (its model folder is broken): found before computing */
+    double total_seconds, remaining_seconds, critical_path_seconds, disk_bytes, memory_bytes_per_rank;
+} rl_plan;
+/* Checks every input once (rl_cycle_check_inputs per distinct combination). A broken model folder marks its runs in run_error; when
+ * every run is broken, or the fault is in data or concept files, the whole plan is RL_ERR_INPUT. directory NULL: nothing is done yet.
+ * gflops: predicted sustained training rate of one rank (0: a default). */
+rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, double gflops, rl_error *err);
+void rl_plan_free(rl_plan *plan);
+/* Predicted wall seconds of what remains on num_workers, by driving the scheduler in virtual time. */
+double rl_plan_predict_seconds(const rl_plan *plan, int32_t num_workers, rl_error *err);
+/* The shard of a run: DIR/runs/<id>.h5; rl_free. */
+char *rl_plan_shard_path(const char *directory, const char *run_id, rl_error *err);
+
+/* ----------------------------------------------------------------------------------------------- scheduler */
+
+typedef struct rl_scheduler rl_scheduler; /* borrows the plan */
+rl_status rl_scheduler_create(rl_scheduler **out, const rl_plan *plan, int32_t num_workers, rl_error *err);
+void rl_scheduler_free(rl_scheduler *scheduler);
+/* The idle worker's next node, or -1 (nothing ready now). Longest remaining path first; among near equals the one whose
+ * input the worker made last. Marks the node running. */
+int32_t rl_scheduler_assign(rl_scheduler *scheduler, int32_t worker);
+/* Outcomes. A failed node fails every node that depends on it; their runs are failed, nothing else is touched. */
+void rl_scheduler_done(rl_scheduler *scheduler, int32_t worker, int32_t node);
+void rl_scheduler_failed(rl_scheduler *scheduler, int32_t worker, int32_t node);
+/* A stopped node goes back to ready (worker stopping); nothing is assigned after rl_scheduler_stop. */
+void rl_scheduler_returned(rl_scheduler *scheduler, int32_t worker, int32_t node);
+void rl_scheduler_stop(rl_scheduler *scheduler);
+bool rl_scheduler_finished(const rl_scheduler *scheduler);     /* no node running and none will be assigned any more */
+typedef enum rl_node_state { RL_NODE_WAITING, RL_NODE_READY, RL_NODE_RUNNING, RL_NODE_DONE, RL_NODE_FAILED } rl_node_state;
+rl_node_state rl_scheduler_state(const rl_scheduler *scheduler, int32_t node);
+/* Runs by state: a run is done when its shard node is. */
+typedef struct rl_sweep_counts {
+    int64_t planned, done, failed, running, waiting;
+} rl_sweep_counts;
+rl_sweep_counts rl_scheduler_counts(const rl_scheduler *scheduler);
+double rl_scheduler_remaining_seconds(const rl_scheduler *scheduler); /* predicted work left, all workers together */
+/* The whole invariant, for tests and asserts: RL_ERR_INTERNAL names what is broken. */
+rl_status rl_scheduler_check(const rl_scheduler *scheduler, rl_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
