@@ -88,7 +88,10 @@ bool rl_stage_is_complete(const char *directory, const char *key);
 /* Make DIR/stages/<key>: worked on under DIR/stages/<key>.work (checkpoints live there, so an interrupted stage goes on
  * where it was), then published by rename. Does nothing when complete. RL_ERR_STOPPED: resumable. */
 rl_status rl_stage_execute(rl_cycle *cycle, const rl_stage *stage, rl_error *err);
-/* Read and check every input of a run (parse data, concept corpus and labels, model folder against tokenizer) without computing. */
+/* Read and check inputs without computing. data: the corpora parse, the concept has positive words (a fault here is the sweep's:
+ * RL_ERR_INPUT for all). model: folder, tensors, tokenizer fit (a fault here is that model's runs' alone). inputs: data, then model. */
+rl_status rl_cycle_check_data(rl_cycle *cycle, const rl_run_settings *settings, rl_error *err);
+rl_status rl_cycle_check_model(rl_cycle *cycle, const rl_run_settings *settings, rl_error *err);
 rl_status rl_cycle_check_inputs(rl_cycle *cycle, const rl_run_settings *settings, rl_error *err);
 /* Numbers the cost model needs; reads and encodes the data. tokens and sum of squared sentence lengths. */
 typedef struct rl_workload {

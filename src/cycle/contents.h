@@ -1,0 +1,10 @@
+/* contents.h -- digests of input files and model folders, cached by path. */
+#ifndef RELEARN_CYCLE_CONTENTS_H
+#define RELEARN_CYCLE_CONTENTS_H
+
+#include "relearn/cycle.h"
+
+/* Digest of a file's bytes or of a model folder's relevant files; valid until the next call that adds a path. */
+rl_status rl_contents_digest(rl_contents *contents, const char *path, const char **hex, rl_error *err);
+
+#endif

@@ -1,0 +1,277 @@
+/* execute.c -- the five stages, each a pure function of its inputs, worked on aside and published whole. */
+#include "cycle_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+bool rl_stage_is_complete(const char *directory, const char *key)
+{
+    char path[4096];
+    int length = snprintf(path, sizeof path, "%s/stages/%s/stage.json", directory, key);
+    return length > 0 && (size_t)length < sizeof path && rl_path_exists(path);
+}
+
+/* ---------------------------------------------------------------------------------------------- training */
+
+typedef struct training {
+    rl_cycle *cycle;
+    const rl_stage *stage;
+    const rl_inputs *inputs;
+    const char *work; /* folder */
+    rl_epoch_scores epochs;
+} training;
+
+static void report_step(void *context, const rl_step_record *record, int64_t total_steps)
+{
+    training *job = context;
+    if (job->cycle->hooks.on_step) job->cycle->hooks.on_step(job->cycle->hooks.context, job->stage, record, total_steps);
+}
+
+/* After each epoch the validation F1, as HF Trainer's evaluation_strategy="epoch"; on disk before the epoch's checkpoint. */
+static rl_status evaluate_epoch(void *context, int64_t epoch, const rl_model *model, rl_error *err)
+{
+    training *job = context;
+    rl_evaluation evaluation = {0};
+    rl_status status = rl_evaluate(&evaluation, model, job->inputs->validation, job->inputs->validation_encoded, err);
+    if (status == RL_OK) status = rl_epoch_scores_set(&job->epochs, epoch, &evaluation, err);
+    if (status == RL_OK) status = rl_epoch_scores_write(&job->epochs, job->work, err);
+    if (status == RL_OK && job->cycle->hooks.on_f1)
+        job->cycle->hooks.on_f1(job->cycle->hooks.context, job->stage, evaluation.word->overall.f1);
+    rl_evaluation_clear(&evaluation);
+    return status;
+}
+
+static bool asked_to_stop(void *context)
+{
+    training *job = context;
+    return job->cycle->hooks.should_stop && job->cycle->hooks.should_stop(job->cycle->hooks.context);
+}
+
+/* Train `model` in work: checkpoint there, training.jsonl and epochs.json when done. */
+static rl_status train_model(rl_cycle *cycle, const rl_stage *stage, const rl_inputs *in, rl_model *model,
+                             const rl_train_settings *settings, const rl_weight_mask *mask, const char *work, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_training_log log = {0};
+    training job = {.cycle = cycle, .stage = stage, .inputs = in, .work = work};
+    rl_train_hooks hooks = {&job, report_step, evaluate_epoch, asked_to_stop};
+    char *checkpoint = rl_path_join(work, "checkpoint", err), *log_path = rl_path_join(work, "training.jsonl", err);
+    if (!checkpoint || !log_path) {
+        status = RL_ERR_MEMORY;
+        goto cleanup;
+    }
+    RL_TRY(rl_epoch_scores_read(&job.epochs, work, err));
+    RL_TRY(rl_train(model, in->train_encoded, settings, rl_cycle_training_seed(stage->settings, stage->round), mask,
+                    checkpoint, &hooks, &log, err));
+    RL_TRY(rl_training_log_write(&log, log_path, err));
+    RL_TRY(rl_epoch_scores_write(&job.epochs, work, err)); /* no epoch at all leaves an empty list */
+cleanup:
+    rl_training_log_free(&log);
+    rl_epoch_scores_free(&job.epochs);
+    rl_free(checkpoint);
+    rl_free(log_path);
+    return status;
+}
+
+/* The model a stage starts from: a stage folder, or (fine-tuning) the Hub folder with a head for the data's labels. */
+static rl_status load_model(rl_model **out, rl_cycle *cycle, const rl_stage *stage, const rl_names *labels, rl_error *err)
+{
+    const rl_run_settings *settings = stage->settings;
+    if (stage->model_key[0] == '\0')
+        return rl_model_load(out, settings->model, labels, (uint64_t)settings->seed, err);
+    char *folder = rl_stage_folder(cycle, stage->model_key, "", err);
+    rl_status status = folder ? rl_model_load(out, folder, NULL, 0, err) : RL_ERR_MEMORY;
+    rl_free(folder);
+    return status;
+}
+
+static rl_status finetune(rl_cycle *cycle, const rl_stage *stage, const char *work, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const rl_inputs *in = NULL;
+    rl_model *model = NULL;
+    RL_TRY(rl_cycle_inputs(&in, cycle, stage->settings, err));
+    RL_TRY(load_model(&model, cycle, stage, in->train->labels, err));
+    RL_TRY(train_model(cycle, stage, in, model, &stage->settings->train, NULL, work, err));
+    RL_TRY(rl_model_save(model, work, stage->settings->model, err));
+cleanup:
+    rl_model_free(model);
+    return status;
+}
+
+/* Flat weight offsets of the pruned ids, for pruning itself and for the mask that keeps them at zero. */
+static rl_status offsets_of(int64_t **offsets, int64_t *num_offsets, const rl_run_settings *settings, const rl_model *model,
+                            const int32_t *ids, int64_t count, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int64_t *list = NULL;
+    RL_ALLOC(list, 2 * count, err);
+    RL_TRY(rl_prune_offsets(list, num_offsets, model, ids, count, settings->protocol != RL_PROTOCOL_CORRECTED,
+                            settings->prune.zero_beta, err));
+    *offsets = list;
+    return RL_OK;
+cleanup:
+    rl_free(list);
+    return status;
+}
+
+static rl_status retrain(rl_cycle *cycle, const rl_stage *stage, const char *work, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const rl_run_settings *settings = stage->settings;
+    const rl_inputs *in = NULL;
+    rl_model *model = NULL;
+    int32_t *ids = NULL;
+    int64_t count = 0, num_offsets = 0, *offsets = NULL;
+    char *prune_folder = rl_stage_folder(cycle, stage->prune_key, "", err);
+    rl_train_settings train = settings->train;
+    train.epochs = settings->retrain_epochs;
+    if (!prune_folder) return RL_ERR_MEMORY;
+    RL_TRY(rl_cycle_inputs(&in, cycle, settings, err));
+    RL_TRY(load_model(&model, cycle, stage, in->train->labels, err));
+    if (settings->prune.permanent) {
+        RL_TRY(rl_stage_read_pruned(&ids, &count, prune_folder, err));
+        RL_TRY(offsets_of(&offsets, &num_offsets, settings, model, ids, count, err));
+    }
+    const rl_weight_mask mask = {offsets, num_offsets};
+    RL_TRY(train_model(cycle, stage, in, model, &train, settings->prune.permanent ? &mask : NULL, work, err));
+    RL_TRY(rl_model_save(model, work, settings->model, err));
+cleanup:
+    rl_model_free(model);
+    rl_free(ids);
+    rl_free(offsets);
+    rl_free(prune_folder);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------------ prune, analyse */
+
+static rl_status read_ranking(rl_neuron_table **out, rl_cycle *cycle, const rl_stage *stage, rl_error *err)
+{
+    char *folder = rl_stage_folder(cycle, stage->ranking_key, "/neurons.bin", err);
+    rl_status status = folder ? rl_neuron_table_read(out, folder, err) : RL_ERR_MEMORY;
+    rl_free(folder);
+    return status;
+}
+
+/* ids of the neurons to prune, from the identify stage's ranking. */
+static rl_status choose(int32_t **ids, int64_t *count, const rl_run_settings *settings, const rl_neuron_table *table,
+                        rl_error *err)
+{
+    rl_status status = RL_OK;
+    int64_t N = table->num_neurons, n = 0;
+    int32_t *order = NULL, *list = NULL;
+    if (settings->prune.select != RL_SELECT_NONE)
+        n = rl_prune_count(settings->protocol, settings->prune.ratio, table->num_layers_plus_1 - 1, table->hidden_size);
+    RL_ALLOC(order, N, err);
+    RL_ALLOC(list, n, err);
+    for (int32_t i = 0; i < (int32_t)N; i++) order[table->rank[i]] = i;
+    RL_TRY(rl_prune_choose(list, n, order, N, settings->prune.select, settings->protocol, (uint64_t)settings->seed, err));
+    *ids = list;
+    *count = n;
+    list = NULL;
+cleanup:
+    rl_free(order);
+    rl_free(list);
+    return status;
+}
+
+static rl_status prune(rl_cycle *cycle, const rl_stage *stage, const char *work, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_model *model = NULL;
+    rl_neuron_table *table = NULL;
+    int32_t *ids = NULL;
+    int64_t count = 0, num_offsets = 0, *offsets = NULL;
+    RL_TRY(load_model(&model, cycle, stage, NULL, err));
+    RL_TRY(read_ranking(&table, cycle, stage, err));
+    RL_TRY(choose(&ids, &count, stage->settings, table, err));
+    RL_TRY(offsets_of(&offsets, &num_offsets, stage->settings, model, ids, count, err));
+    rl_prune_apply(model, offsets, num_offsets);
+    RL_TRY(rl_stage_write_pruned(work, ids, count, err));
+    RL_TRY(rl_model_save(model, work, stage->settings->model, err));
+cleanup:
+    rl_free(ids);
+    rl_free(offsets);
+    rl_neuron_table_free(table);
+    rl_model_free(model);
+    return status;
+}
+
+static rl_status evaluate_stage(const rl_inputs *in, const rl_model *model, const char *work, double *f1, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_evaluation validation = {0}, test = {0};
+    RL_TRY(rl_evaluate(&validation, model, in->validation, in->validation_encoded, err));
+    if (in->test) RL_TRY(rl_evaluate(&test, model, in->test, in->test_encoded, err));
+    RL_TRY(rl_stage_write_evaluation(work, &validation, in->test ? &test : NULL, err));
+    *f1 = validation.word->overall.f1;
+cleanup:
+    rl_evaluation_clear(&validation);
+    rl_evaluation_clear(&test);
+    return status;
+}
+
+/* identify and analyse: the same measurements, of the base model and of what became of it. */
+static rl_status analyse(rl_cycle *cycle, const rl_stage *stage, const char *work, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const rl_inputs *in = NULL;
+    const rl_concept_inputs *concept = NULL;
+    rl_model *model = NULL;
+    rl_neuron_table *table = NULL, *base = NULL;
+    char *path = rl_path_join(work, "neurons.bin", err);
+    double f1 = 0;
+    if (!path) return RL_ERR_MEMORY;
+    const rl_analysis_settings settings = {stage->settings->protocol, stage->settings->top_words};
+    RL_TRY(rl_cycle_inputs(&in, cycle, stage->settings, err));
+    RL_TRY(load_model(&model, cycle, stage, NULL, err));
+    RL_TRY(evaluate_stage(in, model, work, &f1, err));
+    RL_TRY(rl_cycle_concept(&concept, cycle, stage->settings, err));
+    if (stage->ranking_key[0]) RL_TRY(read_ranking(&base, cycle, stage, err));
+    RL_TRY(rl_analyse_neurons(&table, model, concept->data, &settings, base, concept->vectors, concept->vector_size, err));
+    RL_TRY(rl_neuron_table_write(table, path, err));
+    if (cycle->hooks.on_f1) cycle->hooks.on_f1(cycle->hooks.context, stage, f1);
+cleanup:
+    rl_neuron_table_free(table);
+    rl_neuron_table_free(base);
+    rl_model_free(model);
+    rl_free(path);
+    return status;
+}
+
+static rl_status work_on(rl_cycle *cycle, const rl_stage *stage, const char *work, rl_error *err)
+{
+    switch (stage->kind) {
+    case RL_STAGE_FINETUNE: return finetune(cycle, stage, work, err);
+    case RL_STAGE_PRUNE: return prune(cycle, stage, work, err);
+    case RL_STAGE_RETRAIN: return retrain(cycle, stage, work, err);
+    case RL_STAGE_IDENTIFY:
+    case RL_STAGE_ANALYSE: return analyse(cycle, stage, work, err);
+    }
+    return rl_fail(err, RL_ERR_INTERNAL, "stage kind %d is unknown", (int)stage->kind);
+}
+
+rl_status rl_stage_execute(rl_cycle *cycle, const rl_stage *stage, rl_error *err)
+{
+    rl_status status = RL_OK;
+    double start = rl_now_s();
+    char *work = NULL, *folder = NULL;
+    if (rl_stage_is_complete(cycle->directory, stage->key)) return RL_OK;
+    work = rl_stage_folder(cycle, stage->key, ".work", err);
+    folder = rl_stage_folder(cycle, stage->key, "", err);
+    if (!work || !folder) {
+        status = RL_ERR_MEMORY;
+        goto cleanup;
+    }
+    RL_TRY(rl_remove_tree(folder, err)); /* a folder without stage.json was never published by us */
+    RL_TRY(rl_make_directories(work, err));
+    RL_TRY(work_on(cycle, stage, work, err));
+    RL_TRY(rl_stage_write_record(work, stage, rl_now_s() - start, err));
+    RL_TRY(rl_publish(work, folder, err));
+cleanup:
+    rl_free(work);
+    rl_free(folder);
+    return rl_error_while(err, status, "%s, seed %lld, model %s", rl_stage_kind_name(stage->kind),
+                          (long long)stage->settings->seed, stage->settings->model);
+}

@@ -1,0 +1,79 @@
+/* workload.c -- how much work and disk a stage is: the numbers of the cost model. */
+#include "cycle_internal.h"
+
+static void measure(double *tokens, double *attention, int64_t *longest, const rl_encoded *encoded)
+{
+    *tokens = (double)encoded->num_tokens;
+    *attention = 0;
+    for (int64_t s = 0; s < encoded->num_sentences; s++) {
+        double n = (double)(encoded->sentence_start[s + 1] - encoded->sentence_start[s]);
+        *attention += n * n;
+    }
+    if (encoded->max_length > *longest) *longest = encoded->max_length;
+}
+
+rl_status rl_cycle_workload(rl_workload *out, rl_cycle *cycle, const rl_run_settings *settings, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const rl_inputs *in = NULL;
+    rl_concept_data *concept = NULL;
+    rl_workload work = {0};
+    RL_TRY(rl_cycle_inputs(&in, cycle, settings, err));
+    measure(&work.train_tokens, &work.train_attention, &work.max_length, in->train_encoded);
+    work.train_sentences = in->train_encoded->num_sentences;
+    measure(&work.validation_tokens, &work.validation_attention, &work.max_length, in->validation_encoded);
+    if (in->test_encoded) measure(&work.test_tokens, &work.test_attention, &work.max_length, in->test_encoded);
+    RL_TRY(rl_concept_data_create(&concept, settings->concept_tokens, settings->concept_labels, settings->concept_positives,
+                                  (size_t)settings->num_concept_positives, in->tokenizer, in->max_length,
+                                  settings->protocol, err));
+    measure(&work.concept_tokens, &work.concept_attention, &work.max_length, concept->encoded);
+    RL_TRY(rl_model_config_read(&work.config, settings->model, err));
+    work.config.num_labels = rl_names_count(in->train->labels);
+    *out = work;
+cleanup:
+    rl_concept_data_free(concept);
+    return status;
+}
+
+static double training_flops(const rl_workload *work, const rl_run_settings *settings, int64_t epochs)
+{
+    double share = (double)epochs; /* epochs' worth of training sentences, fewer when max_steps ends it early */
+    double steps_per_epoch = (double)((work->train_sentences + settings->train.batch_size - 1) / settings->train.batch_size);
+    if (settings->train.max_steps > 0 && (double)settings->train.max_steps < share * steps_per_epoch)
+        share = (double)settings->train.max_steps / steps_per_epoch;
+    double train = rl_model_training_flops(&work->config, work->train_tokens, work->train_attention);
+    double evaluation = rl_model_training_flops(&work->config, work->validation_tokens, work->validation_attention) / 3.0;
+    return share * (train + evaluation);
+}
+
+double rl_stage_flops(const rl_stage *stage, const rl_workload *work)
+{
+    const rl_run_settings *settings = stage->settings;
+    switch (stage->kind) {
+    case RL_STAGE_FINETUNE: return training_flops(work, settings, settings->train.epochs);
+    case RL_STAGE_RETRAIN: return training_flops(work, settings, settings->retrain_epochs);
+    case RL_STAGE_PRUNE: return 0;
+    case RL_STAGE_IDENTIFY:
+    case RL_STAGE_ANALYSE: break;
+    }
+    double tokens = work->validation_tokens + work->test_tokens + work->concept_tokens;
+    double attention = work->validation_attention + work->test_attention + work->concept_attention;
+    return rl_model_training_flops(&work->config, tokens, attention) / 3.0;
+}
+
+/* Weights of a model with these shapes, in floats: close enough for a disk forecast (biases and norms included). */
+static double num_weights(const rl_model_config *c)
+{
+    double C = (double)c->hidden_size, F = (double)c->intermediate_size;
+    double tables = C * (double)(c->vocab_size + c->max_positions + c->type_vocab_size);
+    return tables + 2 * C + (double)c->num_layers * (4 * C * C + 2 * C * F + 9 * C + F) + (C + 1) * (double)c->num_labels;
+}
+
+double rl_stage_disk_bytes(const rl_stage *stage, const rl_workload *work)
+{
+    double model = 4.0 * num_weights(&work->config) + 1e6; /* and the tokenizer's files */
+    double neurons = (double)((work->config.num_layers + 1) * work->config.hidden_size);
+    if (stage->kind == RL_STAGE_IDENTIFY || stage->kind == RL_STAGE_ANALYSE)
+        return neurons * (41.0 + 12.0 * (double)stage->settings->top_words) + 8192;
+    return model;
+}
