@@ -61,8 +61,9 @@ rl_status rl_model_check_folder(const char *folder, rl_error *err);
 rl_status rl_model_load(rl_model **out, const char *folder, const rl_names *labels, uint64_t head_seed, rl_error *err);
 rl_status rl_model_copy(rl_model **out, const rl_model *model, rl_error *err);
 void rl_model_free(rl_model *model);
-/* Write a Hub folder: config.json (architectures *ForTokenClassification, id2label, label2id, num_labels), model.safetensors
- * in F32 with HF names, and the tokenizer files of tokenizer_folder. `folder` is created; files are written aside and renamed. */
+/* Write a Hub folder: config.json (architectures *ForTokenClassification, id2label, label2id, dtype), model.safetensors in F32
+ * with HF names, and the tokenizer files of tokenizer_folder (NULL: none). `folder` is created; files are written aside and
+ * renamed, config.json last. */
 rl_status rl_model_save(const rl_model *model, const char *folder, const char *tokenizer_folder, rl_error *err);
 /* NULL when absent. Accepts the full HF name. */
 const rl_parameter *rl_model_find(const rl_model *model, const char *name);
@@ -86,8 +87,8 @@ typedef struct rl_batch {
 
 /* All activations of one batch, sized once (one arena) for the largest batch; nothing allocates afterwards. */
 typedef struct rl_workspace rl_workspace;
-/* max_attention = largest sum over a batch's sentences of n_b^2. training keeps what backward needs; otherwise layers share
- * buffers. */
+/* max_attention = largest sum over a batch's sentences of n_b^2 (training only). training keeps what backward needs; otherwise
+ * layers share buffers, and forward must be given dropout NULL. */
 rl_status rl_workspace_create(rl_workspace **out, const rl_model *model, int64_t max_tokens, int64_t max_sentences,
                               int64_t max_length, int64_t max_attention, bool training, rl_error *err);
 size_t rl_workspace_bytes(const rl_workspace *workspace);
@@ -99,6 +100,10 @@ typedef struct rl_model_dropout {
     uint32_t step;
     float override_rate; /* < 0: config's rates; else every site's rate */
 } rl_model_dropout;
+
+/* Does the batch fit model and workspace: lengths, token ids < V, labels < K? The calls below do not look (a debug build
+ * asserts), so check what comes from files once: RL_ERR_INPUT for ids, labels and lengths beyond the model. */
+rl_status rl_batch_check(const rl_model *model, const rl_workspace *workspace, const rl_batch *batch, rl_error *err);
 
 /* Forward to logits [T, K], which stay in the workspace until the next call. dropout NULL = eval mode. */
 const float *rl_model_forward(const rl_model *model, rl_workspace *workspace, const rl_batch *batch,
