@@ -56,25 +56,35 @@ typedef struct rl_train_hooks {
     /* after each epoch (epoch from 0), e.g. to evaluate; a failure ends training with it; may be NULL */
     rl_status (*on_epoch)(void *context, int64_t epoch, const rl_model *model, rl_error *err);
     bool (*should_stop)(void *context); /* asked after every step; NULL: never */
+    /* once, after the last epoch's checkpoint and before the checkpoint is removed: a caller that saves its results here
+     * loses nothing to a kill in between; may be NULL */
+    rl_status (*on_trained)(void *context, const rl_model *model, const rl_training_log *log, rl_error *err);
 } rl_train_hooks;
 
 /* Train in place. Order and dropout are functions of (seed, epoch) and (seed, step) only. checkpoint: a file
- * written atomically after every epoch and when should_stop says so (then RL_ERR_STOPPED); when it exists and fits (checksum,
- * settings, seed, data) training resumes from it with the same bits, otherwise it is set aside as FILE.bad and training
- * starts again; removed at the end. NULL: none. log gets all steps, resumed ones included. A loss or norm that is not finite
- * is RL_ERR_DIVERGED naming the step. */
+ * written atomically after every epoch and when should_stop says so (then RL_ERR_STOPPED); when it exists and fits
+ * (checksum, settings, seed, data) training resumes from it with the same bits, otherwise it is set aside as FILE.bad and
+ * training starts again; removed at the end. NULL: none. log (zero-initialised; NULL: not wanted) gets all steps, resumed
+ * ones included. A loss or norm that is not finite is RL_ERR_DIVERGED naming the step. on_epoch runs before its epoch's
+ * checkpoint is written, so a kill between the two repeats both, and a resume never repeats an epoch that is in the
+ * checkpoint. max_steps may end an epoch early; on_epoch is called for it all the same, as HF Trainer does. On failure
+ * the weights are partly trained. */
 rl_status rl_train(rl_model *model, const rl_encoded *data, const rl_train_settings *settings, uint64_t seed,
                    const rl_weight_mask *mask, const char *checkpoint, const rl_train_hooks *hooks,
                    rl_training_log *log, rl_error *err);
-/* Steps of one epoch and of the whole training; learning rate of update k (0-based) of T. */
+/* T of the schedule: epochs * ceil(num_sentences / batch_size), max_steps left out. */
 int64_t rl_train_total_steps(const rl_train_settings *settings, int64_t num_sentences);
+/* Updates really made: T, or max_steps where that is less. */
+int64_t rl_train_num_steps(const rl_train_settings *settings, int64_t num_sentences);
+/* Learning rate of update k (0-based) of total_steps = T: linear warm-up, then linear decay to 0. */
 double rl_train_learning_rate(const rl_train_settings *settings, int64_t k, int64_t total_steps);
 /* order[n] of epoch e. */
 rl_status rl_train_order(int64_t *order, int64_t n, const rl_train_settings *settings, uint64_t seed, int64_t epoch,
                          rl_error *err);
 
 /* Predictions of every token, eval mode, batches by length up to a token budget; results do not depend on batching
- * order. predicted [T] label ids; loss (may be NULL): HF's eval_loss = sum_b n_b L_b / sum n_b over batches of 8 sentences in order. */
+ * order. predicted [T] label ids; loss (may be NULL): HF's eval_loss = sum_b n_b L_b / sum n_b over batches of 8
+ * sentences in order. */
 rl_status rl_predict(const rl_model *model, const rl_encoded *data, int32_t *predicted, double *loss, rl_error *err);
 
 typedef struct rl_evaluation {

@@ -1,0 +1,76 @@
+/* optimizer.c -- clip by global norm, AdamW on every tensor, pruned weights held at zero. Source: protocol §3. */
+#include "train_internal.h"
+
+#include <math.h>
+
+rl_status rl_optimizer_create(rl_optimizer_state *out, rl_model *model, const rl_train_settings *settings,
+                              const rl_weight_mask *mask, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_optimizer_state state = {.model = model, .settings = settings, .mask = mask};
+    for (int64_t i = 0; mask && i < mask->count; i++)
+        if (mask->offsets[i] < 0 || mask->offsets[i] >= model->num_weights)
+            return rl_fail(err, RL_ERR_INPUT, "masked weight %lld; the model has weights 0 to %lld",
+                           (long long)mask->offsets[i], (long long)model->num_weights - 1);
+    RL_ALLOC(state.gradients, model->num_weights, err);
+    RL_ALLOC(state.m, model->num_weights, err);
+    RL_ALLOC(state.v, model->num_weights, err);
+    *out = state;
+    return RL_OK;
+cleanup:
+    rl_optimizer_clear(&state);
+    return status;
+}
+
+void rl_optimizer_clear(rl_optimizer_state *state)
+{
+    rl_free(state->gradients);
+    rl_free(state->m);
+    rl_free(state->v);
+    *state = (rl_optimizer_state){0};
+}
+
+/* torch.nn.utils.clip_grad_norm_: the norm of the tensors' norms, here without leaving float64. */
+double rl_optimizer_gradient_norm(const rl_optimizer_state *state)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < state->model->num_parameters; i++) {
+        const rl_parameter *tensor = &state->model->parameters[i];
+        sum += rl_sum_of_squares(state->gradients + tensor->offset, tensor->count);
+    }
+    return sqrt(sum);
+}
+
+void rl_optimizer_apply_mask(rl_optimizer_state *state)
+{
+    for (int64_t i = 0; state->mask && i < state->mask->count; i++) {
+        int64_t at = state->mask->offsets[i];
+        state->model->weights[at] = state->m[at] = state->v[at] = 0.0f;
+    }
+}
+
+static float clip_factor(double norm, double limit)
+{
+    double factor = limit > 0 ? limit / (norm + 1e-6) : 1.0;
+    return factor < 1.0 ? (float)factor : 1.0f;
+}
+
+void rl_optimizer_update(rl_optimizer_state *state, int64_t t, double learning_rate, double norm)
+{
+    const rl_train_settings *s = state->settings;
+    rl_adamw adamw = {.variant = s->optimizer,
+                      .learning_rate = learning_rate,
+                      .beta1 = s->adam_beta1,
+                      .beta2 = s->adam_beta2,
+                      .eps = s->adam_epsilon,
+                      .step = t,
+                      .gradient_scale = clip_factor(norm, s->max_grad_norm)};
+    for (int64_t i = 0; i < state->model->num_parameters; i++) {
+        const rl_parameter *tensor = &state->model->parameters[i];
+        int64_t at = tensor->offset;
+        adamw.weight_decay = tensor->decay ? s->weight_decay : 0.0;
+        rl_adamw_step(state->model->weights + at, state->gradients + at, state->m + at, state->v + at, tensor->count,
+                      adamw);
+    }
+    rl_optimizer_apply_mask(state);
+}

@@ -1,0 +1,77 @@
+/* train_internal.h -- what the files of the train room share: packed batches, the optimiser's state, the checkpoint. */
+#ifndef RELEARN_TRAIN_INTERNAL_H
+#define RELEARN_TRAIN_INTERNAL_H
+
+#include "relearn/train.h"
+
+/* ---------------------------------------------------------------------------------- settings (schedule.c) */
+
+/* RL_ERR_INPUT names the key of `train:` that is out of range. */
+rl_status rl_train_check_settings(const rl_train_settings *settings, rl_error *err);
+int64_t rl_train_steps_per_epoch(const rl_train_settings *settings, int64_t num_sentences);
+
+/* -------------------------------------------------------------------------------------- batches (batches.c) */
+
+/* The largest batch that can occur: sizes of the workspace and of the packed arrays. */
+typedef struct rl_batch_bounds {
+    int64_t tokens, sentences, length, attention; /* attention: sum over the sentences of n^2 */
+} rl_batch_bounds;
+/* Any `sentences` sentences of data fit: the longest ones together are the worst case. */
+rl_status rl_batch_bounds_of(rl_batch_bounds *out, const rl_encoded *data, int64_t sentences, rl_error *err);
+
+/* One packed batch with its own arrays, filled again and again: view is what the model reads. */
+typedef struct rl_packed_batch {
+    rl_batch view;
+    rl_batch_bounds bounds;
+    int32_t *start, *ids, *labels;
+} rl_packed_batch;
+rl_status rl_packed_batch_create(rl_packed_batch *out, rl_batch_bounds bounds, rl_error *err);
+void rl_packed_batch_clear(rl_packed_batch *batch);
+/* Sentences sentence[0..count) end to end, in that order. Allocates nothing. */
+void rl_packed_batch_fill(rl_packed_batch *batch, const rl_encoded *data, const int64_t *sentence, int64_t count);
+/* Ids, labels and lengths that the model can take; RL_ERR_INPUT names the sentence. */
+rl_status rl_encoded_check(const rl_encoded *data, const rl_model *model, rl_error *err);
+
+/* ---------------------------------------------------------------------------------- weights (optimizer.c) */
+
+/* AdamW over a model's flat weights: gradients and both moments at the same offsets. */
+typedef struct rl_optimizer_state {
+    rl_model *model;                   /* borrowed, as settings and mask */
+    const rl_train_settings *settings;
+    const rl_weight_mask *mask;        /* may be NULL */
+    float *gradients, *m, *v;          /* [num_weights] */
+} rl_optimizer_state;
+rl_status rl_optimizer_create(rl_optimizer_state *out, rl_model *model, const rl_train_settings *settings,
+                              const rl_weight_mask *mask, rl_error *err);
+void rl_optimizer_clear(rl_optimizer_state *state);
+/* sqrt of the sum of all squared gradients. */
+double rl_optimizer_gradient_norm(const rl_optimizer_state *state);
+/* Update t (from 1) with clipping by norm; masked weights and moments end as zero. */
+void rl_optimizer_update(rl_optimizer_state *state, int64_t t, double learning_rate, double norm);
+/* Zero the masked weights and moments. */
+void rl_optimizer_apply_mask(rl_optimizer_state *state);
+
+/* --------------------------------------------------------------------------------- log (training_log.c) */
+
+rl_status rl_training_log_reserve(rl_training_log *log, int64_t capacity, rl_error *err);
+
+/* -------------------------------------------------------------------------------- checkpoint (checkpoint.c) */
+
+/* Everything a training is made of between two steps. Arrays [num_weights] are borrowed. */
+typedef struct rl_checkpoint {
+    float *weights, *m, *v;
+    int64_t num_weights;
+    int64_t step;          /* updates made */
+    rl_training_log *log;  /* log->num_steps == step */
+} rl_checkpoint;
+/* What a checkpoint must have been made from to be resumed here: settings, seed, data, model, mask, back end, ISA.
+ * Taken before the first step. */
+rl_status rl_checkpoint_fit(char fit[RL_DIGEST_HEX], const rl_model *model, const rl_encoded *data,
+                            const rl_train_settings *settings, uint64_t seed, const rl_weight_mask *mask,
+                            rl_error *err);
+rl_status rl_checkpoint_write(const rl_checkpoint *state, const char *path, const char *fit, rl_error *err);
+/* *restored: the file was there, intact and fitting, and state now holds it. A file that is there but damaged, or made
+ * from something else, becomes PATH.bad and state stays as it was. */
+rl_status rl_checkpoint_read(rl_checkpoint *state, bool *restored, const char *path, const char *fit, rl_error *err);
+
+#endif
