@@ -83,6 +83,7 @@ typedef struct rl_cycle_hooks {
 typedef struct rl_cycle rl_cycle;
 rl_status rl_cycle_create(rl_cycle **out, const char *directory, const rl_cycle_hooks *hooks, rl_error *err);
 void rl_cycle_free(rl_cycle *cycle);
+void rl_cycle_set_hooks(rl_cycle *cycle, const rl_cycle_hooks *hooks); /* copied; its context must outlive the cycle's use */
 /* DIR/stages/<key> is there and complete. */
 bool rl_stage_is_complete(const char *directory, const char *key);
 /* Make DIR/stages/<key>: worked on under DIR/stages/<key>.work (checkpoints live there, so an interrupted stage goes on

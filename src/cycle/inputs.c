@@ -44,6 +44,8 @@ cleanup:
     return status;
 }
 
+void rl_cycle_set_hooks(rl_cycle *cycle, const rl_cycle_hooks *hooks) { cycle->hooks = *hooks; }
+
 void rl_cycle_free(rl_cycle *cycle)
 {
     if (!cycle) return;

@@ -1,0 +1,225 @@
+/* cluster.c -- a sweep from plan to results.h5 on the ranks of a communicator. */
+#include "cluster_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+rl_status rl_cluster_agree(MPI_Comm comm, rl_status status, rl_error *err)
+{
+    int rank = 0, num_ranks = 1;
+    rl_error local = {.status = status};
+    if (err) local = *err;
+    MPI_Comm_rank(comm, &rank);
+    MPI_Comm_size(comm, &num_ranks);
+    int first = status == RL_OK ? num_ranks : rank;
+    MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, comm);
+    if (first == num_ranks) return RL_OK;
+    local.status = status;
+    MPI_Bcast(&local, (int)sizeof local, MPI_BYTE, first, comm);
+    if (err) *err = local;
+    return local.status;
+}
+
+static rl_status prepare_directory(const char *directory, rl_error *err)
+{
+    static const char *const folders[] = {"stages", "runs"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        char *path = rl_path_join(directory, folders[i], err);
+        rl_status status = path ? rl_make_directories(path, err) : RL_ERR_MEMORY;
+        rl_free(path);
+        if (status != RL_OK) return status;
+    }
+    return RL_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------- gather */
+
+/* Rank 0's knowledge of each run as JSON, the same text on every rank: [{"status","error","seconds"}...]. */
+static json_t *run_table(const rl_plan *plan, const rl_coordination *state, const char *directory)
+{
+    json_t *table = json_array();
+    for (int64_t r = 0; r < plan->sweep->num_runs; r++) {
+        const char *error = state->run_errors[r];
+        char *path = rl_plan_shard_path(directory, plan->sweep->runs[r].id, NULL);
+        bool whole = path && rl_path_exists(path);
+        double seconds = 0;
+        for (int32_t i = 0; i < plan->num_run_nodes[r]; i++) seconds += state->node_seconds[plan->run_nodes[r][i]];
+        json_array_append_new(table, json_pack("{s:s, s:s, s:o}", "status", whole ? "done" : error ? "failed" : "planned",
+                                               "error", whole || !error ? "" : error, "seconds",
+                                               isfinite(seconds) ? json_real(seconds) : json_null()));
+        rl_free(path);
+    }
+    return table;
+}
+
+/* Names what a gather would hold: unchanged means results.h5 is up to date. */
+static rl_status table_digest(const rl_plan *plan, const json_t *table, char digest[RL_DIGEST_HEX], rl_error *err)
+{
+    rl_hash *hash = NULL;
+    rl_status status = rl_hash_create(&hash, err);
+    if (status != RL_OK) return status;
+    rl_hash_text(hash, plan->sweep->resolved);
+    for (int64_t r = 0; r < plan->sweep->num_runs; r++) {
+        const json_t *row = json_array_get(table, (size_t)r);
+        rl_hash_text(hash, plan->sweep->runs[r].id);
+        rl_hash_text(hash, json_string_value(json_object_get(row, "status")));
+        rl_hash_text(hash, json_string_value(json_object_get(row, "error")));
+    }
+    rl_hash_digest(hash, digest);
+    rl_hash_free(hash);
+    return RL_OK;
+}
+
+/* The text of rank 0 on every rank; NULL text on rank 0 (nothing to do) stays NULL everywhere. Collective. */
+static rl_status broadcast_text(MPI_Comm comm, char **text, rl_error *err)
+{
+    int rank = 0;
+    int64_t length = *text ? (int64_t)strlen(*text) + 1 : 0;
+    MPI_Comm_rank(comm, &rank);
+    MPI_Bcast(&length, 1, MPI_INT64_T, 0, comm);
+    if (length == 0) return RL_OK;
+    if (length > INT32_MAX) return rl_fail(err, RL_ERR_INTERNAL, "the run table is too long to send");
+    if (rank != 0) *text = rl_calloc((size_t)length, 1, err);
+    rl_status status = rl_cluster_agree(comm, *text ? RL_OK : RL_ERR_MEMORY, err);
+    if (status == RL_OK) MPI_Bcast(*text, (int)length, MPI_CHAR, 0, comm);
+    return status;
+}
+
+static rl_status gather_from_table(MPI_Comm comm, const rl_plan *plan, const char *directory, const char *text,
+                                   int64_t *num_damaged, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int64_t n = plan->sweep->num_runs;
+    rl_gather_run *runs = NULL;
+    char **paths = NULL;
+    json_t *table = json_loads(text, 0, NULL);
+    RL_ALLOC(runs, n, err);
+    RL_ALLOC(paths, n, err);
+    for (int64_t r = 0; r < n; r++) {
+        const json_t *row = json_array_get(table, (size_t)r), *seconds = json_object_get(row, "seconds");
+        runs[r].id = plan->sweep->runs[r].id;
+        runs[r].status = json_string_value(json_object_get(row, "status"));
+        runs[r].error = json_string_value(json_object_get(row, "error"));
+        runs[r].seconds = json_is_number(seconds) ? json_number_value(seconds) : NAN;
+        RL_REQUIRE(runs[r].status && runs[r].error, err);
+        if (strcmp(runs[r].status, "done")) continue;
+        paths[r] = rl_plan_shard_path(directory, runs[r].id, err);
+        runs[r].shard = paths[r];
+    }
+cleanup:
+    status = rl_cluster_agree(comm, status, err);
+    if (status == RL_OK) status = rl_store_gather(comm, directory, plan->sweep, runs, num_damaged, err);
+    for (int64_t r = 0; paths && r < n; r++) rl_free(paths[r]);
+    rl_free(paths);
+    rl_free(runs);
+    json_decref(table);
+    return status;
+}
+
+/* Collective. Skipped when results.h5 already holds exactly this. */
+static rl_status gather_results(MPI_Comm comm, const rl_plan *plan, const char *directory, const rl_coordination *state,
+                                const char *last_digest, rl_journal *journal, int64_t *num_damaged, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int rank = 0;
+    char digest[RL_DIGEST_HEX] = "", *text = NULL;
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0) {
+        char *results = rl_path_join(directory, "results.h5", err);
+        json_t *table = run_table(plan, state, directory);
+        status = results ? table_digest(plan, table, digest, err) : RL_ERR_MEMORY;
+        if (status == RL_OK && (!rl_path_exists(results) || strcmp(digest, last_digest))) {
+            char *dumped = json_dumps(table, JSON_COMPACT | JSON_REAL_PRECISION(17));
+            text = dumped ? rl_strdup(dumped, err) : NULL;
+            free(dumped); /* jansson's allocation, not ours */
+            if (!text) status = RL_ERR_MEMORY;
+        }
+        json_decref(table);
+        rl_free(results);
+    }
+    RL_TRY(rl_cluster_agree(comm, status, err));
+    RL_TRY(broadcast_text(comm, &text, err));
+    if (!text) goto cleanup;
+    RL_TRY(gather_from_table(comm, plan, directory, text, num_damaged, err));
+    if (rank == 0 && *num_damaged == 0)
+        status = rl_journal_append(journal, json_pack("{s:s, s:s}", "event", "gathered", "digest", digest), true, err);
+    status = rl_cluster_agree(comm, status, err);
+cleanup:
+    rl_free(text);
+    return status;
+}
+
+/* ----------------------------------------------------------------------------------------------------- whole */
+
+typedef struct holdings { /* rank 0's */
+    rl_lock lock;
+    rl_journal *journal;
+    rl_coordination state;
+    char gathered[RL_DIGEST_HEX];
+} holdings;
+
+static rl_status take_hold(holdings *h, const rl_plan *plan, const char *directory, rl_error *err)
+{
+    rl_status status = RL_OK;
+    char *lock = rl_path_join(directory, "lock", err), *sweep = rl_path_join(directory, "sweep.yaml", err);
+    if (!lock || !sweep) {
+        status = RL_ERR_MEMORY;
+        goto cleanup;
+    }
+    RL_TRY(prepare_directory(directory, err));
+    RL_TRY(rl_lock_take(&h->lock, lock, err));
+    RL_TRY(rl_write_file(sweep, plan->sweep->resolved, strlen(plan->sweep->resolved), err));
+    RL_TRY(rl_journal_open(&h->journal, directory, err));
+    RL_ALLOC(h->state.run_errors, plan->sweep->num_runs, err);
+    RL_ALLOC(h->state.node_seconds, plan->num_nodes, err);
+    RL_TRY(rl_journal_history(plan, directory, h->state.node_seconds, h->gathered, err));
+cleanup:
+    rl_free(lock);
+    rl_free(sweep);
+    return status;
+}
+
+static void let_go(holdings *h, const rl_plan *plan)
+{
+    for (int64_t r = 0; h->state.run_errors && r < plan->sweep->num_runs; r++) rl_free(h->state.run_errors[r]);
+    rl_free(h->state.run_errors);
+    rl_free(h->state.node_seconds);
+    rl_journal_close(h->journal);
+    rl_lock_release(&h->lock);
+}
+
+rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl_cluster_options *options,
+                         rl_sweep_outcome *outcome, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int rank = 0;
+    int64_t num_damaged = 0;
+    holdings h = {.lock = {.descriptor = -1}};
+    rl_sweep_outcome result = {0};
+    const rl_work work = {plan, cycle, options->directory};
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0) status = take_hold(&h, plan, options->directory, err);
+    RL_TRY(rl_cluster_agree(comm, status, err));
+    if (rank == 0)
+        status = rl_coordinate(comm, &work, options, h.journal, &h.state, &result, err);
+    else
+        rl_worker_loop(comm, &work);
+    RL_TRY(rl_cluster_agree(comm, status, err));
+    MPI_Bcast(&result, (int)sizeof result, MPI_BYTE, 0, comm);
+    if (!result.stopped)
+        RL_TRY(gather_results(comm, plan, options->directory, &h.state, h.gathered, h.journal, &num_damaged, err));
+    result.runs.failed += num_damaged; /* a shard that was whole and is damaged now: set aside, redone by the next start */
+    result.runs.done -= num_damaged;
+    if (rank == 0)
+        status = rl_journal_append(h.journal,
+                                   json_pack("{s:s, s:I, s:I, s:b}", "event", "end", "done", (json_int_t)result.runs.done,
+                                             "failed", (json_int_t)result.runs.failed, "stopped", (int)result.stopped),
+                                   true, err);
+    RL_TRY(rl_cluster_agree(comm, status, err));
+    *outcome = result;
+cleanup:
+    if (rank == 0) let_go(&h, plan);
+    return status;
+}

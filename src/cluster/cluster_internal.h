@@ -1,0 +1,59 @@
+/* cluster_internal.h -- messages between coordinator and workers, and what they share. Seen inside src/cluster only. */
+#ifndef RELEARN_CLUSTER_INTERNAL_H
+#define RELEARN_CLUSTER_INTERNAL_H
+
+#include "relearn/cluster.h"
+
+typedef enum rl_tag {
+    RL_TAG_ASSIGN = 1, /* coordinator -> worker: int32 node; -1: leave the loop */
+    RL_TAG_STOP,       /* coordinator -> worker: stop at the next step (no payload) */
+    RL_TAG_REPORT      /* worker -> coordinator: rl_report */
+} rl_tag;
+
+typedef enum rl_report_kind {
+    RL_REPORT_STEP,    /* tokens_per_second is fresh */
+    RL_REPORT_F1,      /* f1 is fresh */
+    RL_REPORT_DONE,
+    RL_REPORT_FAILED,  /* error says why */
+    RL_REPORT_RETURNED /* stopped; resumable */
+} rl_report_kind;
+/* One binary, one machine type per job: the struct travels as bytes. */
+typedef struct rl_report {
+    int32_t kind, node;
+    double f1, tokens_per_second, seconds;
+    rl_error error;
+} rl_report;
+
+/* Where a working process sends its reports: over MPI, or straight into the coordinator when it works alone. */
+typedef struct rl_report_sink {
+    void *context;
+    void (*send)(void *context, const rl_report *report);
+    bool (*should_stop)(void *context);
+} rl_report_sink;
+
+typedef struct rl_work {
+    rl_plan *plan;
+    rl_cycle *cycle;
+    const char *directory;
+} rl_work;
+
+/* worker.c: execute a node in this process, reporting steps, F1s and the outcome (exactly one of DONE, FAILED, RETURNED). */
+void rl_work_on_node(const rl_work *work, int32_t node, const rl_report_sink *sink);
+/* A worker rank's whole life: until it is told to leave. */
+void rl_worker_loop(MPI_Comm comm, const rl_work *work);
+/* Sleep a little longer each time nothing happened: Open MPI's blocking calls would busy-poll (design §7). */
+void rl_poll_pause(int *idle_polls);
+
+/* coordinator.c */
+typedef struct rl_coordination {
+    char **run_errors;     /* [num_runs] rl_free'd by the owner; NULL = no failure */
+    double *node_seconds;  /* [num_nodes] NaN unknown */
+} rl_coordination;
+rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_options *options, rl_journal *journal,
+                        rl_coordination *state, rl_sweep_outcome *outcome, rl_error *err);
+
+/* journal.c */
+rl_status rl_journal_history(const rl_plan *plan, const char *directory, double *node_seconds, char gathered[RL_DIGEST_HEX],
+                             rl_error *err);
+
+#endif

@@ -1,0 +1,188 @@
+/* journal.c -- DIR/journal.jsonl: what happened, one checksummed line per event, appended and never rewritten. */
+#include "cluster_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct rl_journal {
+    int descriptor;
+    char *path;
+};
+
+/* A kill may have torn the last line: the next record starts on a line of its own. */
+static rl_status end_torn_line(rl_journal *journal, rl_error *err)
+{
+    off_t size = lseek(journal->descriptor, 0, SEEK_END);
+    char last = '\n';
+    if (size > 0 && pread(journal->descriptor, &last, 1, size - 1) != 1)
+        return rl_fail_errno(err, "%s: cannot be read", journal->path);
+    if (last != '\n' && write(journal->descriptor, "\n", 1) != 1)
+        return rl_fail_errno(err, "%s: cannot be written", journal->path);
+    return RL_OK;
+}
+
+rl_status rl_journal_open(rl_journal **out, const char *directory, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_journal *journal = NULL;
+    RL_ALLOC(journal, 1, err);
+    journal->descriptor = -1;
+    journal->path = rl_path_join(directory, "journal.jsonl", err);
+    if (!journal->path) {
+        status = RL_ERR_MEMORY;
+        goto cleanup;
+    }
+    journal->descriptor = open(journal->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (journal->descriptor < 0) {
+        status = rl_fail_errno(err, "%s: cannot be written", journal->path);
+        goto cleanup;
+    }
+    RL_TRY(end_torn_line(journal, err));
+    *out = journal;
+    return RL_OK;
+cleanup:
+    rl_journal_close(journal);
+    return status;
+}
+
+void rl_journal_close(rl_journal *journal)
+{
+    if (!journal) return;
+    if (journal->descriptor >= 0) close(journal->descriptor);
+    rl_free(journal->path);
+    rl_free(journal);
+}
+
+static rl_status write_line(rl_journal *journal, const rl_buffer *line, rl_error *err)
+{
+    size_t done = 0;
+    while (done < line->length) {
+        ssize_t written = write(journal->descriptor, line->data + done, line->length - done);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return rl_fail_errno(err, "%s: cannot be written", journal->path);
+        done += (size_t)written;
+    }
+    return RL_OK;
+}
+
+/* {...,"sum":"16 hex digits"}: the sum is over the line as it was without it. */
+rl_status rl_journal_append(rl_journal *journal, json_t *event, bool sync, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_buffer line = {0};
+    char time[21], *text = NULL;
+    rl_utc_timestamp(time);
+    json_object_set_new(event, "time", json_string(time));
+    text = json_dumps(event, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json_decref(event);
+    if (!text) return rl_fail(err, RL_ERR_MEMORY, "%s: a record cannot be made", journal->path);
+    size_t length = strlen(text);
+    RL_TRY(rl_buffer_append(&line, text, length - 1, err));
+    RL_TRY(rl_buffer_printf(&line, err, ",\"sum\":\"%016" PRIx64 "\"}\n", rl_hash64(text, length)));
+    RL_TRY(write_line(journal, &line, err));
+    if (sync && fdatasync(journal->descriptor) != 0)
+        status = rl_fail_errno(err, "%s: cannot be synchronised", journal->path);
+cleanup:
+    rl_buffer_free(&line);
+    free(text); /* jansson's allocation, not ours */
+    return status;
+}
+
+/* The record of an intact line, or NULL. */
+static json_t *parse_line(const char *line, size_t length)
+{
+    static const char mark[] = ",\"sum\":\"";
+    const size_t tail = sizeof mark - 1 + 16 + 2;
+    char sum[17];
+    if (length <= tail || memcmp(line + length - tail, mark, sizeof mark - 1) != 0) return NULL;
+    rl_buffer bare = {0};
+    json_t *event = NULL;
+    if (rl_buffer_append(&bare, line, length - tail, NULL) == RL_OK && rl_buffer_append(&bare, "}", 1, NULL) == RL_OK) {
+        snprintf(sum, sizeof sum, "%016" PRIx64, rl_hash64(bare.data, bare.length));
+        if (memcmp(sum, line + length - 18, 16) == 0) event = json_loadb(bare.data, bare.length, 0, NULL);
+    }
+    rl_buffer_free(&bare);
+    return event;
+}
+
+rl_status rl_journal_read(const char *directory, rl_status (*visit)(void *context, const json_t *event, rl_error *err),
+                          void *context, int64_t *num_damaged, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_file_view view = {0};
+    int64_t damaged = 0;
+    char *path = rl_path_join(directory, "journal.jsonl", err);
+    if (!path) return RL_ERR_MEMORY;
+    if (!rl_path_exists(path)) goto cleanup;
+    RL_TRY(rl_file_view_open(&view, path, err));
+    for (size_t at = 0; at < view.size;) {
+        const char *line = view.data + at, *end = memchr(line, '\n', view.size - at);
+        size_t length = end ? (size_t)(end - line) : view.size - at;
+        json_t *event = length ? parse_line(line, length) : NULL;
+        damaged += length && !event;
+        if (event) status = visit(context, event, err);
+        json_decref(event);
+        if (status != RL_OK) goto cleanup;
+        at += length + 1;
+    }
+cleanup:
+    rl_file_view_close(&view);
+    rl_free(path);
+    if (status == RL_OK) *num_damaged = damaged;
+    return status;
+}
+
+/* ------------------------------------------------------------------- what earlier starts knew of this plan */
+
+typedef struct history {
+    const rl_plan *plan;
+    rl_names *keys;       /* stage keys and run ids of the plan; id -> node */
+    int32_t *node_of;     /* [count] */
+    double *node_seconds;
+    char *gathered;
+} history;
+
+static rl_status recall(void *context, const json_t *event, rl_error *err)
+{
+    history *h = context;
+    const char *kind = json_string_value(json_object_get(event, "event"));
+    const char *key = json_string_value(json_object_get(event, "key"));
+    (void)err;
+    if (kind && !strcmp(kind, "gathered")) {
+        const char *digest = json_string_value(json_object_get(event, "digest"));
+        if (digest && strlen(digest) == RL_DIGEST_HEX - 1) memcpy(h->gathered, digest, RL_DIGEST_HEX);
+    }
+    if (!kind || strcmp(kind, "done") || !key) return RL_OK;
+    int32_t id = rl_names_find(h->keys, key, strlen(key));
+    if (id >= 0) h->node_seconds[h->node_of[id]] = json_number_value(json_object_get(event, "seconds"));
+    return RL_OK;
+}
+
+rl_status rl_journal_history(const rl_plan *plan, const char *directory, double *node_seconds, char gathered[RL_DIGEST_HEX],
+                             rl_error *err)
+{
+    rl_status status = RL_OK;
+    int64_t damaged = 0;
+    history h = {.plan = plan, .node_seconds = node_seconds, .gathered = gathered};
+    RL_TRY(rl_names_create(&h.keys, err));
+    RL_ALLOC(h.node_of, plan->num_nodes, err);
+    for (int32_t n = 0; n < plan->num_nodes; n++) {
+        const rl_node *node = &plan->nodes[n];
+        const char *key = node->kind == RL_NODE_SHARD ? plan->sweep->runs[node->run].id : node->stage.key;
+        int32_t id = 0;
+        RL_TRY(rl_names_intern(h.keys, key, strlen(key), &id, err));
+        h.node_of[id] = n;
+        node_seconds[n] = NAN;
+    }
+    RL_TRY(rl_journal_read(directory, recall, &h, &damaged, err));
+cleanup:
+    rl_names_free(h.keys);
+    rl_free(h.node_of);
+    return status;
+}

@@ -1,0 +1,191 @@
+/* status.c -- what a sweep folder says of itself: journal, side file, lock. Reads only. */
+#include "cluster_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct reading {
+    rl_sweep_status *status;
+    rl_names *ids; /* run ids; id = row */
+} reading;
+
+void rl_sweep_status_free(rl_sweep_status *status)
+{
+    if (!status) return;
+    for (int64_t r = 0; status->runs && r < status->num_runs; r++) rl_free(status->runs[r].error);
+    rl_free(status->runs);
+    rl_free(status->name);
+    rl_free(status);
+}
+
+static const char *text_of(const json_t *event, const char *key)
+{
+    const char *text = json_string_value(json_object_get(event, key));
+    return text ? text : "";
+}
+
+static void set_state(rl_run_status *run, const char *state)
+{
+    snprintf(run->state, sizeof run->state, "%s", state);
+    if (strcmp(state, "failed")) {
+        rl_free(run->error);
+        run->error = NULL;
+    }
+}
+
+/* A start names all its runs; ones seen before keep what is known of them, except that nothing is running any more. */
+static rl_status on_start(reading *r, const json_t *event, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_sweep_status *s = r->status;
+    const json_t *ids = json_object_get(event, "runs");
+    int64_t n = (int64_t)json_array_size(ids);
+    rl_run_status *runs = NULL;
+    rl_names *names = NULL;
+    RL_ALLOC(runs, n, err);
+    RL_TRY(rl_names_create(&names, err));
+    for (int64_t i = 0; i < n; i++) {
+        const char *id = json_string_value(json_array_get(ids, (size_t)i));
+        int32_t row = 0;
+        if (!id) id = "";
+        RL_TRY(rl_names_intern(names, id, strlen(id), &row, err));
+        int32_t old = rl_names_find(r->ids, id, strlen(id));
+        if (old >= 0 && old < s->num_runs && !strcmp(s->runs[old].state, "done")) {
+            runs[i] = s->runs[old];
+            s->runs[old].error = NULL;
+            continue;
+        }
+        snprintf(runs[i].id, sizeof runs[i].id, "%s", id);
+        set_state(&runs[i], "waiting");
+        runs[i].f1 = NAN;
+    }
+    for (int64_t i = 0; i < s->num_runs; i++) rl_free(s->runs[i].error);
+    rl_free(s->runs);
+    rl_names_free(r->ids);
+    s->runs = runs, s->num_runs = n, r->ids = names;
+    s->nodes_total = json_integer_value(json_object_get(event, "nodes"));
+    s->nodes_done = 0;
+    snprintf(s->started, sizeof s->started, "%s", text_of(event, "time"));
+    if (!s->name) s->name = rl_strdup(text_of(event, "sweep"), err);
+    return RL_OK;
+cleanup:
+    rl_free(runs);
+    rl_names_free(names);
+    return status;
+}
+
+static void on_node(rl_run_status *run, const char *kind, const json_t *event)
+{
+    bool shard = !strcmp(text_of(event, "stage"), "shard");
+    if (!strcmp(kind, "started")) set_state(run, "running");
+    if (!strcmp(kind, "returned")) set_state(run, "waiting");
+    if (!strcmp(kind, "f1")) run->f1 = json_number_value(json_object_get(event, "f1"));
+    if (!strcmp(kind, "done")) run->seconds += json_number_value(json_object_get(event, "seconds"));
+    if (!strcmp(kind, "done") && shard) set_state(run, "done");
+}
+
+static rl_status visit(void *context, const json_t *event, rl_error *err)
+{
+    reading *r = context;
+    const char *kind = text_of(event, "event"), *id = text_of(event, "run");
+    snprintf(r->status->updated, sizeof r->status->updated, "%s", text_of(event, "time"));
+    if (!strcmp(kind, "start")) return on_start(r, event, err);
+    int32_t row = rl_names_find(r->ids, id, strlen(id));
+    if (row < 0 || row >= r->status->num_runs) return RL_OK;
+    rl_run_status *run = &r->status->runs[row];
+    if (!strcmp(kind, "run_failed")) {
+        set_state(run, "failed");
+        rl_free(run->error);
+        run->error = rl_strdup(text_of(event, "error"), err);
+        return run->error ? RL_OK : RL_ERR_MEMORY;
+    }
+    on_node(run, kind, event);
+    return RL_OK;
+}
+
+/* Somebody holds the lock file: F_GETLK tells without taking it. */
+static bool is_alive(const char *directory)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char *path = rl_path_join(directory, "lock", NULL);
+    int descriptor = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+    bool held = descriptor >= 0 && fcntl(descriptor, F_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+    if (descriptor >= 0) close(descriptor);
+    rl_free(path);
+    return held;
+}
+
+static double real_of(const json_t *root, const char *key)
+{
+    const json_t *value = json_object_get(root, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static void read_side_file(rl_sweep_status *s, const char *directory)
+{
+    json_t *root = NULL;
+    char *path = rl_path_join(directory, "progress.json", NULL);
+    s->elapsed_s = s->eta_s = s->tokens_per_second = NAN;
+    if (path && rl_path_exists(path) && rl_json_read(&root, path, NULL) == RL_OK) {
+        s->elapsed_s = real_of(root, "elapsed_s");
+        s->nodes_done = json_integer_value(json_object_get(root, "nodes_done"));
+        if (s->alive) s->eta_s = real_of(root, "eta_s");
+        if (s->alive) s->tokens_per_second = real_of(root, "tokens_per_second");
+    }
+    json_decref(root);
+    rl_free(path);
+}
+
+static void count(rl_sweep_status *s)
+{
+    s->counts = (rl_sweep_counts){.planned = s->num_runs};
+    for (int64_t r = 0; r < s->num_runs; r++) {
+        rl_run_status *run = &s->runs[r];
+        if (!strcmp(run->state, "running") && !s->alive) set_state(run, "waiting"); /* its process is gone */
+        s->counts.done += !strcmp(run->state, "done");
+        s->counts.failed += !strcmp(run->state, "failed");
+        s->counts.running += !strcmp(run->state, "running");
+        s->counts.waiting += !strcmp(run->state, "waiting");
+    }
+}
+
+/* A run whose shard lies there is done, whatever the journal lost. */
+static void look_for_shards(rl_sweep_status *s, const char *directory)
+{
+    for (int64_t r = 0; r < s->num_runs; r++) {
+        char *path = rl_plan_shard_path(directory, s->runs[r].id, NULL);
+        bool there = path && rl_path_exists(path);
+        if (there)
+            set_state(&s->runs[r], "done");
+        else if (!strcmp(s->runs[r].state, "done"))
+            set_state(&s->runs[r], "waiting");
+        rl_free(path);
+    }
+}
+
+rl_status rl_sweep_status_read(rl_sweep_status **out, const char *directory, rl_error *err)
+{
+    rl_status status = RL_OK;
+    reading r = {0};
+    RL_ALLOC(r.status, 1, err);
+    RL_TRY(rl_names_create(&r.ids, err));
+    RL_TRY(rl_journal_read(directory, visit, &r, &r.status->damaged_records, err));
+    if (!r.status->name) {
+        status = rl_fail(err, RL_ERR_INPUT, "%s: no sweep was ever started here (journal.jsonl has no start)", directory);
+        goto cleanup;
+    }
+    r.status->alive = is_alive(directory);
+    read_side_file(r.status, directory);
+    look_for_shards(r.status, directory);
+    count(r.status);
+    *out = r.status;
+    r.status = NULL;
+cleanup:
+    rl_names_free(r.ids);
+    rl_sweep_status_free(r.status);
+    return status;
+}

@@ -1,0 +1,137 @@
+/* worker.c -- one rank that makes stages and shards, and says how it goes. */
+#include "cluster_internal.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+static const double report_interval_s = 0.5;
+
+void rl_poll_pause(int *idle_polls)
+{
+    int polls = *idle_polls < 8 ? (*idle_polls)++ : 8;
+    struct timespec pause = {0, 50000L << (polls > 6 ? 6 : polls)}; /* 50 us up to 3.2 ms */
+    nanosleep(&pause, NULL);
+}
+
+/* ------------------------------------------------------------------------------------- one node, with reports */
+
+typedef struct reporter {
+    const rl_report_sink *sink;
+    int32_t node;
+    double last_s, tokens, seconds;
+} reporter;
+
+static void on_step(void *context, const rl_stage *stage, const rl_step_record *record, int64_t total_steps)
+{
+    reporter *r = context;
+    (void)stage;
+    (void)total_steps;
+    r->tokens += (double)record->tokens;
+    r->seconds += record->seconds;
+    if (rl_now_s() - r->last_s < report_interval_s || r->seconds <= 0) return;
+    rl_report report = {.kind = RL_REPORT_STEP, .node = r->node, .f1 = NAN, .tokens_per_second = r->tokens / r->seconds};
+    r->sink->send(r->sink->context, &report);
+    r->last_s = rl_now_s();
+    r->tokens = r->seconds = 0;
+}
+
+static void on_f1(void *context, const rl_stage *stage, double f1)
+{
+    reporter *r = context;
+    (void)stage;
+    rl_report report = {.kind = RL_REPORT_F1, .node = r->node, .f1 = f1, .tokens_per_second = NAN};
+    r->sink->send(r->sink->context, &report);
+}
+
+static bool should_stop(void *context)
+{
+    reporter *r = context;
+    return rl_stop_requested() || r->sink->should_stop(r->sink->context);
+}
+
+static rl_status write_shard(const rl_work *work, const rl_node *node, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const rl_run *run = &work->plan->sweep->runs[node->run];
+    int32_t num_stages = 0;
+    rl_stage *stages = NULL;
+    rl_run_result *result = NULL;
+    char *path = rl_plan_shard_path(work->directory, run->id, err);
+    if (!path) return RL_ERR_MEMORY;
+    num_stages = work->plan->num_run_nodes[node->run] - 1;
+    RL_ALLOC(stages, num_stages, err);
+    for (int32_t i = 0; i < num_stages; i++) {
+        stages[i] = work->plan->nodes[work->plan->run_nodes[node->run][i]].stage;
+        stages[i].settings = &run->settings; /* a shared stage carries another run's settings */
+    }
+    RL_TRY(rl_cycle_collect(&result, work->cycle, stages, num_stages, err));
+    RL_TRY(rl_shard_write(path, run, work->plan->sweep, result, err));
+cleanup:
+    rl_run_result_free(result);
+    rl_free(stages);
+    rl_free(path);
+    return status;
+}
+
+void rl_work_on_node(const rl_work *work, int32_t index, const rl_report_sink *sink)
+{
+    const rl_node *node = &work->plan->nodes[index];
+    reporter r = {.sink = sink, .node = index, .last_s = rl_now_s()};
+    const rl_cycle_hooks hooks = {&r, on_step, on_f1, should_stop};
+    rl_report report = {.node = index, .f1 = NAN, .tokens_per_second = NAN};
+    double start = rl_now_s();
+    rl_cycle_set_hooks(work->cycle, &hooks);
+    rl_status status = node->kind == RL_NODE_SHARD ? write_shard(work, node, &report.error)
+                                                   : rl_stage_execute(work->cycle, &node->stage, &report.error);
+    report.seconds = rl_now_s() - start;
+    report.error.status = status;
+    report.kind = status == RL_OK ? RL_REPORT_DONE : status == RL_ERR_STOPPED ? RL_REPORT_RETURNED : RL_REPORT_FAILED;
+    sink->send(sink->context, &report);
+}
+
+/* --------------------------------------------------------------------------------------------- worker ranks */
+
+typedef struct worker {
+    MPI_Comm comm;
+    bool told_to_stop;
+} worker;
+
+static void send_to_coordinator(void *context, const rl_report *report)
+{
+    worker *w = context;
+    MPI_Send(report, (int)sizeof *report, MPI_BYTE, 0, RL_TAG_REPORT, w->comm);
+}
+
+static bool told_to_stop(void *context)
+{
+    worker *w = context;
+    int waiting = 0;
+    if (!w->told_to_stop) MPI_Iprobe(0, RL_TAG_STOP, w->comm, &waiting, MPI_STATUS_IGNORE);
+    if (waiting) {
+        MPI_Recv(NULL, 0, MPI_BYTE, 0, RL_TAG_STOP, w->comm, MPI_STATUS_IGNORE);
+        w->told_to_stop = true;
+    }
+    return w->told_to_stop;
+}
+
+static int32_t next_assignment(worker *w)
+{
+    int32_t node = -1;
+    int waiting = 0, idle_polls = 0;
+    for (;;) {
+        MPI_Iprobe(0, RL_TAG_ASSIGN, w->comm, &waiting, MPI_STATUS_IGNORE);
+        if (waiting) break;
+        rl_poll_pause(&idle_polls);
+    }
+    MPI_Recv(&node, 1, MPI_INT32_T, 0, RL_TAG_ASSIGN, w->comm, MPI_STATUS_IGNORE);
+    return node;
+}
+
+void rl_worker_loop(MPI_Comm comm, const rl_work *work)
+{
+    worker w = {.comm = comm};
+    const rl_report_sink sink = {&w, send_to_coordinator, told_to_stop};
+    for (int32_t node; (node = next_assignment(&w)) >= 0;) rl_work_on_node(work, node, &sink);
+    told_to_stop(&w); /* a stop that crossed our last report: nothing may stay unreceived */
+}
