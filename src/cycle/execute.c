@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char checkpoint_name[] = "checkpoint";
+
 bool rl_stage_is_complete(const char *directory, const char *key)
 {
     char path[4096];
@@ -18,6 +20,7 @@ typedef struct training {
     const rl_stage *stage;
     const rl_inputs *inputs;
     const char *work; /* folder */
+    double start_s;
     rl_epoch_scores epochs;
 } training;
 
@@ -41,35 +44,44 @@ static rl_status evaluate_epoch(void *context, int64_t epoch, const rl_model *mo
     return status;
 }
 
+/* Everything of the stage is on disk before its checkpoint goes: a kill in between costs nothing. */
+static rl_status save_trained(void *context, const rl_model *model, const rl_training_log *log, rl_error *err)
+{
+    training *job = context;
+    char *log_path = rl_path_join(job->work, "training.jsonl", err);
+    rl_status status = log_path ? rl_training_log_write(log, log_path, err) : RL_ERR_MEMORY;
+    if (status == RL_OK) status = rl_epoch_scores_write(&job->epochs, job->work, err); /* no epoch leaves an empty list */
+    if (status == RL_OK) status = rl_model_save(model, job->work, job->stage->settings->model, err);
+    if (status == RL_OK) status = rl_stage_write_record(job->work, job->stage, rl_now_s() - job->start_s, err);
+    rl_free(log_path);
+    return status;
+}
+
 static bool asked_to_stop(void *context)
 {
     training *job = context;
     return job->cycle->hooks.should_stop && job->cycle->hooks.should_stop(job->cycle->hooks.context);
 }
 
-/* Train `model` in work: checkpoint there, training.jsonl and epochs.json when done. */
+/* Train `model` in work: checkpoint there meanwhile, model folder, training.jsonl, epochs.json and stage.json when done. */
 static rl_status train_model(rl_cycle *cycle, const rl_stage *stage, const rl_inputs *in, rl_model *model,
                              const rl_train_settings *settings, const rl_weight_mask *mask, const char *work, rl_error *err)
 {
     rl_status status = RL_OK;
-    rl_training_log log = {0};
-    training job = {.cycle = cycle, .stage = stage, .inputs = in, .work = work};
-    rl_train_hooks hooks = {&job, report_step, evaluate_epoch, asked_to_stop};
-    char *checkpoint = rl_path_join(work, "checkpoint", err), *log_path = rl_path_join(work, "training.jsonl", err);
-    if (!checkpoint || !log_path) {
-        status = RL_ERR_MEMORY;
-        goto cleanup;
-    }
+    training job = {.cycle = cycle, .stage = stage, .inputs = in, .work = work, .start_s = rl_now_s()};
+    const rl_train_hooks hooks = {.context = &job,
+                                  .on_step = report_step,
+                                  .on_epoch = evaluate_epoch,
+                                  .should_stop = asked_to_stop,
+                                  .on_trained = save_trained};
+    char *checkpoint = rl_path_join(work, checkpoint_name, err);
+    if (!checkpoint) return RL_ERR_MEMORY;
     RL_TRY(rl_epoch_scores_read(&job.epochs, work, err));
     RL_TRY(rl_train(model, in->train_encoded, settings, rl_cycle_training_seed(stage->settings, stage->round), mask,
-                    checkpoint, &hooks, &log, err));
-    RL_TRY(rl_training_log_write(&log, log_path, err));
-    RL_TRY(rl_epoch_scores_write(&job.epochs, work, err)); /* no epoch at all leaves an empty list */
+                    checkpoint, &hooks, NULL, err));
 cleanup:
-    rl_training_log_free(&log);
     rl_epoch_scores_free(&job.epochs);
     rl_free(checkpoint);
-    rl_free(log_path);
     return status;
 }
 
@@ -93,7 +105,6 @@ static rl_status finetune(rl_cycle *cycle, const rl_stage *stage, const char *wo
     RL_TRY(rl_cycle_inputs(&in, cycle, stage->settings, err));
     RL_TRY(load_model(&model, cycle, stage, in->train->labels, err));
     RL_TRY(train_model(cycle, stage, in, model, &stage->settings->train, NULL, work, err));
-    RL_TRY(rl_model_save(model, work, stage->settings->model, err));
 cleanup:
     rl_model_free(model);
     return status;
@@ -135,7 +146,6 @@ static rl_status retrain(rl_cycle *cycle, const rl_stage *stage, const char *wor
     }
     const rl_weight_mask mask = {offsets, num_offsets};
     RL_TRY(train_model(cycle, stage, in, model, &train, settings->prune.permanent ? &mask : NULL, work, err));
-    RL_TRY(rl_model_save(model, work, settings->model, err));
 cleanup:
     rl_model_free(model);
     rl_free(ids);
@@ -252,6 +262,22 @@ static rl_status work_on(rl_cycle *cycle, const rl_stage *stage, const char *wor
     return rl_fail(err, RL_ERR_INTERNAL, "stage kind %d is unknown", (int)stage->kind);
 }
 
+/* A work folder with its record is finished: only the rename is missing (a kill came before it). */
+static bool has_record(const char *work)
+{
+    char path[4096];
+    int length = snprintf(path, sizeof path, "%s/stage.json", work);
+    return length > 0 && (size_t)length < sizeof path && rl_path_exists(path);
+}
+
+static rl_status publish(const char *work, const char *folder, rl_error *err)
+{
+    char *checkpoint = rl_path_join(work, checkpoint_name, err);
+    rl_status status = checkpoint ? rl_remove_tree(checkpoint, err) : RL_ERR_MEMORY;
+    rl_free(checkpoint);
+    return status == RL_OK ? rl_publish(work, folder, err) : status;
+}
+
 rl_status rl_stage_execute(rl_cycle *cycle, const rl_stage *stage, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -266,9 +292,9 @@ rl_status rl_stage_execute(rl_cycle *cycle, const rl_stage *stage, rl_error *err
     }
     RL_TRY(rl_remove_tree(folder, err)); /* a folder without stage.json was never published by us */
     RL_TRY(rl_make_directories(work, err));
-    RL_TRY(work_on(cycle, stage, work, err));
-    RL_TRY(rl_stage_write_record(work, stage, rl_now_s() - start, err));
-    RL_TRY(rl_publish(work, folder, err));
+    if (!has_record(work)) RL_TRY(work_on(cycle, stage, work, err));
+    if (!has_record(work)) RL_TRY(rl_stage_write_record(work, stage, rl_now_s() - start, err));
+    RL_TRY(publish(work, folder, err));
 cleanup:
     rl_free(work);
     rl_free(folder);
