@@ -120,7 +120,8 @@ typedef enum rl_optimizer {
 } rl_optimizer;
 typedef struct rl_adamw {
     rl_optimizer variant;
-    float learning_rate, beta1, beta2, eps, weight_decay; /* weight_decay 0 for biases and LayerNorm */
+    double learning_rate, beta1, beta2, eps, weight_decay; /* double: 1 - 0.999f is off by 1e-5; weight_decay 0 for
+                                                              biases and LayerNorm */
     int64_t step;                                         /* t, from 1 */
     float gradient_scale;                                 /* clip factor min(1, max_norm/(norm+1e-6)), applied on the fly */
 } rl_adamw;

@@ -1,0 +1,212 @@
+/* gemm.c -- every matrix product of the program goes through here: two back ends, one checked before use.
+ * A misdetected BLAS kernel costs 5x and a broken one the results, so the back end is measured (`doctor`) and its first
+ * product compared with a naive one. Variables that the site set for its BLAS are the site's: none is touched. */
+#include "linalg_internal.h"
+
+#include <cblas.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef RELEARN_HAVE_ONEDNN
+#include <oneapi/dnnl/dnnl.h>
+#endif
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#if defined(__GNUC__) && !defined(OPENBLAS_CONFIG_H)
+/* Only OpenBLAS has it; another CBLAS links too. */
+extern void openblas_set_num_threads(int num_threads) __attribute__((weak));
+#define HAS_OPENBLAS_THREADS (openblas_set_num_threads != NULL)
+#else
+#define HAS_OPENBLAS_THREADS 1
+#endif
+
+static void product_cblas(bool transpose_a, bool transpose_b, int64_t M, int64_t N, int64_t K, float alpha,
+                          const float *A, int64_t lda, const float *B, int64_t ldb, float beta, float *C, int64_t ldc)
+{
+    cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans,
+                (int)M, (int)N, (int)K, alpha, A, (int)lda, B, (int)ldb, beta, C, (int)ldc);
+}
+
+#ifdef RELEARN_HAVE_ONEDNN
+/* oneDNN's sgemm is row-major. It refuses only when it cannot get memory: then no number may look like a result. */
+static void product_onednn(bool transpose_a, bool transpose_b, int64_t M, int64_t N, int64_t K, float alpha,
+                           const float *A, int64_t lda, const float *B, int64_t ldb, float beta, float *C, int64_t ldc)
+{
+    dnnl_status_t done = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', M, N, K, alpha, A, lda, B, ldb,
+                                    beta, C, ldc);
+    if (done == dnnl_success) return;
+    for (int64_t i = 0; i < M; i++)
+        for (int64_t j = 0; j < N; j++) C[i * ldc + j] = NAN;
+}
+#endif
+
+/* The build's best first. Measured, one core, GFLOP/s forward / dx / dW at T = 160 (bench_gemm):
+ * Zen 4, FMA peak 118: 384 x 1536: oneDNN 96-102 / 115 / 111, OpenBLAS 0.3.21 100 / 100 / 104;
+ *                      768 x 3072: oneDNN 92-99 / 98-112 / 109, OpenBLAS 88 / 91-94 / 96-98. */
+static const char *const backend_names[] = {
+#ifdef RELEARN_HAVE_ONEDNN
+    "onednn",
+#endif
+    "cblas"};
+static rl_gemm_function *const backend_products[] = {
+#ifdef RELEARN_HAVE_ONEDNN
+    product_onednn,
+#endif
+    product_cblas};
+#define NUM_BACKENDS (sizeof backend_names / sizeof *backend_names)
+
+static size_t backend_in_use;
+
+size_t rl_gemm_backends(const char *const **names)
+{
+    *names = backend_names;
+    return NUM_BACKENDS;
+}
+
+const char *rl_gemm_backend(void)
+{
+    return backend_names[backend_in_use];
+}
+
+static size_t find_backend(const char *name)
+{
+    size_t i = 0;
+    while (i < NUM_BACKENDS && strcmp(name, backend_names[i]) != 0) i++;
+    return i;
+}
+
+/* Runs are the unit of parallelism; a BLAS thread would fight another rank for its core. */
+static void keep_single_threaded(void)
+{
+#ifdef _OPENMP
+    omp_set_num_threads(1);
+#endif
+    if (HAS_OPENBLAS_THREADS) openblas_set_num_threads(1);
+}
+
+/* ------------------------------------------------------------------------------------------------ the check */
+
+enum { CHECK_M = 45, CHECK_N = 70, CHECK_K = 131, CHECK_PAD = 3 };
+
+/* Small eighths, so that a float product of them is right to the last bits and a wrong element stands out. */
+static void fill(float *x, int64_t n, int64_t step)
+{
+    for (int64_t i = 0; i < n; i++) x[i] = (float)(i * step % 31 - 15) * 0.125f;
+}
+
+static rl_status check_one(const char *backend, rl_gemm_function *product, bool transpose_a, bool transpose_b,
+                           const float *A, const float *B, float *C, rl_error *err)
+{
+    const int64_t M = CHECK_M, N = CHECK_N, K = CHECK_K, lda = (transpose_a ? M : K) + CHECK_PAD,
+                  ldb = (transpose_b ? K : N) + CHECK_PAD, ldc = N + CHECK_PAD;
+    const float alpha = 0.5f, beta = 2.0f, before = 0.75f;
+    for (int64_t i = 0; i < M * ldc; i++) C[i] = before;
+    product(transpose_a, transpose_b, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
+    for (int64_t i = 0; i < M; i++)
+        for (int64_t j = 0; j < N; j++) {
+            double sum = 0.0;
+            for (int64_t k = 0; k < K; k++)
+                sum += (double)A[transpose_a ? k * lda + i : i * lda + k] * B[transpose_b ? j * ldb + k : k * ldb + j];
+            double expected = alpha * sum + beta * before, found = C[i * ldc + j];
+            if (!(fabs(found - expected) <= 1e-3)) /* products of magnitude <= 3.6: float rounding stays below 1e-4 */
+                return rl_fail(err, RL_ERR_INTERNAL,
+                               "matrix products of back end '%s' are wrong on this processor: %s%s [%d, %d] x [%d, %d], "
+                               "element (%d, %d) is %g; expected %g; try another with RELEARN_GEMM",
+                               backend, transpose_a ? "T" : "N", transpose_b ? "T" : "N", CHECK_M, CHECK_K, CHECK_K,
+                               CHECK_N, (int)i, (int)j, found, expected);
+        }
+    return RL_OK;
+}
+
+rl_status rl_gemm_check(const char *backend, rl_gemm_function *product, rl_error *err)
+{
+    rl_status status = RL_OK;
+    float *A = NULL, *B = NULL, *C = NULL;
+    const int64_t a_count = (CHECK_M + CHECK_PAD) * (CHECK_K + CHECK_PAD),
+                  b_count = (CHECK_K + CHECK_PAD) * (CHECK_N + CHECK_PAD);
+    RL_ALLOC(A, a_count, err);
+    RL_ALLOC(B, b_count, err);
+    RL_ALLOC(C, CHECK_M * (CHECK_N + CHECK_PAD), err);
+    fill(A, a_count, 7);
+    fill(B, b_count, 11);
+    for (int variant = 0; variant < 4; variant++)
+        RL_TRY(check_one(backend, product, variant & 1, variant & 2, A, B, C, err));
+cleanup:
+    rl_free(A);
+    rl_free(B);
+    rl_free(C);
+    return status;
+}
+
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+rl_status rl_linalg_init(const char *backend, rl_error *err)
+{
+    static bool checked[NUM_BACKENDS];
+    rl_status status = RL_OK;
+    const char *name = backend ? backend : environment("RELEARN_GEMM");
+    size_t chosen = name ? find_backend(name) : 0;
+    if (chosen == NUM_BACKENDS)
+        return rl_fail(err, RL_ERR_INPUT, "%s%s: unknown matrix product back end; this build has %s%s",
+                       backend ? "" : "RELEARN_GEMM=", name, backend_names[0], NUM_BACKENDS > 1 ? " and cblas" : "");
+    keep_single_threaded();
+    if (!checked[chosen]) RL_TRY(rl_gemm_check(backend_names[chosen], backend_products[chosen], err));
+    checked[chosen] = true;
+    RL_TRY(rl_linalg_select_isa(environment("RELEARN_ISA"), err));
+    backend_in_use = chosen;
+cleanup:
+    return status;
+}
+
+/* ----------------------------------------------------------------------------------------------------- use */
+
+void rl_gemm(bool transpose_a, bool transpose_b, int64_t M, int64_t N, int64_t K, float alpha, const float *A,
+             int64_t lda, const float *B, int64_t ldb, float beta, float *C, int64_t ldc)
+{
+    if (M <= 0 || N <= 0) return; /* some CBLAS print a complaint about these */
+    backend_products[backend_in_use](transpose_a, transpose_b, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
+}
+
+/* The bias is laid down first and the product added to it: one write instead of a pass that reads and writes. */
+void rl_linear_forward(float *y, const float *x, const float *weight, const float *bias, int64_t T, int64_t N, int64_t K)
+{
+    for (int64_t t = 0; bias && t < T; t++) memcpy(y + t * N, bias, (size_t)N * sizeof *y);
+    rl_gemm(false, true, T, N, K, 1.0f, x, K, weight, K, bias ? 1.0f : 0.0f, y, N);
+}
+
+void rl_linear_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight,
+                        int64_t T, int64_t N, int64_t K, bool accumulate_dx)
+{
+    if (dx) rl_gemm(false, false, T, K, N, 1.0f, dy, N, weight, K, accumulate_dx ? 1.0f : 0.0f, dx, K);
+    rl_gemm(true, false, N, K, T, 1.0f, dy, N, x, K, 0.0f, dweight, K);
+    rl_column_sums(dbias, dy, T, N);
+}
+
+/* The best of the calls that fit into the budget: other work on the core only ever lowers a rate. */
+double rl_gemm_rate(const char *backend, int64_t M, int64_t N, int64_t K, double seconds_budget)
+{
+    size_t chosen = find_backend(backend);
+    if (chosen == NUM_BACKENDS || M <= 0 || N <= 0 || K <= 0) return 0.0;
+    float *A = rl_calloc((size_t)(M * K), sizeof *A, NULL), *B = rl_calloc((size_t)(K * N), sizeof *B, NULL),
+          *C = rl_calloc((size_t)(M * N), sizeof *C, NULL);
+    double best = 0.0, begin = rl_now_s();
+    keep_single_threaded();
+    for (int64_t i = 0; A && i < M * K; i++) A[i] = 1.0f;
+    for (int64_t i = 0; B && i < K * N; i++) B[i] = 1.0f;
+    for (int calls = 0; A && B && C && (calls < 3 || rl_now_s() - begin < seconds_budget); calls++) {
+        double from = rl_now_s();
+        backend_products[chosen](false, false, M, N, K, 1.0f, A, K, B, N, 0.0f, C, N);
+        double seconds = rl_now_s() - from, rate = seconds > 0 ? 2e-9 * (double)M * (double)N * (double)K / seconds : 0;
+        best = rate > best ? rate : best;
+    }
+    rl_free(A);
+    rl_free(B);
+    rl_free(C);
+    return best;
+}

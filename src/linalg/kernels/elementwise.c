@@ -1,0 +1,87 @@
+/* elementwise.c -- passes that look at one element at a time, and sums down columns. */
+#include "vector.h"
+#include "vector_math.h"
+
+void ISA(exp)(float *y, const float *x, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) y[i] = exp_one(x[i]);
+}
+
+void ISA(erf)(float *y, const float *x, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) y[i] = erf_one(x[i]);
+}
+
+void ISA(add)(float *y, const float *a, const float *b, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
+}
+
+/* Four rows at a time, so that the sums are loaded and stored once for four additions. */
+void ISA(column_sums)(float *sums, const float *x, int64_t T, int64_t N)
+{
+    int64_t t = 0;
+    memset(sums, 0, (size_t)N * sizeof *sums);
+    for (; t + 4 <= T; t += 4) {
+        const float *row = x + t * N;
+#pragma omp simd
+        for (int64_t i = 0; i < N; i++) sums[i] += (row[i] + row[N + i]) + (row[2 * N + i] + row[3 * N + i]);
+    }
+    for (; t < T; t++) {
+        const float *row = x + t * N;
+#pragma omp simd
+        for (int64_t i = 0; i < N; i++) sums[i] += row[i];
+    }
+}
+
+/* cdf(x) = erfc(-x / sqrt 2) / 2 with e^(-x^2/2) given, which the density needs too. Better than 1 + erf on the left
+ * tail, where that cancels. Source: arXiv 1606.08415; transformers activations.GELUActivation. */
+RL_INLINE float normal_cdf(float x, float gauss)
+{
+    float tail = 0.5f * gauss * erfcx_one(absolute(x) * 0.707106781f);
+    return x < 0.0f ? tail : 1.0f - tail;
+}
+
+void ISA(bias_gelu_forward)(float *y, float *pre, const float *x, const float *bias, int64_t T, int64_t F)
+{
+    for (int64_t t = 0; t < T; t++) {
+#pragma omp simd
+        for (int64_t f = 0; f < F; f++) {
+            float a = x[t * F + f] + bias[f];
+            pre[t * F + f] = a;
+            y[t * F + f] = a * normal_cdf(a, exp_one(-0.5f * a * a));
+        }
+    }
+}
+
+/* gelu'(x) = cdf(x) + x pdf(x). */
+void ISA(bias_gelu_backward)(float *dpre, float *dbias, const float *dy, const float *pre, int64_t T, int64_t F)
+{
+    memset(dbias, 0, (size_t)F * sizeof *dbias);
+    for (int64_t t = 0; t < T; t++) {
+#pragma omp simd
+        for (int64_t f = 0; f < F; f++) {
+            float a = pre[t * F + f], gauss = exp_one(-0.5f * a * a);
+            float slope = dy[t * F + f] * (normal_cdf(a, gauss) + a * gauss * 0.398942280f);
+            dpre[t * F + f] = slope;
+            dbias[f] += slope;
+        }
+    }
+}
+
+/* Twelve chains: more than latency x units on the processors at hand. Factors near 1 keep the values finite. */
+double ISA(fma_work)(int64_t rounds, float *sink)
+{
+    enum { CHAINS = 12 };
+    floats sum[CHAINS], factor = (floats){0} + 0.999999f, term = (floats){0} + 1e-6f;
+    for (int i = 0; i < CHAINS; i++) sum[i] = term * (float)(i + 1);
+    for (int64_t round = 0; round < rounds; round++)
+#pragma GCC unroll 12
+        for (int i = 0; i < CHAINS; i++) sum[i] = sum[i] * factor + term;
+    for (int i = 1; i < CHAINS; i++) sum[0] += sum[i];
+    for (int i = 0; i < RL_FLOATS; i++) *sink += sum[0][i];
+    return (double)rounds * CHAINS * RL_FLOATS * 2.0;
+}

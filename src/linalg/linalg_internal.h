@@ -1,0 +1,75 @@
+/* linalg_internal.h -- what the room keeps to itself: the table of kernels per instruction set, and the back ends. */
+#ifndef RELEARN_LINALG_INTERNAL_H
+#define RELEARN_LINALG_INTERNAL_H
+
+#include "relearn/linalg.h"
+
+#if defined(__x86_64__)
+#define RL_X86_64 1
+#endif
+
+/* Every kernel that exists once per instruction set: X(result, name, arguments). The table, its prototypes and its
+ * entries are all made from this list. The contracts stand in relearn/linalg.h; those of the few that are not public
+ * stand here:
+ *   dropout_at   y[i] = x[i] * factor of element first + i, so that a pass can be cut anywhere
+ *   fma_work     `rounds` rounds of independent multiply-adds; returns the FLOPs done, *sink keeps them alive */
+#define RL_KERNEL_LIST(X)                                                                                              \
+    X(void, exp, (float *y, const float *x, int64_t n))                                                                \
+    X(void, erf, (float *y, const float *x, int64_t n))                                                                \
+    X(void, dropout_at, (float *y, const float *x, uint64_t first, int64_t n, rl_dropout dropout))                     \
+    X(void, layer_norm_forward,                                                                                        \
+      (float *y, float *mean, float *rstd, const float *x, const float *gamma, const float *beta, int64_t T,           \
+       int64_t C, float eps))                                                                                          \
+    X(void, residual_layer_norm_forward,                                                                               \
+      (float *y, float *sum, float *mean, float *rstd, const float *x, const float *bias, const float *residual,       \
+       const float *gamma, const float *beta, int64_t T, int64_t C, float eps, rl_dropout dropout))                    \
+    X(void, layer_norm_backward,                                                                                       \
+      (float *dx, float *dgamma, float *dbeta, const float *dy, const float *x, const float *mean, const float *rstd,  \
+       const float *gamma, int64_t T, int64_t C))                                                                      \
+    X(void, bias_gelu_forward, (float *y, float *pre, const float *x, const float *bias, int64_t T, int64_t F))        \
+    X(void, bias_gelu_backward, (float *dpre, float *dbias, const float *dy, const float *pre, int64_t T, int64_t F))  \
+    X(void, column_sums, (float *sums, const float *x, int64_t T, int64_t N))                                          \
+    X(void, add, (float *y, const float *a, const float *b, int64_t n))                                                \
+    X(void, attention_forward,                                                                                         \
+      (float *out, float *probs, const float *qkv, const int32_t *start, int64_t B, int64_t H, int64_t D,              \
+       rl_dropout dropout, float *scratch))                                                                            \
+    X(void, attention_backward,                                                                                        \
+      (float *dqkv, const float *dout, const float *qkv, const float *probs, const int32_t *start, int64_t B,          \
+       int64_t H, int64_t D, rl_dropout dropout, float *scratch))                                                      \
+    X(void, adamw_step, (float *p, const float *g, float *m, float *v, int64_t n, rl_adamw settings))                  \
+    X(double, sum_of_squares, (const float *x, int64_t n))                                                             \
+    X(double, fma_work, (int64_t rounds, float *sink))
+
+#define RL_KERNEL_MEMBER(result, name, arguments) result(*name) arguments;
+typedef struct rl_kernels {
+    const char *isa;
+    RL_KERNEL_LIST(RL_KERNEL_MEMBER)
+} rl_kernels;
+
+extern const rl_kernels rl_kernels_baseline;
+#ifdef RL_X86_64
+extern const rl_kernels rl_kernels_avx2, rl_kernels_avx512;
+#endif
+/* The table in use: baseline until rl_linalg_init has looked at the processor. */
+extern const rl_kernels *rl_kernels_in_use;
+
+/* Use the named instruction set; NULL: the best this processor has. RL_ERR_INPUT when it is unknown or not there. */
+rl_status rl_linalg_select_isa(const char *name, rl_error *err);
+/* Instruction sets of this build, slowest first; those before *usable run on this processor. */
+size_t rl_linalg_isas(const char *const **names, size_t *usable);
+
+/* Scratch of rl_attention_*: rows of queries that are worked on at a time, and the unit that key counts are padded to
+ * (one AVX-512 vector; the same on every instruction set, so that a caller's scratch fits all). */
+#define RL_ATTENTION_ROWS 64
+#define RL_ATTENTION_PAD 16
+static inline int64_t rl_attention_padded(int64_t n)
+{
+    return (n + RL_ATTENTION_PAD - 1) / RL_ATTENTION_PAD * RL_ATTENTION_PAD;
+}
+
+typedef void rl_gemm_function(bool transpose_a, bool transpose_b, int64_t M, int64_t N, int64_t K, float alpha,
+                              const float *A, int64_t lda, const float *B, int64_t ldb, float beta, float *C, int64_t ldc);
+/* All four transpositions of one product against a naive one in double; RL_ERR_INTERNAL names the back end. */
+rl_status rl_gemm_check(const char *backend, rl_gemm_function *product, rl_error *err);
+
+#endif
