@@ -1,0 +1,154 @@
+/* activations.c -- all words of a corpus through the model, one layer of everything after the other (design §4).
+ *
+ * The hidden states of the whole corpus, [T, C], are moved up in place, batch by batch; after each layer sub-words are
+ * averaged into [W, C] and shown to the visitor. Batches are runs of whole sentences in corpus order, cut by length alone:
+ * the last bits of a matrix product may depend on its height, so the cut is a pure function of the data. */
+#include "concept_internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define BATCH_TOKENS 512 /* tall enough for the products' full rate, small enough to stay in the second-level cache */
+
+typedef struct pass {
+    const rl_model *model;
+    const rl_encoded *data;
+    rl_workspace *workspace;
+    float *hidden;   /* [T, C] */
+    float *words;    /* [W, C] */
+    int32_t *pieces; /* [W] sub-words of each word */
+    int32_t *start;  /* [largest batch + 1] */
+    int64_t max_tokens, max_sentences, max_attention;
+} pass;
+
+/* The batch that begins at sentence `first` ends before the returned one. */
+static int64_t batch_end(const rl_encoded *data, int64_t first)
+{
+    int64_t end = first + 1;
+    while (end < data->num_sentences && data->sentence_start[end + 1] - data->sentence_start[first] <= BATCH_TOKENS) end++;
+    return end;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void measure_batches(pass *p)
+{
+    const int64_t *start = p->data->sentence_start;
+    for (int64_t first = 0, end; first < p->data->num_sentences; first = end) {
+        int64_t attention = 0;
+        end = batch_end(p->data, first);
+        for (int64_t s = first; s < end; s++) attention += (start[s + 1] - start[s]) * (start[s + 1] - start[s]);
+        p->max_tokens = larger(p->max_tokens, start[end] - start[first]);
+        p->max_sentences = larger(p->max_sentences, end - first);
+        p->max_attention = larger(p->max_attention, attention);
+    }
+}
+
+static rl_batch make_batch(pass *p, int64_t first, int64_t end)
+{
+    const int64_t *start = p->data->sentence_start;
+    rl_batch batch = {.num_sentences = end - first, .num_tokens = start[end] - start[first], .start = p->start,
+                      .ids = p->data->ids + start[first]};
+    for (int64_t s = first; s <= end; s++) p->start[s - first] = (int32_t)(start[s] - start[first]);
+    for (int64_t s = first; s < end; s++) batch.max_length = larger(batch.max_length, start[s + 1] - start[s]);
+    return batch;
+}
+
+/* layer -1: the embeddings; else block `layer`. */
+static rl_status move_up(pass *p, int64_t layer, rl_error *err)
+{
+    int64_t C = p->model->config.hidden_size;
+    for (int64_t first = 0, end; first < p->data->num_sentences; first = end) {
+        end = batch_end(p->data, first);
+        rl_batch batch = make_batch(p, first, end);
+        float *hidden = p->hidden + p->data->sentence_start[first] * C;
+        if (rl_stop_requested()) return rl_fail(err, RL_ERR_STOPPED, "stopped on request during the activation pass");
+        if (layer < 0)
+            rl_model_embed(p->model, p->workspace, &batch, hidden);
+        else
+            rl_model_block(p->model, p->workspace, &batch, layer, hidden);
+    }
+    return RL_OK;
+}
+
+/* NeuroX's aggregation "average": float32 sums in order, then / k; no sub-word: zeros (protocol §5.4). */
+static void average_words(pass *p)
+{
+    int64_t C = p->model->config.hidden_size;
+    memset(p->words, 0, (size_t)(p->data->num_words * C) * sizeof *p->words);
+    for (int64_t t = 0; t < p->data->num_tokens; t++) {
+        if (p->data->word[t] < 0) continue;
+        float *word = p->words + p->data->word[t] * C;
+        const float *token = p->hidden + t * C;
+        for (int64_t c = 0; c < C; c++) word[c] += token[c];
+    }
+    for (int64_t w = 0; w < p->data->num_words; w++)
+        if (p->pieces[w] > 1)
+            for (int64_t c = w * C; c < (w + 1) * C; c++) p->words[c] /= (float)p->pieces[w];
+}
+
+rl_status rl_check_vocabulary(int32_t id, int64_t vocab_size, rl_error *err)
+{
+    if (id >= 0 && id < vocab_size) return RL_OK;
+    return rl_fail(err, RL_ERR_INPUT, "the tokenizer gives id %" PRId32 ", but the model's vocabulary has %" PRId64
+                   " entries; expected the tokenizer the model was trained with", id, vocab_size);
+}
+
+static rl_status count_pieces(pass *p, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int64_t V = p->model->config.vocab_size;
+    for (int64_t t = 0; t < p->data->num_tokens; t++) {
+        RL_TRY(rl_check_vocabulary(p->data->ids[t], V, err));
+        RL_REQUIRE(p->data->word[t] < p->data->num_words, err);
+        if (p->data->word[t] >= 0) p->pieces[p->data->word[t]]++;
+    }
+cleanup:
+    return status;
+}
+
+static rl_status prepare(pass *p, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int64_t C = p->model->config.hidden_size;
+    measure_batches(p);
+    RL_TRY(rl_workspace_create(&p->workspace, p->model, p->max_tokens, p->max_sentences, p->data->max_length,
+                               p->max_attention, false, err));
+    RL_ALLOC(p->hidden, p->data->num_tokens * C, err);
+    RL_ALLOC(p->words, p->data->num_words * C, err);
+    RL_ALLOC(p->pieces, p->data->num_words, err);
+    RL_ALLOC(p->start, p->max_sentences + 1, err);
+    RL_TRY(count_pieces(p, err));
+cleanup:
+    return status;
+}
+
+static void release(pass *p)
+{
+    rl_workspace_free(p->workspace);
+    rl_free(p->hidden);
+    rl_free(p->words);
+    rl_free(p->pieces);
+    rl_free(p->start);
+}
+
+rl_status rl_activations_visit(const rl_model *model, const rl_encoded *data, rl_layer_visitor *visit, void *context,
+                               rl_error *err)
+{
+    rl_status status = RL_OK;
+    pass p = {.model = model, .data = data};
+    RL_REQUIRE(data->num_sentences > 0 && data->num_words > 0, err);
+    RL_REQUIRE(data->max_length <= model->config.max_positions, err);
+    RL_TRY(prepare(&p, err));
+    for (int64_t layer = 0; layer <= model->config.num_layers; layer++) {
+        RL_TRY(move_up(&p, layer - 1, err));
+        average_words(&p);
+        RL_TRY(visit(context, layer, p.words, data->num_words, model->config.hidden_size, err));
+    }
+cleanup:
+    release(&p);
+    return status;
+}
