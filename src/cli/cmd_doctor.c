@@ -1,0 +1,167 @@
+/* cmd_doctor.c: relearn doctor [--json] -- what this machine offers, what is slow or wrong, and the mend. */
+#include "cli.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const rl_option options[] = {{"json", NULL, "JSON on standard output"},
+                                    {"directory", "DIR", "where the disk is measured (default: the current folder)"},
+                                    {NULL, NULL, NULL}};
+
+/* Training shapes of a 384- and a 768-wide model: tokens of a batch x outputs x inputs. */
+static const int64_t shapes[][3] = {{160, 1152, 384}, {160, 1536, 384}, {160, 3072, 768}, {160, 768, 3072}};
+
+static void cpu_name(char text[128])
+{
+    char line[512];
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    snprintf(text, 128, "unknown");
+    while (file && fgets(line, sizeof line, file)) {
+        char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) || !colon) continue;
+        snprintf(text, 128, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+        break;
+    }
+    if (file) fclose(file);
+}
+
+static double mean_rate(const char *backend)
+{
+    double sum = 0;
+    const int n = (int)(sizeof shapes / sizeof *shapes);
+    for (int i = 0; i < n; i++) sum += rl_gemm_rate(backend, shapes[i][0], shapes[i][1], shapes[i][2], 0.15);
+    return sum / n;
+}
+
+/* MB/s of 64 MB written, fsynced and removed again; NaN when it cannot be. */
+static double disk_rate(const char *directory)
+{
+    const size_t bytes = (size_t)64 << 20;
+    char *path = rl_format(NULL, "%s/.relearn-doctor.%ld", directory, (long)getpid()), *block = rl_calloc(bytes, 1, NULL);
+    double rate = NAN, start = rl_now_s();
+    if (path && block && rl_write_file(path, block, bytes, NULL) == RL_OK) rate = (double)bytes / 1e6 / (rl_now_s() - start);
+    if (path) unlink(path);
+    rl_free(block);
+    rl_free(path);
+    return rate;
+}
+
+static void advise(json_t *advice, double peak, const char *chosen, double chosen_rate, double best_rate, const char *best)
+{
+    char text[400];
+    if (strcmp(chosen, best) && best_rate > 1.1 * chosen_rate) {
+        snprintf(text, sizeof text, "%s is %.1f times as fast as %s here: RELEARN_GEMM=%s", best, best_rate / chosen_rate, chosen, best);
+        json_array_append_new(advice, json_string(text));
+    }
+    if (best_rate < 0.4 * peak) {
+        snprintf(text, sizeof text,
+                 "matrix products reach only %.0f %% of the FMA peak: OpenBLAS may have picked a kernel for another CPU "
+                 "(install libdnnl-dev and build again, or have OPENBLAS_CORETYPE set for this CPU)",
+                 100 * best_rate / peak);
+        json_array_append_new(advice, json_string(text));
+    }
+    if (sysconf(_SC_NPROCESSORS_ONLN) < 2) json_array_append_new(advice, json_string("one core only: ranks would share it"));
+}
+
+static json_t *real(double value) { return isfinite(value) ? json_real(value) : json_null(); }
+
+static json_t *gemm_json(json_t *advice, double peak)
+{
+    const char *const *names, *best = "";
+    size_t count = rl_gemm_backends(&names);
+    double best_rate = 0, chosen_rate = 0;
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        double rate = mean_rate(names[i]);
+        bool chosen = !strcmp(names[i], rl_gemm_backend());
+        if (chosen) chosen_rate = rate;
+        if (rate > best_rate) {
+            best_rate = rate;
+            best = names[i];
+        }
+        json_array_append_new(list, json_pack("{s:s, s:f, s:f, s:b}", "backend", names[i], "gflops", rate, "share_of_peak",
+                                              rate / peak, "chosen", (int)chosen));
+    }
+    advise(advice, peak, rl_gemm_backend(), chosen_rate, best_rate, best);
+    return list;
+}
+
+static json_t *hdf5_json(json_t *advice, const char *directory)
+{
+    double rate = NAN;
+    rl_error err = {0};
+    rl_status status = rl_hdf5_round_trip(MPI_COMM_WORLD, directory, &rate, &err);
+    if (status != RL_OK) json_array_append_new(advice, json_string(err.message));
+    return json_pack("{s:s, s:b, s:b, s:o}", "version", rl_hdf5_version(), "parallel", 1, "round_trip", (int)(status == RL_OK),
+                     "megabytes_per_second", real(rate));
+}
+
+static json_t *examine(const char *directory)
+{
+    char cpu[128], mpi[MPI_MAX_LIBRARY_VERSION_STRING];
+    int length = 0, num_ranks = 1;
+    json_t *advice = json_array();
+    double peak = rl_fma_peak_gflops();
+    cpu_name(cpu);
+    MPI_Get_library_version(mpi, &length);
+    MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
+    mpi[strcspn(mpi, ",\n")] = '\0';
+    json_t *gemm = gemm_json(advice, peak), *hdf5 = hdf5_json(advice, directory);
+    int64_t free_bytes = rl_disk_free_bytes(directory);
+    if (free_bytes >= 0 && free_bytes < (int64_t)5e9)
+        json_array_append_new(advice, json_string("less than 5 GB of disk are free here: a sweep keeps its stages' models"));
+    return json_pack("{s:s, s:s, s:i, s:s, s:f, s:o, s:s, s:i, s:o, s:{s:s, s:o, s:I}, s:o}", "version", RL_VERSION, "cpu", cpu,
+                     "cores", (int)sysconf(_SC_NPROCESSORS_ONLN), "isa", rl_isa_name(), "fma_peak_gflops", peak, "gemm", gemm,
+                     "mpi", mpi, "ranks", num_ranks, "hdf5", hdf5, "disk", "directory", directory, "write_megabytes_per_second",
+                     real(disk_rate(directory)), "free_bytes", (json_int_t)free_bytes, "advice", advice);
+}
+
+static void print_text(const json_t *root)
+{
+    const json_t *entry, *hdf5 = json_object_get(root, "hdf5"), *disk = json_object_get(root, "disk");
+    size_t i;
+    char size[32];
+    printf("relearn   %s\n", RL_VERSION);
+    printf("cpu       %s, %lld cores, kernels for %s\n", json_string_value(json_object_get(root, "cpu")),
+           (long long)json_integer_value(json_object_get(root, "cores")), json_string_value(json_object_get(root, "isa")));
+    printf("peak      %.0f GFLOP/s a core (fused multiply-adds)\n", json_real_value(json_object_get(root, "fma_peak_gflops")));
+    json_array_foreach(json_object_get(root, "gemm"), i, entry)
+        printf("gemm      %-8s %4.0f GFLOP/s, %2.0f %% of the peak%s\n", json_string_value(json_object_get(entry, "backend")),
+               json_real_value(json_object_get(entry, "gflops")), 100 * json_real_value(json_object_get(entry, "share_of_peak")),
+               json_is_true(json_object_get(entry, "chosen")) ? "  <- in use" : "");
+    printf("mpi       %s, %lld rank(s) now\n", json_string_value(json_object_get(root, "mpi")),
+           (long long)json_integer_value(json_object_get(root, "ranks")));
+    printf("hdf5      %s, parallel, write-read round trip %s (%.0f MB/s)\n", json_string_value(json_object_get(hdf5, "version")),
+           json_is_true(json_object_get(hdf5, "round_trip")) ? "right" : "WRONG",
+           json_number_value(json_object_get(hdf5, "megabytes_per_second")));
+    rl_format_bytes(size, (double)json_integer_value(json_object_get(disk, "free_bytes")));
+    printf("disk      %s: %.0f MB/s written and synchronised, %s free\n", json_string_value(json_object_get(disk, "directory")),
+           json_number_value(json_object_get(disk, "write_megabytes_per_second")), size);
+    json_array_foreach(json_object_get(root, "advice"), i, entry) printf("advice    %s\n", json_string_value(entry));
+    if (!json_array_size(json_object_get(root, "advice"))) printf("%snothing to mend%s\n", rl_green(stdout), rl_plain(stdout));
+}
+
+static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
+{
+    int rank = 0;
+    (void)exit_code;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    rl_status status = rl_linalg_init(NULL, err);
+    if (status != RL_OK) return status;
+    json_t *root = examine(rl_args_text(args, "directory", "."));
+    if (!root) return rl_fail(err, RL_ERR_MEMORY, "the findings cannot be put together");
+    if (rank == 0 && rl_args_flag(args, "json")) {
+        char *text = json_dumps(root, JSON_INDENT(2));
+        if (text) printf("%s\n", text);
+        free(text); /* jansson's allocation, not ours */
+    } else if (rank == 0) {
+        print_text(root);
+    }
+    json_decref(root);
+    return RL_OK;
+}
+
+const rl_command rl_command_doctor = {"doctor", "[--json]", "CPU, matrix-product rates, MPI, parallel HDF5, disk: what is slow or wrong", 0,
+                                      0, options, NULL, run, true};

@@ -1,0 +1,140 @@
+/* cmd_plan.c: relearn plan SWEEP.yaml [--ranks N] [--json] -- what a sweep will cost. Computes nothing. */
+#include "plan_text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const rl_option options[] = {
+    {"ranks", "N", "predict the wall time of mpirun -n N (default 1)"},
+    {"out", "DIR", "count what DIR already holds as done"},
+    {"set", "PATH=VALUE", "as in run (repeatable)"},
+    {"filter", "EXPR", "as in run"},
+    {"json", NULL, "JSON on standard output"},
+    {NULL, NULL, NULL}};
+
+typedef struct totals {
+    int64_t num_stages, stages_done, runs_done, runs_broken;
+    int64_t by_kind[5];
+    double wall_s;
+} totals;
+
+static totals count(const rl_plan *plan, int num_ranks, rl_error *err)
+{
+    totals t = {.wall_s = NAN};
+    for (int32_t n = 0; n < plan->num_nodes; n++) {
+        const rl_node *node = &plan->nodes[n];
+        if (node->kind == RL_NODE_SHARD) {
+            t.runs_done += node->done;
+        } else {
+            t.num_stages++;
+            t.stages_done += node->done;
+            t.by_kind[node->stage.kind]++;
+        }
+    }
+    for (int64_t r = 0; r < plan->sweep->num_runs; r++) t.runs_broken += plan->run_error[r] != NULL;
+    t.wall_s = rl_plan_predict_seconds(plan, num_ranks > 1 ? num_ranks - 1 : 1, err);
+    return t;
+}
+
+static void print_axes(FILE *out, const rl_sweep *sweep)
+{
+    for (int32_t a = 0; a < sweep->num_axes; a++) {
+        rl_names *values = NULL;
+        int32_t id = 0;
+        if (rl_names_create(&values, NULL) != RL_OK) return;
+        for (int64_t r = 0; r < sweep->num_runs; r++)
+            rl_names_intern(values, sweep->runs[r].axis_values[a], strlen(sweep->runs[r].axis_values[a]), &id, NULL);
+        fprintf(out, "  %-14s", sweep->axes[a]);
+        for (int32_t i = 0; i < rl_names_count(values) && i < 12; i++) fprintf(out, " %s", rl_names_get(values, i));
+        if (rl_names_count(values) > 12) fprintf(out, " ... (%d values)", rl_names_count(values));
+        fprintf(out, "\n");
+        rl_names_free(values);
+    }
+}
+
+rl_status rl_print_plan(FILE *out, const rl_plan *plan, int num_ranks, const char *directory, rl_error *err)
+{
+    char core[32], left[32], wall[32], disk[32], memory[32];
+    const totals t = count(plan, num_ranks, err);
+    if (isnan(t.wall_s)) return RL_ERR_MEMORY;
+    rl_format_seconds(core, plan->total_seconds);
+    rl_format_seconds(left, plan->remaining_seconds);
+    rl_format_seconds(wall, t.wall_s);
+    rl_format_bytes(disk, plan->disk_bytes);
+    rl_format_bytes(memory, plan->memory_bytes_per_rank);
+    fprintf(out, "%s%s%s: %lld runs", rl_bold(out), plan->sweep->name, rl_plain(out), (long long)plan->sweep->num_runs);
+    if (directory) fprintf(out, " into %s", directory);
+    fprintf(out, "\n");
+    print_axes(out, plan->sweep);
+    fprintf(out, "  stages         %lld instead of %lld without sharing:", (long long)t.num_stages,
+            (long long)plan->num_stages_unshared);
+    for (int k = 0; k < 5; k++) fprintf(out, " %lld %s", (long long)t.by_kind[k], rl_stage_kind_name((rl_stage_kind)k));
+    fprintf(out, "\n");
+    if (t.stages_done || t.runs_done)
+        fprintf(out, "  already there  %lld stages, %lld runs\n", (long long)t.stages_done, (long long)t.runs_done);
+    if (t.runs_broken) fprintf(out, "  cannot run     %lld runs; their reasons are in relearn status\n", (long long)t.runs_broken);
+    fprintf(out, "  core time      %s, of which %s to do (predicted from FLOPs)\n", core, left);
+    fprintf(out, "  wall time      about %s with %d rank%s (%d working)\n", wall, num_ranks, num_ranks == 1 ? "" : "s",
+            num_ranks > 1 ? num_ranks - 1 : 1);
+    fprintf(out, "  disk           up to %s; memory per rank about %s\n", disk, memory);
+    return RL_OK;
+}
+
+rl_status rl_print_plan_json(FILE *out, const rl_plan *plan, int num_ranks, rl_error *err)
+{
+    const totals t = count(plan, num_ranks, err);
+    json_t *runs = json_array(), *root = NULL;
+    char *text = NULL;
+    if (isnan(t.wall_s)) return RL_ERR_MEMORY;
+    for (int64_t r = 0; r < plan->sweep->num_runs; r++) {
+        const rl_run *run = &plan->sweep->runs[r];
+        json_t *axes = json_object();
+        for (int32_t a = 0; a < plan->sweep->num_axes; a++)
+            json_object_set_new(axes, plan->sweep->axes[a], json_string(run->axis_values[a]));
+        json_array_append_new(runs, json_pack("{s:s, s:o, s:s?}", "id", run->id, "axes", axes, "error", plan->run_error[r]));
+    }
+    root = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "sweep", plan->sweep->name,
+                     "num_runs", (json_int_t)plan->sweep->num_runs, "runs_done", (json_int_t)t.runs_done, "num_stages",
+                     (json_int_t)t.num_stages, "num_stages_unshared", (json_int_t)plan->num_stages_unshared, "stages_done",
+                     (json_int_t)t.stages_done, "ranks", num_ranks, "core_seconds", plan->total_seconds,
+                     "remaining_core_seconds", plan->remaining_seconds, "critical_path_seconds",
+                     plan->critical_path_seconds, "wall_seconds", t.wall_s, "disk_bytes", plan->disk_bytes,
+                     "memory_bytes_per_rank", plan->memory_bytes_per_rank, "runs", runs);
+    text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    if (text) fprintf(out, "%s\n", text);
+    rl_status status = text ? RL_OK : rl_fail(err, RL_ERR_MEMORY, "the plan cannot be printed as JSON");
+    free(text); /* jansson's allocation, not ours */
+    json_decref(root);
+    return status;
+}
+
+static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_sweep *sweep = NULL;
+    rl_cycle *cycle = NULL;
+    rl_plan *plan = NULL;
+    const char *sets[RL_MAX_GIVEN], *directory = rl_args_text(args, "out", NULL);
+    size_t num_sets = rl_args_all(args, "set", sets);
+    int64_t ranks = 1;
+    (void)exit_code;
+    RL_TRY(rl_args_int(&ranks, args, "ranks", 1, 1, err));
+    RL_TRY(rl_linalg_init(NULL, err));
+    RL_TRY(rl_sweep_read(&sweep, args->operands[0], sets, num_sets, rl_args_text(args, "filter", NULL), err));
+    RL_TRY(rl_cycle_create(&cycle, directory, NULL, err));
+    RL_TRY(rl_plan_create(&plan, sweep, cycle, directory, 0, err));
+    if (rl_args_flag(args, "json"))
+        status = rl_print_plan_json(stdout, plan, (int)ranks, err);
+    else
+        status = rl_print_plan(stdout, plan, (int)ranks, directory, err);
+cleanup:
+    rl_plan_free(plan);
+    rl_cycle_free(cycle);
+    rl_sweep_free(sweep);
+    return status;
+}
+
+const rl_command rl_command_plan = {"plan", "SWEEP.yaml [--ranks N] [--json]",
+                                    "runs, shared stages, core-hours, wall time, disk and memory; computes nothing", 1, 1,
+                                    options, NULL, run, false};

@@ -1,0 +1,135 @@
+/* cmd_run.c: relearn run SWEEP.yaml [--out DIR] [--set path=value]... [--filter EXPR] [--dry-run] -- the sweep. */
+#include "cli.h"
+#include "plan_text.h"
+
+#include <math.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static const rl_option options[] = {
+    {"out", "DIR", "where results go (default: results/NAME of the sweep); what is there is resumed"},
+    {"set", "PATH=VALUE", "override a setting or an axis: --set train.epochs=1 --set seed=0..3 (repeatable)"},
+    {"filter", "EXPR", "only some runs: --filter 'seed<3 && prune.select==concept'"},
+    {"dry-run", NULL, "print the plan and stop"},
+    {NULL, NULL, NULL}};
+
+/* ------------------------------------------------------------------------------------------------- progress */
+
+typedef struct screen {
+    bool live;          /* a terminal: one line that is redrawn */
+    double last_line_s; /* plain mode: a tick line at most every 10 s */
+} screen;
+
+static int terminal_width(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+}
+
+static void status_line(char *text, size_t size, const rl_sweep_progress *p)
+{
+    char eta[32], speed[32], f1[32] = "";
+    rl_format_seconds(eta, p->eta_s);
+    rl_format_number(speed, p->tokens_per_second);
+    if (isfinite(p->last_f1)) snprintf(f1, sizeof f1, "  F1 %.4f", p->last_f1);
+    snprintf(text, size, "%lld/%lld runs  %lld/%lld stages%s%s  %s tokens/s  ETA %s", (long long)p->runs.done,
+             (long long)p->runs.planned, (long long)p->nodes_done, (long long)p->nodes_total,
+             p->runs.failed ? "  SOME FAILED" : "", f1, speed, eta);
+}
+
+static void on_progress(void *context, const rl_sweep_progress *p)
+{
+    screen *s = context;
+    char text[512];
+    status_line(text, sizeof text, p);
+    if (s->live) {
+        if (p->is_event) fprintf(stderr, "\r\033[K%s%s%s\n", rl_dim(stderr), p->last_event, rl_plain(stderr));
+        fprintf(stderr, "\r\033[K%.*s", terminal_width() - 1, text);
+    } else if (p->is_event) {
+        fprintf(stderr, "relearn: %s [%s]\n", p->last_event, text);
+        s->last_line_s = rl_now_s();
+    } else if (rl_now_s() - s->last_line_s > 10.0) {
+        fprintf(stderr, "relearn: %s\n", text);
+        s->last_line_s = rl_now_s();
+    }
+    fflush(stderr);
+}
+
+/* ------------------------------------------------------------------------------------------------------- run */
+
+static char *default_directory(const rl_sweep *sweep, rl_error *err) { return rl_format(err, "results/%s", sweep->name); }
+
+static void print_outcome(const rl_plan *plan, const rl_sweep_outcome *outcome, const char *directory)
+{
+    char elapsed[32];
+    rl_format_seconds(elapsed, outcome->elapsed_s);
+    if (outcome->stopped) {
+        printf("%sstopped%s after %s: %lld of %lld runs done; the same command resumes\n", rl_bold(stdout), rl_plain(stdout),
+               elapsed, (long long)outcome->runs.done, (long long)outcome->runs.planned);
+        return;
+    }
+    printf("%s%lld of %lld runs done%s", rl_bold(stdout), (long long)outcome->runs.done, (long long)outcome->runs.planned,
+           rl_plain(stdout));
+    if (outcome->runs.failed)
+        printf(", %s%lld failed%s (relearn status %s says why)", rl_red(stdout), (long long)outcome->runs.failed,
+               rl_plain(stdout), directory);
+    printf("; %lld stages computed in %s\n", (long long)outcome->stages_computed, elapsed);
+    printf("results: %s/results.h5   tables: relearn show %s\n", directory, directory);
+    (void)plan;
+}
+
+static rl_status make_plan(rl_sweep **sweep, rl_cycle **cycle, rl_plan **plan, char **directory, const rl_args *args,
+                           rl_error *err)
+{
+    rl_status status = RL_OK;
+    const char *sets[RL_MAX_GIVEN], *out = rl_args_text(args, "out", NULL);
+    size_t num_sets = rl_args_all(args, "set", sets);
+    RL_TRY(rl_linalg_init(NULL, err));
+    RL_TRY(rl_sweep_read(sweep, args->operands[0], sets, num_sets, rl_args_text(args, "filter", NULL), err));
+    *directory = out ? rl_strdup(out, err) : default_directory(*sweep, err);
+    if (!*directory) return RL_ERR_MEMORY;
+    RL_TRY(rl_cycle_create(cycle, *directory, NULL, err));
+    RL_TRY(rl_plan_create(plan, *sweep, *cycle, *directory, 0, err));
+cleanup:
+    return status;
+}
+
+static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_sweep *sweep = NULL;
+    rl_cycle *cycle = NULL;
+    rl_plan *plan = NULL;
+    char *directory = NULL;
+    int rank = 0, num_ranks = 1;
+    rl_sweep_outcome outcome = {0};
+    screen view = {.live = rl_is_terminal(stderr)};
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
+    status = rl_stop_install(err);
+    if (status == RL_OK) status = make_plan(&sweep, &cycle, &plan, &directory, args, err);
+    RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
+    if (rank == 0) rl_print_plan(rl_args_flag(args, "dry-run") ? stdout : stderr, plan, num_ranks, directory, err);
+    if (rl_args_flag(args, "dry-run")) goto cleanup;
+    const rl_cluster_options cluster = {directory, &view, on_progress};
+    status = rl_cluster_run(MPI_COMM_WORLD, plan, cycle, &cluster, &outcome, err);
+    if (rank == 0 && view.live) fprintf(stderr, "\r\033[K");
+    if (status != RL_OK) goto cleanup;
+    if (rank == 0) print_outcome(plan, &outcome, directory);
+    *exit_code = outcome.stopped ? 75 : outcome.runs.failed ? 1 : 0;
+cleanup:
+    rl_plan_free(plan);
+    rl_cycle_free(cycle);
+    rl_sweep_free(sweep);
+    rl_free(directory);
+    return status;
+}
+
+const rl_command rl_command_run = {
+    "run", "SWEEP.yaml [--out DIR] [--set PATH=VALUE]... [--filter EXPR] [--dry-run]",
+    "the sweep: finetune, prune, retrain, analyse; resumes whatever is in DIR", 1, 1, options,
+    "Under mpirun or srun, rank 0 coordinates and sleeps between messages, the others work: mpirun -n 3 for two cores.\n"
+    "Alone, one process does everything. SIGTERM, SIGINT and SIGUSR1 stop at the next step with exit code 75; the same\n"
+    "command goes on from there.\n",
+    run, true};
