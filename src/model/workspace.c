@@ -1,6 +1,6 @@
 /* workspace.c -- every activation of a batch in one arena, sized once.
  *
- * Training keeps per layer what the backward pass reads: 13 C + 2 F floats a token (F = 4C: 21 C) and the attention probabilities. Values
+ * Training keeps per layer what the backward pass reads: 8 C + 2 F floats a token (F = 4C: 16 C) and the attention probabilities. Values
  * that cost one pass to make again (dropout masks, dropped copies) are not kept. In eval all layers share one set, and inside it
  * buffers whose lives don't meet share memory; attention goes sentence by sentence, so only one sentence's probabilities exist. */
 #include "model_internal.h"
