@@ -56,16 +56,16 @@ typedef struct rl_train_hooks {
     /* after each epoch (epoch from 0), e.g. to evaluate; a failure ends training with it; may be NULL */
     rl_status (*on_epoch)(void *context, int64_t epoch, const rl_model *model, rl_error *err);
     bool (*should_stop)(void *context); /* asked after every step; NULL: never */
-    /* once, after the last epoch's checkpoint and before the checkpoint is removed: a caller that saves its results here
-     * loses nothing to a kill in between; may be NULL */
+    /* once, after the last epoch's checkpoint and before the checkpoint is removed: a caller that saves its results
+     * here loses nothing to a kill in between; may be NULL */
     rl_status (*on_trained)(void *context, const rl_model *model, const rl_training_log *log, rl_error *err);
 } rl_train_hooks;
 
 /* Train in place. Order and dropout are functions of (seed, epoch) and (seed, step) only. checkpoint: a file
  * written atomically after every epoch and when should_stop says so (then RL_ERR_STOPPED); when it exists and fits
- * (checksum, settings, seed, data) training resumes from it with the same bits, otherwise it is set aside as FILE.bad and
- * training starts again; removed at the end. NULL: none. log (zero-initialised; NULL: not wanted) gets all steps, resumed
- * ones included. A loss or norm that is not finite is RL_ERR_DIVERGED naming the step. on_epoch runs before its epoch's
+ * (checksum, settings, seed, data) training resumes from it with the same bits, otherwise it is set aside as FILE.bad
+ * and training starts again; removed at the end. NULL: none. log (zero-initialised; NULL: not wanted) gets all steps,
+ * resumed ones included. A loss or norm that is not finite is RL_ERR_DIVERGED naming the step. on_epoch runs before its epoch's
  * checkpoint is written, so a kill between the two repeats both, and a resume never repeats an epoch that is in the
  * checkpoint. max_steps may end an epoch early; on_epoch is called for it all the same, as HF Trainer does. On failure
  * the weights are partly trained. */

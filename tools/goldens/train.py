@@ -205,7 +205,8 @@ def make_small():
         record["tensor_norms"] = {key: rounded([p.detach().double().norm()])[0] for key, p in model.named_parameters()}
         record["eval_loss"] = trainer.evaluate(rows)["eval_loss"]
         record["eval_subword_f1"] = sub_word_f1(trainer, rows)
-        out[name] = {**arguments, **record}
+        out[name] = {"learning_rate_setting": arguments["learning_rate"],
+                     "warmup_steps": arguments["warmup_steps"], **record}
         print(name, "loss", record["loss"][0], "->", record["loss"][-1], "norms over 1:",
               sum(n > 1 for n in record["grad_norm"]), "of", len(record["grad_norm"]), "f1", record["eval_subword_f1"])
     write_json("trajectories.json", out)
