@@ -24,7 +24,8 @@ static const rl_architecture architectures[] = {
                  .layer_norm_eps = "layer_norm_eps",
                  .type_vocab_size = "type_vocab_size"},
         .default_eps = 1e-12f,
-        .dropout_sites = SITE(EMBEDDING) | SITE(ATTENTION_PROBS) | SITE(ATTENTION_OUTPUT) | SITE(FFN_OUTPUT) | SITE(HEAD),
+        .dropout_sites =
+            SITE(EMBEDDING) | SITE(ATTENTION_PROBS) | SITE(ATTENTION_OUTPUT) | SITE(FFN_OUTPUT) | SITE(HEAD),
         .roots = {"embeddings.", "encoder.", "pooler."},
         .names = {"embeddings.word_embeddings.weight",
                   "embeddings.position_embeddings.weight",
@@ -62,7 +63,8 @@ static const rl_architecture architectures[] = {
                  .dropout_hidden = "dropout",
                  .dropout_attention = "attention_dropout"},
         .default_eps = 1e-12f, /* hard-coded in modeling_distilbert.py */
-        .dropout_sites = SITE(EMBEDDING) | SITE(ATTENTION_PROBS) | SITE(FFN_OUTPUT) | SITE(HEAD), /* none after out_lin */
+        .dropout_sites =
+            SITE(EMBEDDING) | SITE(ATTENTION_PROBS) | SITE(FFN_OUTPUT) | SITE(HEAD), /* none after out_lin */
         .roots = {"embeddings.", "transformer."},
         .names = {"embeddings.word_embeddings.weight",
                   "embeddings.position_embeddings.weight",
@@ -205,7 +207,8 @@ rl_status rl_model_layout(rl_model *model, bool with_weights, rl_error *err)
     model->num_parameters = model->num_weights = 0;
     for (int role = 0; role < RL_FIRST_LAYER_ROLE; role++) add_parameter(model, (rl_role)role, 0);
     for (int64_t layer = 0; layer < L; layer++)
-        for (int role = RL_FIRST_LAYER_ROLE; role < RL_FIRST_HEAD_ROLE; role++) add_parameter(model, (rl_role)role, layer);
+        for (int role = RL_FIRST_LAYER_ROLE; role < RL_FIRST_HEAD_ROLE; role++)
+            add_parameter(model, (rl_role)role, layer);
     for (int role = RL_FIRST_HEAD_ROLE; role < RL_ROLE_COUNT; role++) add_parameter(model, (rl_role)role, 0);
     model->num_weights = (model->num_weights + 15) / 16 * 16;
     if (with_weights) RL_ALLOC(model->weights, model->num_weights, err);

@@ -88,7 +88,8 @@ static rl_status read_number(float *out, const json_t *root, const char *path, c
 }
 
 /* A string key that may be absent but has one supported value. */
-static rl_status require_text(const json_t *root, const char *path, const char *key, const char *supported, rl_error *err)
+static rl_status require_text(const json_t *root, const char *path, const char *key, const char *supported,
+                              rl_error *err)
 {
     const json_t *value = key ? json_object_get(root, key) : NULL;
     char expected[64];
@@ -116,7 +117,8 @@ static rl_status require_boolean(const json_t *root, const char *path, const cha
 }
 
 /* What would change the maths and that this engine doesn't do: say so instead of computing something else. */
-static rl_status check_supported(const json_t *root, const rl_architecture *architecture, const char *path, rl_error *err)
+static rl_status check_supported(const json_t *root, const rl_architecture *architecture, const char *path,
+                                 rl_error *err)
 {
     rl_status status = RL_OK;
     const json_t *pruned = json_object_get(root, "pruned_heads");
@@ -147,8 +149,9 @@ static rl_status read_architecture(const rl_architecture **out, const json_t *ro
     *out = rl_architecture_find(json_string_value(value));
     if (*out) return RL_OK;
     nearest = rl_architecture_nearest(json_string_value(value));
-    return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0, "\"model_type\": \"%.64s\" is not supported; expected one of %s%s%s",
-                      json_string_value(value), list, nearest ? "; the nearest is " : "", nearest ? nearest : "");
+    return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0,
+                      "\"model_type\": \"%.64s\" is not supported; expected one of %s%s%s", json_string_value(value),
+                      list, nearest ? "; the nearest is " : "", nearest ? nearest : "");
 }
 
 static rl_status read_sizes(rl_model_config *config, const json_t *root, const char *path, rl_error *err)
@@ -164,9 +167,9 @@ static rl_status read_sizes(rl_model_config *config, const json_t *root, const c
     if (keys->type_vocab_size)
         RL_TRY(read_size(&config->type_vocab_size, root, path, keys->type_vocab_size, MAX_SIZE, 2, err));
     if (config->hidden_size % config->num_heads)
-        return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0,
-                          "\"%s\" is %lld; expected a multiple of \"%s\", which is %lld", keys->hidden_size,
-                          (long long)config->hidden_size, keys->num_heads, (long long)config->num_heads);
+        return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0, "\"%s\" is %lld; expected a multiple of \"%s\", which is %lld",
+                          keys->hidden_size, (long long)config->hidden_size, keys->num_heads,
+                          (long long)config->num_heads);
 cleanup:
     return status;
 }
@@ -200,7 +203,8 @@ static rl_status read_pad(rl_model_config *config, const json_t *root, const cha
     }
     if (!json_is_integer(value)) return wrong_type(value, path, "pad_token_id", "a token id or null", err);
     if (json_integer_value(value) < 0 || json_integer_value(value) >= config->vocab_size)
-        return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0, "\"pad_token_id\" is %lld; expected 0 to %lld (vocab_size - 1)",
+        return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0,
+                          "\"pad_token_id\" is %lld; expected 0 to %lld (vocab_size - 1)",
                           (long long)json_integer_value(value), (long long)config->vocab_size - 1);
     config->pad_token_id = (int32_t)json_integer_value(value);
     return RL_OK;
@@ -225,7 +229,8 @@ static rl_status read_id2label(rl_names *labels, const json_t *map, const char *
     size_t n = json_object_size(map);
     if (!json_is_object(map)) return wrong_type(map, path, "id2label", "an object {\"0\": LABEL, ...}", err);
     if (n < 1 || n > MAX_LABELS)
-        return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0, "\"id2label\" has %zu labels; expected 1 to %d", n, MAX_LABELS);
+        return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0, "\"id2label\" has %zu labels; expected 1 to %d", n,
+                          MAX_LABELS);
     for (size_t i = 0; i < n; i++) {
         char key[24];
         const json_t *label;
@@ -233,8 +238,10 @@ static rl_status read_id2label(rl_names *labels, const json_t *map, const char *
         label = json_object_get(map, key);
         if (!label)
             return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0,
-                              "\"id2label\" has %zu labels but no \"%s\"; expected the keys \"0\" to \"%zu\"", n, key, n - 1);
-        if (!json_is_string(label)) return wrong_type(label, path, "id2label", "an object whose values are strings", err);
+                              "\"id2label\" has %zu labels but no \"%s\"; expected the keys \"0\" to \"%zu\"", n, key,
+                              n - 1);
+        if (!json_is_string(label))
+            return wrong_type(label, path, "id2label", "an object whose values are strings", err);
         RL_TRY(add_label(labels, json_string_value(label), (int64_t)i, path, err));
     }
 cleanup:
@@ -316,7 +323,8 @@ rl_status rl_config_random_init(const json_t *root, const char *path, bool *pres
     *present = value != NULL;
     if (!value) return RL_OK;
     if (!json_is_integer(value) || json_integer_value(value) < 0)
-        return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0, "\"relearn_random_init\" is %s; expected a seed, an integer >= 0",
+        return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0,
+                          "\"relearn_random_init\" is %s; expected a seed, an integer >= 0",
                           json_is_integer(value) ? "negative" : type_name(value));
     *seed = (uint64_t)json_integer_value(value);
     return RL_OK;

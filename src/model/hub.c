@@ -33,11 +33,13 @@ static rl_status open_folder(folder_reader *reader, const char *folder, rl_error
     RL_ALLOC(reader->model, 1, err);
     RL_TRY(rl_json_read(&reader->model->config_json, reader->config_path, err));
     RL_TRY(rl_config_from_json(&reader->model->config, reader->model->config_json, reader->config_path, err));
-    RL_TRY(rl_config_random_init(reader->model->config_json, reader->config_path, &reader->random_init, &reader->seed, err));
+    RL_TRY(rl_config_random_init(reader->model->config_json, reader->config_path, &reader->random_init, &reader->seed,
+                                 err));
     RL_TRY(rl_weight_files_open(&reader->files, folder, err));
     if (!reader->files.name && !reader->random_init)
-        status = rl_fail_at(err, RL_ERR_INPUT, folder, 0, 0,
-                            "has config.json but no weights; expected model.safetensors or model.safetensors.index.json");
+        status =
+            rl_fail_at(err, RL_ERR_INPUT, folder, 0, 0,
+                       "has config.json but no weights; expected model.safetensors or model.safetensors.index.json");
 cleanup:
     return status;
 }
@@ -73,7 +75,8 @@ rl_status rl_model_load(rl_model **out, const char *folder, const rl_names *labe
     keep_head = folder_has_head(&reader) && (!labels || rl_names_equal(labels, reader.model->config.labels));
     if (!labels && !keep_head) {
         status = rl_fail_at(err, RL_ERR_INPUT, folder, 0, 0,
-                            "has no token classification head; expected classifier.weight and a *ForTokenClassification in config.json");
+                            "has no token classification head; expected classifier.weight and a "
+                            "*ForTokenClassification in config.json");
         goto cleanup;
     }
     if (!keep_head) RL_TRY(replace_labels(&reader.model->config, labels, err));
@@ -168,7 +171,7 @@ static rl_status make_config(json_t **out, const rl_model *model, const char *fo
     bool ok = root != NULL;
     if (!ok) return json_out_of_memory(folder, err);
     json_object_del(root, "relearn_random_init");
-    json_object_del(root, "torch_dtype"); /* transformers 4's name of dtype */
+    json_object_del(root, "torch_dtype");  /* transformers 4's name of dtype */
     json_object_del(root, "problem_type"); /* of a sequence classifier */
     json_object_del(root, "num_labels");   /* transformers derives it from id2label */
     ok = json_object_set_new(root, "architectures", json_pack("[s]", model->config.architecture->class_name)) == 0;

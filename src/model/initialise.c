@@ -1,6 +1,7 @@
 /* initialise.c -- weights that no file gives: a new head, or a whole model "from scratch" (protocol §2.2).
  *
- * Element k of a tensor is a function of (seed, purpose, parameter, k) only, so any subset can be drawn in any order. */
+ * Element k of a tensor is a function of (seed, purpose, parameter, k) only, so any subset can be drawn in any order.
+ */
 #include "model_internal.h"
 
 #include <math.h>

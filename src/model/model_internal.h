@@ -1,7 +1,7 @@
 /* model_internal.h -- what the files of src/model share: roles, the architecture table, weight files, activations.
  *
- * A *role* is what a tensor does ("key weight"), the same for every architecture; an architecture says how the tensor of
- * a role is called on disk. Code below the loader speaks roles only. */
+ * A *role* is what a tensor does ("key weight"), the same for every architecture; an architecture says how the tensor
+ * of a role is called on disk. Code below the loader speaks roles only. */
 #ifndef RELEARN_MODEL_INTERNAL_H
 #define RELEARN_MODEL_INTERNAL_H
 
@@ -54,9 +54,9 @@ typedef enum rl_site {
 typedef struct rl_config_keys {
     const char *hidden_size, *num_layers, *num_heads, *intermediate_size, *activation;
     const char *dropout_hidden, *dropout_attention;
-    const char *dropout_head;     /* NULL, absent or null: dropout_hidden's rate */
-    const char *layer_norm_eps;   /* NULL: the architecture's default_eps */
-    const char *type_vocab_size;  /* NULL: no token types */
+    const char *dropout_head;    /* NULL, absent or null: dropout_hidden's rate */
+    const char *layer_norm_eps;  /* NULL: the architecture's default_eps */
+    const char *type_vocab_size; /* NULL: no token types */
 } rl_config_keys;
 
 struct rl_architecture {
@@ -64,9 +64,9 @@ struct rl_architecture {
     const char *class_name; /* what save writes into "architectures" */
     const char *prefix;     /* of encoder tensors; the head has none */
     rl_config_keys keys;
-    float default_eps;        /* of LayerNorm where no key gives it */
-    uint32_t dropout_sites;   /* bit per rl_site */
-    const char *roots[3];     /* what names of encoder tensors start with when a file leaves the prefix out */
+    float default_eps;                /* of LayerNorm where no key gives it */
+    uint32_t dropout_sites;           /* bit per rl_site */
+    const char *roots[3];             /* what names of encoder tensors start with when a file leaves the prefix out */
     const char *names[RL_ROLE_COUNT]; /* "{}" stands for the layer; NULL: this architecture has no such tensor */
 };
 
@@ -76,7 +76,8 @@ void rl_architecture_list(char *text, size_t size);          /* "bert, distilber
 
 /* --------------------------------------------------------------------------------------------- layout */
 
-/* Fill model->parameters, num_parameters and num_weights from model->config; allocates zeroed weights when with_weights. */
+/* Fill model->parameters, num_parameters and num_weights from model->config; allocates zeroed weights when
+ * with_weights. */
 rl_status rl_model_layout(rl_model *model, bool with_weights, rl_error *err);
 /* Position in model->parameters; layer is ignored for embedding and head roles. */
 int64_t rl_parameter_index(const rl_model *model, rl_role role, int64_t layer);
@@ -113,7 +114,7 @@ typedef struct rl_tensor_view {
     rl_dtype dtype;
     int num_dims;
     int64_t shape[RL_TENSOR_MAX_DIMS], count;
-    const char *data; /* maybe unaligned; little-endian */
+    const char *data;   /* maybe unaligned; little-endian */
     size_t begin, size; /* bytes, in the file's data section */
     bool used;
 } rl_tensor_view;
@@ -185,8 +186,8 @@ struct rl_workspace {
     float *embedding_mean, *embedding_rstd; /* [T] */
     float **hidden;                         /* [L+1] of [T, C]; eval: all the same */
     rl_block_buffers *block;                /* [L]; eval: all the same */
-    float *head_input;                      /* [T, C] after the head's dropout; also the backward pass's second buffer */
-    float *logits, *dlogits;                /* [T, K] */
+    float *head_input;       /* [T, C] after the head's dropout; also the backward pass's second buffer */
+    float *logits, *dlogits; /* [T, K] */
     /* backward only */
     float *dhidden; /* [T, C] gradient of the stream, turned in place from layer to layer */
     float *wide;    /* [T, max(F, 4C)]: dgelu, or dcontext beside dqkv */

@@ -2,8 +2,8 @@
  *
  *   u64 little-endian N | N bytes of JSON {name: {dtype, shape, data_offsets: [begin, end]}} | data
  *
- * Source: github.com/huggingface/safetensors "Format". As there: the header starts with '{', the spans are in bounds, don't
- * overlap and leave no hole, and each is exactly shape x dtype long. */
+ * Source: github.com/huggingface/safetensors "Format". As there: the header starts with '{', the spans are in bounds,
+ * don't overlap and leave no hole, and each is exactly shape x dtype long. */
 #include "model_internal.h"
 
 #include <stdlib.h>
@@ -17,11 +17,11 @@ static const struct {
     const char *name;
     int64_t bytes;
     rl_dtype dtype;
-} dtypes[] = {{"F32", 4, RL_DTYPE_F32},      {"F16", 2, RL_DTYPE_F16},   {"BF16", 2, RL_DTYPE_BF16},
-              {"BOOL", 1, RL_DTYPE_OTHER},   {"U8", 1, RL_DTYPE_OTHER},  {"I8", 1, RL_DTYPE_OTHER},
+} dtypes[] = {{"F32", 4, RL_DTYPE_F32},       {"F16", 2, RL_DTYPE_F16},       {"BF16", 2, RL_DTYPE_BF16},
+              {"BOOL", 1, RL_DTYPE_OTHER},    {"U8", 1, RL_DTYPE_OTHER},      {"I8", 1, RL_DTYPE_OTHER},
               {"F8_E5M2", 1, RL_DTYPE_OTHER}, {"F8_E4M3", 1, RL_DTYPE_OTHER}, {"I16", 2, RL_DTYPE_OTHER},
-              {"U16", 2, RL_DTYPE_OTHER},    {"I32", 4, RL_DTYPE_OTHER}, {"U32", 4, RL_DTYPE_OTHER},
-              {"F64", 8, RL_DTYPE_OTHER},    {"I64", 8, RL_DTYPE_OTHER}, {"U64", 8, RL_DTYPE_OTHER},
+              {"U16", 2, RL_DTYPE_OTHER},     {"I32", 4, RL_DTYPE_OTHER},     {"U32", 4, RL_DTYPE_OTHER},
+              {"F64", 8, RL_DTYPE_OTHER},     {"I64", 8, RL_DTYPE_OTHER},     {"U64", 8, RL_DTYPE_OTHER},
               {"C64", 8, RL_DTYPE_OTHER}};
 #define NUM_DTYPES (sizeof dtypes / sizeof *dtypes)
 
@@ -43,7 +43,8 @@ static rl_status read_header_length(uint64_t *length, const rl_file_view *file, 
     *length = little_endian_u64(file->data);
     if (*length > file->size - 8 || *length > MAX_HEADER)
         return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0,
-                          "states a header of %llu bytes; expected at most the %zu bytes that follow (truncated, or not a safetensors file)",
+                          "states a header of %llu bytes; expected at most the %zu bytes that follow (truncated, or "
+                          "not a safetensors file)",
                           (unsigned long long)*length, file->size - 8);
     return RL_OK;
 }
@@ -53,7 +54,8 @@ static rl_status parse_header(rl_safetensors *out, const char *path, uint64_t le
     json_error_t problem;
     const char *text = out->file.data + 8;
     if (length == 0 || text[0] != '{')
-        return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0, "the header does not start with '{'; expected a safetensors file");
+        return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0,
+                          "the header does not start with '{'; expected a safetensors file");
     out->header = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &problem);
     if (!out->header)
         return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0, "the header is not JSON at byte %d: %s", 8 + problem.position,
@@ -73,8 +75,9 @@ static rl_status read_dtype(rl_tensor_view *tensor, int64_t *bytes, const json_t
         *bytes = dtypes[i].bytes;
         return RL_OK;
     }
-    return rl_fail_at(err, RL_ERR_INPUT, tensor->file, 0, 0, "tensor \"%.128s\" has the unknown dtype \"%.32s\"; expected F32, F16 or BF16",
-                      tensor->name, tensor->dtype_name);
+    return rl_fail_at(err, RL_ERR_INPUT, tensor->file, 0, 0,
+                      "tensor \"%.128s\" has the unknown dtype \"%.32s\"; expected F32, F16 or BF16", tensor->name,
+                      tensor->dtype_name);
 }
 
 static rl_status read_shape(rl_tensor_view *tensor, const json_t *entry, rl_error *err)
@@ -93,12 +96,14 @@ static rl_status read_shape(rl_tensor_view *tensor, const json_t *entry, rl_erro
                               "tensor \"%.128s\": size %d of its shape is not an integer >= 0", tensor->name, i);
         tensor->shape[i] = json_integer_value(size);
         if (__builtin_mul_overflow(tensor->count, tensor->shape[i], &tensor->count))
-            return rl_fail_at(err, RL_ERR_INPUT, tensor->file, 0, 0, "tensor \"%.128s\": its shape overflows", tensor->name);
+            return rl_fail_at(err, RL_ERR_INPUT, tensor->file, 0, 0, "tensor \"%.128s\": its shape overflows",
+                              tensor->name);
     }
     return RL_OK;
 }
 
-static rl_status read_span(rl_tensor_view *tensor, const json_t *entry, int64_t dtype_bytes, size_t data_size, rl_error *err)
+static rl_status read_span(rl_tensor_view *tensor, const json_t *entry, int64_t dtype_bytes, size_t data_size,
+                           rl_error *err)
 {
     const json_t *span = json_object_get(entry, "data_offsets");
     const json_t *first = json_array_get(span, 0), *last = json_array_get(span, 1);
@@ -110,8 +115,8 @@ static rl_status read_span(rl_tensor_view *tensor, const json_t *entry, int64_t 
     end = json_integer_value(last);
     if (begin < 0 || end < begin || (uint64_t)end > data_size)
         return rl_fail_at(err, RL_ERR_INPUT, tensor->file, 0, 0,
-                          "tensor \"%.128s\": data_offsets [%lld, %lld] lie outside the file's %zu data bytes", tensor->name,
-                          (long long)begin, (long long)end, data_size);
+                          "tensor \"%.128s\": data_offsets [%lld, %lld] lie outside the file's %zu data bytes",
+                          tensor->name, (long long)begin, (long long)end, data_size);
     if (__builtin_mul_overflow(tensor->count, dtype_bytes, &expected) || end - begin != expected)
         return rl_fail_at(err, RL_ERR_INPUT, tensor->file, 0, 0,
                           "tensor \"%.128s\": data_offsets span %lld bytes; expected %lld values of %s", tensor->name,
@@ -135,7 +140,8 @@ static rl_status read_tensors(rl_safetensors *out, const char *data, size_t data
         tensor->name = name;
         tensor->file = out->path;
         if (!json_is_object(entry))
-            return rl_fail_at(err, RL_ERR_INPUT, out->path, 0, 0, "tensor \"%.128s\" is not described by an object", name);
+            return rl_fail_at(err, RL_ERR_INPUT, out->path, 0, 0, "tensor \"%.128s\" is not described by an object",
+                              name);
         RL_TRY(read_dtype(tensor, &dtype_bytes, entry, err));
         RL_TRY(read_shape(tensor, entry, err));
         RL_TRY(read_span(tensor, entry, dtype_bytes, data_size, err));
@@ -162,8 +168,9 @@ static rl_status check_coverage(rl_safetensors *out, size_t data_size, rl_error 
     for (size_t i = 0; i < out->num_tensors; i++) {
         const rl_tensor_view *tensor = &out->tensors[i];
         if (tensor->begin != end)
-            return rl_fail_at(err, RL_ERR_INPUT, out->path, 0, 0, "tensor \"%.128s\" begins at data byte %zu; expected %zu (%s)",
-                              tensor->name, tensor->begin, end,
+            return rl_fail_at(err, RL_ERR_INPUT, out->path, 0, 0,
+                              "tensor \"%.128s\" begins at data byte %zu; expected %zu (%s)", tensor->name,
+                              tensor->begin, end,
                               tensor->begin < end ? "it overlaps the tensor before it" : "bytes that no tensor owns");
         end += tensor->size;
     }
@@ -250,14 +257,16 @@ static rl_status write_header(rl_buffer *out, const rl_parameter *const *sorted,
     RL_TRY(rl_buffer_printf(out, err, "{\"__metadata__\":{\"format\":\"pt\"}"));
     for (int64_t i = 0; i < n; i++) { /* names come from the architecture table: nothing to escape */
         const rl_parameter *p = sorted[i];
-        RL_TRY(rl_buffer_printf(out, err, ",\"%s\":{\"dtype\":\"F32\",\"shape\":[%lld", p->name, (long long)p->shape[0]));
+        RL_TRY(
+            rl_buffer_printf(out, err, ",\"%s\":{\"dtype\":\"F32\",\"shape\":[%lld", p->name, (long long)p->shape[0]));
         if (p->num_dims == 2) RL_TRY(rl_buffer_printf(out, err, ",%lld", (long long)p->shape[1]));
         RL_TRY(rl_buffer_printf(out, err, "],\"data_offsets\":[%lld,%lld]}", (long long)offset,
                                 (long long)(offset + 4 * p->count)));
         offset += 4 * p->count;
     }
     RL_TRY(rl_buffer_append(out, "}", 1, err));
-    while (out->length % 8) RL_TRY(rl_buffer_append(out, " ", 1, err)); /* data starts 8-byte aligned, as the format asks */
+    while (out->length % 8)
+        RL_TRY(rl_buffer_append(out, " ", 1, err)); /* data starts 8-byte aligned, as the format asks */
     length = out->length - 8;
     for (int i = 0; i < 8; i++) out->data[i] = (char)(length >> 8 * i & 255);
 cleanup:

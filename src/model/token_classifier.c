@@ -22,12 +22,17 @@ rl_status rl_batch_check(const rl_model *model, const rl_workspace *workspace, c
         int64_t n = batch->start[s + 1] - batch->start[s];
         RL_REQUIRE(n > 0 && n <= batch->max_length, err);
     }
-    RL_REQUIRE(!workspace->training || rl_attention_probs_count(batch->start, batch->num_sentences, 1) <= workspace->max_attention, err);
+    RL_REQUIRE(!workspace->training ||
+                   rl_attention_probs_count(batch->start, batch->num_sentences, 1) <= workspace->max_attention,
+               err);
     for (int64_t t = 0; t < batch->num_tokens; t++) {
         if (batch->ids[t] < 0 || batch->ids[t] >= config->vocab_size)
-            return rl_fail(err, RL_ERR_INPUT, "token id %d; the model's vocabulary has ids 0 to %lld (tokenizer and model do not belong together)",
-                           (int)batch->ids[t], (long long)config->vocab_size - 1);
-        if (batch->labels && batch->labels[t] != RL_IGNORE_LABEL && (batch->labels[t] < 0 || batch->labels[t] >= config->num_labels))
+            return rl_fail(
+                err, RL_ERR_INPUT,
+                "token id %d; the model's vocabulary has ids 0 to %lld (tokenizer and model do not belong together)",
+                (int)batch->ids[t], (long long)config->vocab_size - 1);
+        if (batch->labels && batch->labels[t] != RL_IGNORE_LABEL &&
+            (batch->labels[t] < 0 || batch->labels[t] >= config->num_labels))
             return rl_fail(err, RL_ERR_INPUT, "label id %d; the model has labels 0 to %lld", (int)batch->labels[t],
                            (long long)config->num_labels - 1);
     }
@@ -35,7 +40,8 @@ cleanup:
     return status;
 }
 
-const float *rl_model_forward(const rl_model *model, rl_workspace *w, const rl_batch *batch, const rl_model_dropout *dropout)
+const float *rl_model_forward(const rl_model *model, rl_workspace *w, const rl_batch *batch,
+                              const rl_model_dropout *dropout)
 {
     const rl_model_config *config = &model->config;
     int64_t T = batch->num_tokens, C = config->hidden_size, L = config->num_layers;
@@ -49,8 +55,8 @@ const float *rl_model_forward(const rl_model *model, rl_workspace *w, const rl_b
         rl_dropout_apply(w->head_input, head_input, T * C, drop);
         head_input = w->head_input;
     }
-    rl_linear_forward(w->logits, head_input, rl_weight(model, RL_ROLE_HEAD_WEIGHT, 0), rl_weight(model, RL_ROLE_HEAD_BIAS, 0), T,
-                      config->num_labels, C);
+    rl_linear_forward(w->logits, head_input, rl_weight(model, RL_ROLE_HEAD_WEIGHT, 0),
+                      rl_weight(model, RL_ROLE_HEAD_BIAS, 0), T, config->num_labels, C);
     return w->logits;
 }
 

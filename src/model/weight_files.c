@@ -1,7 +1,8 @@
 /* weight_files.c -- the weights of a Hub folder by name: one model.safetensors, or shards under an index.
  *
- * Every parameter must be found with its shape, and no encoder tensor may be left over: a config.json of 6 layers beside weights
- * of 12 is refused instead of half-read. Other models' heads and buffers are passed over (protocol §2.3). */
+ * Every parameter must be found with its shape, and no encoder tensor may be left over: a config.json of 6 layers
+ * beside weights of 12 is refused instead of half-read. Other models' heads and buffers are passed over (protocol
+ * §2.3). */
 #include "model_internal.h"
 
 #include <stdlib.h>
@@ -28,8 +29,9 @@ static rl_status sort_by_name(rl_weight_files *files, rl_error *err)
     if (n > 1) qsort(files->sorted, n, sizeof *files->sorted, by_name);
     for (size_t i = 1; i < n; i++)
         if (strcmp(files->sorted[i - 1]->name, files->sorted[i]->name) == 0)
-            return rl_fail_at(err, RL_ERR_INPUT, files->sorted[i]->file, 0, 0, "tensor \"%.128s\" is also in %s; expected it once",
-                              files->sorted[i]->name, files->sorted[i - 1]->file);
+            return rl_fail_at(err, RL_ERR_INPUT, files->sorted[i]->file, 0, 0,
+                              "tensor \"%.128s\" is also in %s; expected it once", files->sorted[i]->name,
+                              files->sorted[i - 1]->file);
 cleanup:
     return status;
 }
@@ -57,14 +59,16 @@ static rl_status check_shard_name(const json_t *value, const char *tensor, const
 {
     const char *name = json_string_value(value);
     if (!name)
-        return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0, "\"weight_map\": the value of \"%.128s\" is not a file name", tensor);
+        return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0, "\"weight_map\": the value of \"%.128s\" is not a file name",
+                          tensor);
     if (!*name || *name == '.' || strpbrk(name, "/\\"))
         return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0,
                           "\"weight_map\": \"%.128s\" is not the plain name of a file in the same folder", name);
     return RL_OK;
 }
 
-static rl_status open_shard(rl_weight_files *out, const char *folder, const char *name, const char *index, rl_error *err)
+static rl_status open_shard(rl_weight_files *out, const char *folder, const char *name, const char *index,
+                            rl_error *err)
 {
     rl_status status = RL_OK;
     char *path = rl_path_join(folder, name, err);
@@ -112,8 +116,9 @@ static rl_status check_map(const rl_weight_files *files, json_t *map, const char
         const char *base = tensor ? strrchr(tensor->file, '/') : NULL;
         base = base ? base + 1 : (tensor ? tensor->file : NULL);
         if (!tensor || strcmp(base, json_string_value(value)) != 0)
-            return rl_fail_at(err, RL_ERR_INPUT, index, 0, 0, "\"weight_map\" puts tensor \"%.128s\" into %.128s, which does not hold it",
-                              name, json_string_value(value));
+            return rl_fail_at(err, RL_ERR_INPUT, index, 0, 0,
+                              "\"weight_map\" puts tensor \"%.128s\" into %.128s, which does not hold it", name,
+                              json_string_value(value));
     }
     return RL_OK;
 }
@@ -125,7 +130,8 @@ static rl_status open_index(rl_weight_files *out, const char *folder, const char
     RL_TRY(rl_json_read(&root, index, err));
     map = json_object_get(root, "weight_map");
     if (!json_object_size(map)) {
-        status = rl_fail_at(err, RL_ERR_INPUT, index, 0, 0, "no \"weight_map\"; expected an object {tensor: file, ...}");
+        status =
+            rl_fail_at(err, RL_ERR_INPUT, index, 0, 0, "no \"weight_map\"; expected an object {tensor: file, ...}");
         goto cleanup;
     }
     RL_TRY(open_shards(out, map, folder, index, err));
@@ -148,7 +154,8 @@ static rl_status check_foreign(const char *folder, rl_error *err)
         if (!path) return RL_ERR_MEMORY;
         if (exists)
             return rl_fail_at(err, RL_ERR_INPUT, folder, 0, 0,
-                              "holds %s but no model.safetensors; convert to safetensors, for example with transformers' save_pretrained",
+                              "holds %s but no model.safetensors; convert to safetensors, for example with "
+                              "transformers' save_pretrained",
                               foreign[i]);
     }
     return RL_OK;
@@ -229,7 +236,8 @@ static bool is_encoder_name(const rl_architecture *architecture, const char *nam
     bool prefixed = strncmp(name, architecture->prefix, length) == 0;
     *stem = prefixed ? name + length : name;
     for (size_t i = 0; i < sizeof architecture->roots / sizeof *architecture->roots; i++)
-        if (architecture->roots[i] && strncmp(*stem, architecture->roots[i], strlen(architecture->roots[i])) == 0) return true;
+        if (architecture->roots[i] && strncmp(*stem, architecture->roots[i], strlen(architecture->roots[i])) == 0)
+            return true;
     return prefixed;
 }
 
@@ -250,9 +258,11 @@ static rl_status refuse_left_over(const rl_weight_files *files, const rl_model *
     for (size_t i = 0; i < files->num_tensors; i++) {
         const rl_tensor_view *tensor = files->sorted[i];
         const char *stem;
-        if (tensor->used || !is_encoder_name(model->config.architecture, tensor->name, &stem) || is_ignorable(stem)) continue;
+        if (tensor->used || !is_encoder_name(model->config.architecture, tensor->name, &stem) || is_ignorable(stem))
+            continue;
         return rl_fail_at(err, RL_ERR_INPUT, tensor->file, 0, 0,
-                          "tensor \"%.128s\" has no place in the %s of config.json (%lld layers); expected weights and configuration of one model",
+                          "tensor \"%.128s\" has no place in the %s of config.json (%lld layers); expected weights and "
+                          "configuration of one model",
                           tensor->name, model->config.model_type, (long long)model->config.num_layers);
     }
     return RL_OK;
@@ -275,13 +285,13 @@ static rl_status check_tensor(const rl_tensor_view *tensor, const rl_parameter *
     char has[200], wants[200];
     for (int i = 0; fits && i < tensor->num_dims; i++) fits = tensor->shape[i] == parameter->shape[i];
     if (tensor->dtype == RL_DTYPE_OTHER)
-        return rl_fail_at(err, RL_ERR_INPUT, tensor->file, 0, 0, "tensor \"%.128s\" is %s; expected F32, F16 or BF16", tensor->name,
-                          tensor->dtype_name);
+        return rl_fail_at(err, RL_ERR_INPUT, tensor->file, 0, 0, "tensor \"%.128s\" is %s; expected F32, F16 or BF16",
+                          tensor->name, tensor->dtype_name);
     if (fits) return RL_OK;
     write_shape(has, tensor->num_dims, tensor->shape);
     write_shape(wants, parameter->num_dims, parameter->shape);
-    return rl_fail_at(err, RL_ERR_INPUT, tensor->file, 0, 0, "tensor \"%.128s\" has the shape %s; expected %s as config.json says",
-                      tensor->name, has, wants);
+    return rl_fail_at(err, RL_ERR_INPUT, tensor->file, 0, 0,
+                      "tensor \"%.128s\" has the shape %s; expected %s as config.json says", tensor->name, has, wants);
 }
 
 static rl_status read_parameter(rl_weight_files *files, rl_model *model, int64_t index, rl_error *err)
@@ -290,7 +300,8 @@ static rl_status read_parameter(rl_weight_files *files, rl_model *model, int64_t
     rl_tensor_view *tensor = rl_weight_files_find(files, model, index);
     rl_status status;
     if (!tensor)
-        return rl_fail_at(err, RL_ERR_INPUT, files->name, 0, 0, "no tensor \"%s\"; expected every weight of the %s that config.json describes",
+        return rl_fail_at(err, RL_ERR_INPUT, files->name, 0, 0,
+                          "no tensor \"%s\"; expected every weight of the %s that config.json describes",
                           parameter->name, model->config.model_type);
     status = check_tensor(tensor, parameter, err);
     if (status != RL_OK) return status;

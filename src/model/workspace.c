@@ -1,8 +1,9 @@
 /* workspace.c -- every activation of a batch in one arena, sized once.
  *
- * Training keeps per layer what the backward pass reads: 8 C + 2 F floats a token (F = 4C: 16 C) and the attention probabilities. Values
- * that cost one pass to make again (dropout masks, dropped copies) are not kept. In eval all layers share one set, and inside it
- * buffers whose lives don't meet share memory; attention goes sentence by sentence, so only one sentence's probabilities exist. */
+ * Training keeps per layer what the backward pass reads: 8 C + 2 F floats a token (F = 4C: 16 C) and the attention
+ * probabilities. Values that cost one pass to make again (dropout masks, dropped copies) are not kept. In eval all
+ * layers share one set, and inside it buffers whose lives don't meet share memory; attention goes sentence by sentence,
+ * so only one sentence's probabilities exist. */
 #include "model_internal.h"
 
 #include <string.h>
@@ -27,7 +28,8 @@ static void add(span_table *table, const char *name, float **where, int64_t coun
 }
 
 /* The arrays of one training block, as rl_block_buffers lists them. */
-static void add_block(span_table *table, rl_block_buffers *block, const rl_model_config *config, int64_t T, int64_t attention)
+static void add_block(span_table *table, rl_block_buffers *block, const rl_model_config *config, int64_t T,
+                      int64_t attention)
 {
     int64_t C = config->hidden_size, F = config->intermediate_size;
     add(table, "qkv", &block->qkv, 3 * T * C);

@@ -37,15 +37,17 @@ static inline void write_bytes(const char *folder, const char *name, const void 
 }
 
 /* Sizes of protocol §15 ("vocab 16, 2 layers, 2 heads, D = 8, FFN 16, C = 9"), no weights file: drawn from the seed. */
-#define LABELS_9                                                                                                         \
-    "\"id2label\": {\"0\":\"O\",\"1\":\"B-PER\",\"2\":\"I-PER\",\"3\":\"B-ORG\",\"4\":\"I-ORG\",\"5\":\"B-LOC\","          \
+#define LABELS_9                                                                                                       \
+    "\"id2label\": {\"0\":\"O\",\"1\":\"B-PER\",\"2\":\"I-PER\",\"3\":\"B-ORG\",\"4\":\"I-ORG\",\"5\":\"B-LOC\","      \
     "\"6\":\"I-LOC\",\"7\":\"B-MISC\",\"8\":\"I-MISC\"}"
 static const char tiny_bert[] =
-    "{\"model_type\": \"bert\", \"architectures\": [\"BertForTokenClassification\"], \"vocab_size\": 16, \"hidden_size\": 8,"
+    "{\"model_type\": \"bert\", \"architectures\": [\"BertForTokenClassification\"], \"vocab_size\": 16, "
+    "\"hidden_size\": 8,"
     "\"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"intermediate_size\": 16, \"max_position_embeddings\": 12,"
     "\"type_vocab_size\": 2, \"hidden_act\": \"gelu\", \"pad_token_id\": 0, \"relearn_random_init\": 7, " LABELS_9 "}";
 static const char tiny_distilbert[] =
-    "{\"model_type\": \"distilbert\", \"architectures\": [\"DistilBertForTokenClassification\"], \"vocab_size\": 16, \"dim\": 8,"
+    "{\"model_type\": \"distilbert\", \"architectures\": [\"DistilBertForTokenClassification\"], \"vocab_size\": 16, "
+    "\"dim\": 8,"
     "\"n_layers\": 2, \"n_heads\": 2, \"hidden_dim\": 16, \"max_position_embeddings\": 12, \"activation\": \"gelu\","
     "\"pad_token_id\": 0, \"relearn_random_init\": 7, " LABELS_9 "}";
 
@@ -66,7 +68,8 @@ static inline int compare_names(const void *a, const void *b)
     return strcmp((*(const rl_parameter *const *)a)->name, (*(const rl_parameter *const *)b)->name);
 }
 
-/* Protocol §15: names sorted bytewise, ordinal t; element k = 0.5 sin(0.7 k + 1.3 t), LayerNorm weights 1 + 0.1 sin(...). */
+/* Protocol §15: names sorted bytewise, ordinal t; element k = 0.5 sin(0.7 k + 1.3 t), LayerNorm weights 1 + 0.1
+ * sin(...). */
 static inline void fill_by_formula(rl_model *model)
 {
     const rl_parameter **sorted = calloc((size_t)model->num_parameters, sizeof *sorted);
@@ -137,8 +140,8 @@ static inline rl_workspace *workspace_for(const rl_model *model, const owned_bat
 {
     rl_workspace *workspace = NULL;
     rl_error err = {0};
-    assert_ok(rl_workspace_create(&workspace, model, b->batch.num_tokens, b->batch.num_sentences, b->batch.max_length, b->attention,
-                                  training, &err),
+    assert_ok(rl_workspace_create(&workspace, model, b->batch.num_tokens, b->batch.num_sentences, b->batch.max_length,
+                                  b->attention, training, &err),
               err);
     assert_ok(rl_batch_check(model, workspace, &b->batch, &err), err);
     return workspace;

@@ -1,5 +1,6 @@
-/* reference_encoder.h -- the formulas of protocol §2 in float64, written from the protocol and sharing nothing with src/model: tensors are
- * found by their Hugging Face names, loops are plain. Dropout factors come from rl_dropout_apply on ones. */
+/* reference_encoder.h -- the formulas of protocol §2 in float64, written from the protocol and sharing nothing with
+ * src/model: tensors are found by their Hugging Face names, loops are plain. Dropout factors come from rl_dropout_apply
+ * on ones. */
 #ifndef RELEARN_TEST_REFERENCE_ENCODER_H
 #define RELEARN_TEST_REFERENCE_ENCODER_H
 
@@ -10,16 +11,28 @@ typedef struct reference_names {
     const char *emb, *types, *q, *k, *v, *out, *norm1, *in, *ffn_out, *norm2;
     bool drops_attention_output;
 } reference_names;
-static const reference_names bert_names = {"bert.embeddings.", "token_type_embeddings.weight",
-                                           "bert.encoder.layer.%d.attention.self.query", "bert.encoder.layer.%d.attention.self.key",
-                                           "bert.encoder.layer.%d.attention.self.value", "bert.encoder.layer.%d.attention.output.dense",
-                                           "bert.encoder.layer.%d.attention.output.LayerNorm", "bert.encoder.layer.%d.intermediate.dense",
-                                           "bert.encoder.layer.%d.output.dense", "bert.encoder.layer.%d.output.LayerNorm", true};
-static const reference_names distilbert_names = {
-    "distilbert.embeddings.", NULL, "distilbert.transformer.layer.%d.attention.q_lin", "distilbert.transformer.layer.%d.attention.k_lin",
-    "distilbert.transformer.layer.%d.attention.v_lin", "distilbert.transformer.layer.%d.attention.out_lin",
-    "distilbert.transformer.layer.%d.sa_layer_norm", "distilbert.transformer.layer.%d.ffn.lin1",
-    "distilbert.transformer.layer.%d.ffn.lin2", "distilbert.transformer.layer.%d.output_layer_norm", false};
+static const reference_names bert_names = {"bert.embeddings.",
+                                           "token_type_embeddings.weight",
+                                           "bert.encoder.layer.%d.attention.self.query",
+                                           "bert.encoder.layer.%d.attention.self.key",
+                                           "bert.encoder.layer.%d.attention.self.value",
+                                           "bert.encoder.layer.%d.attention.output.dense",
+                                           "bert.encoder.layer.%d.attention.output.LayerNorm",
+                                           "bert.encoder.layer.%d.intermediate.dense",
+                                           "bert.encoder.layer.%d.output.dense",
+                                           "bert.encoder.layer.%d.output.LayerNorm",
+                                           true};
+static const reference_names distilbert_names = {"distilbert.embeddings.",
+                                                 NULL,
+                                                 "distilbert.transformer.layer.%d.attention.q_lin",
+                                                 "distilbert.transformer.layer.%d.attention.k_lin",
+                                                 "distilbert.transformer.layer.%d.attention.v_lin",
+                                                 "distilbert.transformer.layer.%d.attention.out_lin",
+                                                 "distilbert.transformer.layer.%d.sa_layer_norm",
+                                                 "distilbert.transformer.layer.%d.ffn.lin1",
+                                                 "distilbert.transformer.layer.%d.ffn.lin2",
+                                                 "distilbert.transformer.layer.%d.output_layer_norm",
+                                                 false};
 
 typedef struct reference {
     const rl_model *model;
@@ -61,17 +74,20 @@ static inline void reference_dropout(const reference *r, double *x, int64_t n, d
     for (int64_t i = 0; i < n; i++) x[i] *= factors[i];
 }
 
-static inline void reference_norm(double *y, const double *x, const double *gamma, const double *beta, int64_t T, int64_t C, double eps)
+static inline void reference_norm(double *y, const double *x, const double *gamma, const double *beta, int64_t T,
+                                  int64_t C, double eps)
 {
     for (int64_t t = 0; t < T; t++) {
         double mean = 0, variance = 0;
         for (int64_t c = 0; c < C; c++) mean += x[t * C + c] / (double)C;
         for (int64_t c = 0; c < C; c++) variance += (x[t * C + c] - mean) * (x[t * C + c] - mean) / (double)C;
-        for (int64_t c = 0; c < C; c++) y[t * C + c] = (x[t * C + c] - mean) / sqrt(variance + eps) * gamma[c] + beta[c];
+        for (int64_t c = 0; c < C; c++)
+            y[t * C + c] = (x[t * C + c] - mean) / sqrt(variance + eps) * gamma[c] + beta[c];
     }
 }
 
-static inline void reference_linear(double *y, const double *x, const double *weight, const double *bias, int64_t T, int64_t N, int64_t K)
+static inline void reference_linear(double *y, const double *x, const double *weight, const double *bias, int64_t T,
+                                    int64_t N, int64_t K)
 {
     for (int64_t t = 0; t < T; t++)
         for (int64_t n = 0; n < N; n++) {
@@ -104,7 +120,8 @@ static inline void reference_mix(double *out, const double *probs, const double 
         }
 }
 
-static inline void reference_self_attention(const reference *r, double *out, const double *q, const double *k, const double *v, int layer)
+static inline void reference_self_attention(const reference *r, double *out, const double *q, const double *k,
+                                            const double *v, int layer)
 {
     static double probs[REFERENCE_MAX * 16];
     const rl_model_config *c = &r->model->config;
@@ -130,7 +147,8 @@ static inline void reference_self_attention(const reference *r, double *out, con
 
 static inline void reference_block(const reference *r, double *x, int layer)
 {
-    static double q[REFERENCE_MAX], k[REFERENCE_MAX], v[REFERENCE_MAX], a[REFERENCE_MAX], m[REFERENCE_MAX], f[REFERENCE_MAX * 4];
+    static double q[REFERENCE_MAX], k[REFERENCE_MAX], v[REFERENCE_MAX], a[REFERENCE_MAX], m[REFERENCE_MAX],
+        f[REFERENCE_MAX * 4];
     const rl_model_config *c = &r->model->config;
     const reference_names *names = r->names;
     int64_t T = r->batch->num_tokens, C = c->hidden_size, F = c->intermediate_size;
@@ -164,7 +182,8 @@ static inline void reference_embed(const reference *r, double *x)
     for (int64_t s = 0; s < r->batch->num_sentences; s++)
         for (int64_t t = r->batch->start[s]; t < r->batch->start[s + 1]; t++)
             for (int64_t i = 0; i < C; i++)
-                sum[t * C + i] = words[r->batch->ids[t] * C + i] + positions[(t - r->batch->start[s]) * C + i] + (types ? types[i] : 0);
+                sum[t * C + i] = words[r->batch->ids[t] * C + i] + positions[(t - r->batch->start[s]) * C + i] +
+                                 (types ? types[i] : 0);
     reference_norm(x, sum, reference_tensor(r, r->names->emb, "LayerNorm.weight", 0),
                    reference_tensor(r, r->names->emb, "LayerNorm.bias", 0), T, C, c->layer_norm_eps);
     reference_dropout(r, x, T * C, c->dropout_hidden, 0, 0);
@@ -180,8 +199,8 @@ static inline double reference_loss(reference *r)
     reference_embed(r, x);
     for (int layer = 0; layer < c->num_layers; layer++) reference_block(r, x, layer);
     reference_dropout(r, x, T * c->hidden_size, c->dropout_head, 0, 4);
-    reference_linear(r->logits, x, reference_tensor(r, "classifier", ".weight", 0), reference_tensor(r, "classifier", ".bias", 0), T, K,
-                     c->hidden_size);
+    reference_linear(r->logits, x, reference_tensor(r, "classifier", ".weight", 0),
+                     reference_tensor(r, "classifier", ".bias", 0), T, K, c->hidden_size);
     for (int64_t t = 0; t < T; t++) {
         const double *row = r->logits + t * K;
         double sum = 0;

@@ -1,13 +1,15 @@
-/* config.json: every key's wrong type, range and unsupported value is one line that names the file and the key; defaults are
- * those of transformers' configuration classes. LABELS: unit */
+/* config.json: every key's wrong type, range and unsupported value is one line that names the file and the key;
+ * defaults are those of transformers' configuration classes.
+ *
+ * LABELS: unit */
 #include "model_support.h"
 
-static const char base_bert[] =
-    "{\"model_type\": \"bert\", \"vocab_size\": 16, \"hidden_size\": 8, \"num_hidden_layers\": 2, \"num_attention_heads\": 2,"
-    "\"intermediate_size\": 16, \"max_position_embeddings\": 12}";
-static const char base_distilbert[] =
-    "{\"model_type\": \"distilbert\", \"vocab_size\": 16, \"dim\": 8, \"n_layers\": 2, \"n_heads\": 2, \"hidden_dim\": 16,"
-    "\"max_position_embeddings\": 12}";
+static const char base_bert[] = "{\"model_type\": \"bert\", \"vocab_size\": 16, \"hidden_size\": 8, "
+                                "\"num_hidden_layers\": 2, \"num_attention_heads\": 2,"
+                                "\"intermediate_size\": 16, \"max_position_embeddings\": 12}";
+static const char base_distilbert[] = "{\"model_type\": \"distilbert\", \"vocab_size\": 16, \"dim\": 8, \"n_layers\": "
+                                      "2, \"n_heads\": 2, \"hidden_dim\": 16,"
+                                      "\"max_position_embeddings\": 12}";
 
 /* base with `key` replaced by (or given) the JSON text `value`; NULL: taken out. */
 static json_t *with(const char *base, const char *key, const char *value)
@@ -52,9 +54,10 @@ static rl_model_config accepts(const char *base, const char *key, const char *va
 
 static void test_sizes(void **state)
 {
-    static const char *const bert[] = {"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-                                       "max_position_embeddings"};
-    static const char *const distilbert[] = {"vocab_size", "dim", "n_layers", "n_heads", "hidden_dim", "max_position_embeddings"};
+    static const char *const bert[] = {"vocab_size",          "hidden_size",       "num_hidden_layers",
+                                       "num_attention_heads", "intermediate_size", "max_position_embeddings"};
+    static const char *const distilbert[] = {"vocab_size", "dim",        "n_layers",
+                                             "n_heads",    "hidden_dim", "max_position_embeddings"};
     (void)state;
     for (int which = 0; which < 2; which++)
         for (int i = 0; i < 6; i++) {
@@ -107,7 +110,8 @@ static void test_unsupported(void **state)
     refuses(base_bert, "is_decoder", "true", "true is not supported");
     refuses(base_bert, "is_decoder", "1", "is an integer; expected false");
     refuses(base_bert, "add_cross_attention", "true", "true is not supported");
-    refuses(base_bert, "position_embedding_type", "\"relative_key\"", "\"relative_key\" is not supported; expected \"absolute\"");
+    refuses(base_bert, "position_embedding_type", "\"relative_key\"",
+            "\"relative_key\" is not supported; expected \"absolute\"");
     refuses(base_bert, "pruned_heads", "{\"0\": [1]}", "is not supported");
     refuses(base_bert, "quantization_config", "{\"bits\": 4}", "is not supported");
     refuses(base_distilbert, "sinusoidal_pos_embds", "\"no\"", "is a string; expected true or false");
@@ -159,7 +163,8 @@ static void test_defaults(void **state)
     assert_true(bert.dropout_hidden == 0);
     rl_model_config_free(&bert);
     rl_model_config distilbert = accepts(base_distilbert, "dropout", "0.2");
-    assert_true(distilbert.dropout_head == 0.2f && distilbert.dropout_attention == 0.1f && distilbert.layer_norm_eps == 1e-12f);
+    assert_true(distilbert.dropout_head == 0.2f && distilbert.dropout_attention == 0.1f &&
+                distilbert.layer_norm_eps == 1e-12f);
     rl_model_config_free(&distilbert);
     distilbert = accepts(base_distilbert, "sinusoidal_pos_embds", "true");
     rl_model_config_free(&distilbert);
@@ -199,8 +204,8 @@ static void test_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),    cmocka_unit_test(test_rates_and_numbers), cmocka_unit_test(test_unsupported),
-        cmocka_unit_test(test_labels),   cmocka_unit_test(test_defaults),          cmocka_unit_test(test_nearest_key),
+        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_rates_and_numbers), cmocka_unit_test(test_unsupported),
+        cmocka_unit_test(test_labels), cmocka_unit_test(test_defaults),          cmocka_unit_test(test_nearest_key),
         cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,15 +1,20 @@
-/* Dropout acts exactly at the sites of protocol §2.2 with the declared Philox streams, backward is the slope of forward under the same
- * masks, and rate 0 is eval. Witness: a float64 reference that shares no code with src/model. LABELS: unit */
+/* Dropout acts exactly at the sites of protocol §2.2 with the declared Philox streams, backward is the slope of forward
+ * under the same masks, and rate 0 is eval. Witness: a float64 reference that shares no code with src/model.
+ *
+ * LABELS: unit */
 #include "reference_encoder.h"
 
 /* C = 12 with 3 heads: no multiple of 16, so the fused trio and the tails are exercised; three different rates. */
 static const char bert_config[] =
-    "{\"model_type\": \"bert\", \"architectures\": [\"BertForTokenClassification\"], \"vocab_size\": 11, \"hidden_size\": 12,"
+    "{\"model_type\": \"bert\", \"architectures\": [\"BertForTokenClassification\"], \"vocab_size\": 11, "
+    "\"hidden_size\": 12,"
     "\"num_hidden_layers\": 2, \"num_attention_heads\": 3, \"intermediate_size\": 20, \"max_position_embeddings\": 8,"
-    "\"type_vocab_size\": 2, \"hidden_dropout_prob\": 0.25, \"attention_probs_dropout_prob\": 0.4, \"classifier_dropout\": 0.15,"
+    "\"type_vocab_size\": 2, \"hidden_dropout_prob\": 0.25, \"attention_probs_dropout_prob\": 0.4, "
+    "\"classifier_dropout\": 0.15,"
     "\"relearn_random_init\": 3, " LABELS_9 "}";
 static const char distilbert_config[] =
-    "{\"model_type\": \"distilbert\", \"architectures\": [\"DistilBertForTokenClassification\"], \"vocab_size\": 11, \"dim\": 12,"
+    "{\"model_type\": \"distilbert\", \"architectures\": [\"DistilBertForTokenClassification\"], \"vocab_size\": 11, "
+    "\"dim\": 12,"
     "\"n_layers\": 2, \"n_heads\": 3, \"hidden_dim\": 20, \"max_position_embeddings\": 8, \"dropout\": 0.25,"
     "\"attention_dropout\": 0.4, \"relearn_random_init\": 3, " LABELS_9 "}";
 
@@ -84,13 +89,15 @@ static void check_slopes(fixture *f, const rl_model_dropout *dropout)
         for (int64_t j = 0; j < 5; j++) {
             int64_t at = j == 4 ? best : (p->count * j / 4 + 5 * j) % p->count;
             bool pad_row = strstr(p->name, "word_embeddings") && at / 12 == f->model->config.pad_token_id;
-            double expected = pad_row ? 0 : slope(&f->r, p->offset + at); /* torch's padding_idx: no gradient by definition */
+            double expected =
+                pad_row ? 0 : slope(&f->r, p->offset + at); /* torch's padding_idx: no gradient by definition */
             assert_close(g[at], expected, 1e-4, 1e-4 * fabsf(g[best]) + 2e-7);
         }
     }
 }
 
-static const rl_model_dropout own_rates = {.seed = 42, .step = 17, .override_rate = -1}, half = {.seed = 43, .step = 0, .override_rate = 0.5f},
+static const rl_model_dropout own_rates = {.seed = 42, .step = 17, .override_rate = -1},
+                              half = {.seed = 43, .step = 0, .override_rate = 0.5f},
                               zero = {.seed = 42, .step = 17, .override_rate = 0};
 
 static void test_forward_drops_where_the_protocol_says(void **state)

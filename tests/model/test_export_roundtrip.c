@@ -1,5 +1,8 @@
-/* A saved folder is a Hugging Face model: AutoModelForTokenClassification loads it to our logits within 1e-5, nothing missing or
- * unexpected. Runs export_roundtrip.py under $RELEARN_PYTHON (default python3). LABELS: golden TIMEOUT: 300 */
+/* A saved folder is a Hugging Face model: AutoModelForTokenClassification loads it to our logits within 1e-5, nothing
+ * missing or unexpected. Runs export_roundtrip.py under $RELEARN_PYTHON (default python3).
+ *
+ * LABELS: golden
+ * TIMEOUT: 300 */
 #include "model_support.h"
 
 #include <sys/wait.h>
@@ -17,7 +20,12 @@ static void put_rows(const char *folder, const owned_batch *b, const float *logi
     }
     assert_ok(rl_buffer_printf(&ids, &err, "]}"), err);
     for (int64_t i = 0; i < b->batch.num_tokens * K; i++)
-        assert_ok(rl_buffer_printf(&rows, &err, "%s%.9g", i == 0 ? "{\"logits\": [[" : i % K ? ", " : "], [", (double)logits[i]), err);
+        assert_ok(rl_buffer_printf(&rows, &err, "%s%.9g",
+                                   i == 0  ? "{\"logits\": [["
+                                   : i % K ? ", "
+                                           : "], [",
+                                   (double)logits[i]),
+                  err);
     assert_ok(rl_buffer_printf(&rows, &err, "]]}"), err);
     write_in(folder, "ids.json", ids.data);
     write_in(folder, "logits.json", rows.data);
@@ -37,8 +45,8 @@ static int round_trip(const rl_model *model, const owned_batch *b, const char *t
     assert_ok(rl_model_save(model, saved, tokenizer, &err), err);
     logits[3] += nudge;
     put_rows(folder, b, logits, model->config.num_labels);
-    snprintf(command, sizeof command, "%s '%s' --folder '%s' --ids '%s/ids.json' --logits '%s/logits.json' 2>&1", python ? python : "python3",
-             support_file("model/export_roundtrip.py"), saved, folder, folder);
+    snprintf(command, sizeof command, "%s '%s' --folder '%s' --ids '%s/ids.json' --logits '%s/logits.json' 2>&1",
+             python ? python : "python3", support_file("model/export_roundtrip.py"), saved, folder, folder);
     fflush(stdout);
     int status = system(command);
     rl_workspace_free(w);
@@ -61,7 +69,8 @@ static void test_golden_folders(void **state)
         assert_ok(rl_json_read(&golden, path, &err), err);
         batch_from_json(&b, golden);
         int status = round_trip(model, &b, NULL, 0);
-        if (status == 77) support_skip_program("torch and transformers are not importable by python3 (or $RELEARN_PYTHON)");
+        if (status == 77)
+            support_skip_program("torch and transformers are not importable by python3 (or $RELEARN_PYTHON)");
         assert_int_equal(status, 0);
         if (i == 0) assert_int_equal(round_trip(model, &b, NULL, 1e-3f), 1); /* the script can fail */
         json_decref(golden);
@@ -96,6 +105,7 @@ static void test_minilm_with_new_head(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden_folders), cmocka_unit_test(test_minilm_with_new_head)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden_folders),
+                                       cmocka_unit_test(test_minilm_with_new_head)};
     return cmocka_run_group_tests(tests, start_linalg, NULL);
 }

@@ -1,5 +1,7 @@
-/* Hub folders: what is read in which spelling, which head is kept, what is refused with which line, and that a saved folder is the
- * model again, bit for bit. LABELS: unit */
+/* Hub folders: what is read in which spelling, which head is kept, what is refused with which line, and that a saved
+ * folder is the model again, bit for bit.
+ *
+ * LABELS: unit */
 #include "model_support.h"
 
 /* ------------------------------------------------------------------------------- a folder written by hand */
@@ -7,10 +9,10 @@
 typedef struct folder_plan {
     const char *config;
     bool no_prefix, gamma_beta;
-    const char *leave_out;                      /* HF name of a tensor that is not written */
-    const char *reshape;                        /* HF name of a tensor written as [1, count] */
-    const char *as_i64;                         /* HF name of a tensor written as I64 */
-    const char *extra;                          /* name of an additional F32 tensor [2] */
+    const char *leave_out; /* HF name of a tensor that is not written */
+    const char *reshape;   /* HF name of a tensor written as [1, count] */
+    const char *as_i64;    /* HF name of a tensor written as I64 */
+    const char *extra;     /* name of an additional F32 tensor [2] */
 } folder_plan;
 
 static void spell(char out[200], const rl_parameter *p, const folder_plan *plan, const char *prefix)
@@ -39,15 +41,20 @@ static const char *write_folder(const rl_model *model, const folder_plan *plan)
         long long bytes = (long long)p->count * (is(plan->as_i64, p->name) ? 8 : 4);
         if (is(plan->leave_out, p->name)) continue;
         spell(name, p, plan, prefix);
-        snprintf(shape, sizeof shape, p->num_dims == 2 ? "%lld, %lld" : "%lld", (long long)p->shape[0], (long long)p->shape[1]);
+        snprintf(shape, sizeof shape, p->num_dims == 2 ? "%lld, %lld" : "%lld", (long long)p->shape[0],
+                 (long long)p->shape[1]);
         if (is(plan->reshape, p->name)) snprintf(shape, sizeof shape, "1, %lld", (long long)p->count);
-        assert_ok(rl_buffer_printf(&header, &err, ", \"%s\": {\"dtype\": \"%s\", \"shape\": [%s], \"data_offsets\": [%lld, %lld]}", name,
-                                   is(plan->as_i64, p->name) ? "I64" : "F32", shape, offset, offset + bytes), err);
+        assert_ok(rl_buffer_printf(&header, &err,
+                                   ", \"%s\": {\"dtype\": \"%s\", \"shape\": [%s], \"data_offsets\": [%lld, %lld]}",
+                                   name, is(plan->as_i64, p->name) ? "I64" : "F32", shape, offset, offset + bytes),
+                  err);
         offset += bytes;
     }
     if (plan->extra)
-        assert_ok(rl_buffer_printf(&header, &err, ", \"%s\": {\"dtype\": \"F32\", \"shape\": [2], \"data_offsets\": [%lld, %lld]}",
-                                   plan->extra, offset, offset + 8), err);
+        assert_ok(rl_buffer_printf(&header, &err,
+                                   ", \"%s\": {\"dtype\": \"F32\", \"shape\": [2], \"data_offsets\": [%lld, %lld]}",
+                                   plan->extra, offset, offset + 8),
+                  err);
     assert_ok(rl_buffer_printf(&header, &err, "}"), err);
     char length[8];
     for (int i = 0; i < 8; i++) length[i] = (char)(header.length >> 8 * i & 255);
@@ -103,11 +110,17 @@ static rl_names *labels_of(const char *const *texts, int n)
 
 static void test_spellings(void **state)
 {
-    const folder_plan plans[] = {{.config = tiny_bert}, {.config = tiny_bert, .no_prefix = true}, {.config = tiny_bert, .no_prefix = true, .gamma_beta = true},
-                                 {.config = tiny_bert, .gamma_beta = true}, {.config = tiny_bert, .extra = "bert.pooler.dense.bias"},
-                                 {.config = tiny_bert, .extra = "cls.predictions.bias"}, {.config = tiny_bert, .extra = "bert.embeddings.position_ids"},
+    const folder_plan plans[] = {{.config = tiny_bert},
+                                 {.config = tiny_bert, .no_prefix = true},
+                                 {.config = tiny_bert, .no_prefix = true, .gamma_beta = true},
+                                 {.config = tiny_bert, .gamma_beta = true},
+                                 {.config = tiny_bert, .extra = "bert.pooler.dense.bias"},
+                                 {.config = tiny_bert, .extra = "cls.predictions.bias"},
+                                 {.config = tiny_bert, .extra = "bert.embeddings.position_ids"},
                                  {.config = tiny_bert, .no_prefix = true, .extra = "pooler.dense.bias"},
-                                 {.config = tiny_distilbert}, {.config = tiny_distilbert, .no_prefix = true}, {.config = tiny_distilbert, .extra = "vocab_projector.bias"},
+                                 {.config = tiny_distilbert},
+                                 {.config = tiny_distilbert, .no_prefix = true},
+                                 {.config = tiny_distilbert, .extra = "vocab_projector.bias"},
                                  {.config = tiny_distilbert, .extra = "pre_classifier.bias"}};
     (void)state;
     for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
@@ -132,12 +145,15 @@ static void test_refused_tensors(void **state)
     plan = (folder_plan){.config = tiny_bert, .leave_out = "classifier.bias"};
     refuses(write_folder(bert, &plan), "no tensor \"classifier.bias\"");
     plan = (folder_plan){.config = tiny_bert, .reshape = "bert.encoder.layer.0.output.dense.weight"};
-    refuses(write_folder(bert, &plan), "\"bert.encoder.layer.0.output.dense.weight\" has the shape [1, 128]; expected [8, 16]");
+    refuses(write_folder(bert, &plan),
+            "\"bert.encoder.layer.0.output.dense.weight\" has the shape [1, 128]; expected [8, 16]");
     plan = (folder_plan){.config = tiny_bert, .as_i64 = "bert.embeddings.LayerNorm.bias"};
     refuses(write_folder(bert, &plan), "\"bert.embeddings.LayerNorm.bias\" is I64; expected F32, F16 or BF16");
     plan = (folder_plan){.config = tiny_bert, .extra = "bert.encoder.layer.2.output.dense.bias"};
-    refuses(write_folder(bert, &plan), "\"bert.encoder.layer.2.output.dense.bias\" has no place in the bert of config.json (2 layers)");
-    plan = (folder_plan){.config = tiny_bert, .no_prefix = true, .extra = "encoder.layer.0.attention.self.query.lora_A"};
+    refuses(write_folder(bert, &plan),
+            "\"bert.encoder.layer.2.output.dense.bias\" has no place in the bert of config.json (2 layers)");
+    plan =
+        (folder_plan){.config = tiny_bert, .no_prefix = true, .extra = "encoder.layer.0.attention.self.query.lora_A"};
     refuses(write_folder(bert, &plan), "has no place");
     plan = (folder_plan){.config = tiny_distilbert};
     refuses(write_folder(bert, &plan), "no tensor \"distilbert.embeddings.word_embeddings.weight\"");
@@ -182,11 +198,14 @@ static void test_bad_indexes(void **state)
     refuses_index("{}", "no \"weight_map\"");
     refuses_index("{\"weight_map\": []}", "no \"weight_map\"");
     refuses_index("{\"weight_map\": {\"classifier.bias\": 3}}", "the value of \"classifier.bias\" is not a file name");
-    refuses_index("{\"weight_map\": {\"classifier.bias\": \"../part.safetensors\"}}", "is not the plain name of a file");
+    refuses_index("{\"weight_map\": {\"classifier.bias\": \"../part.safetensors\"}}",
+                  "is not the plain name of a file");
     refuses_index("{\"weight_map\": {\"classifier.bias\": \"/etc/passwd\"}}", "is not the plain name of a file");
     refuses_index("{\"weight_map\": {\"classifier.bias\": \"..\"}}", "is not the plain name of a file");
-    refuses_index("{\"weight_map\": {\"classifier.bias\": \"gone.safetensors\"}}", "names the shard gone.safetensors, which is not in the folder");
-    refuses_index("{\"weight_map\": {\"nobody\": \"part.safetensors\"}}", "puts tensor \"nobody\" into part.safetensors, which does not hold it");
+    refuses_index("{\"weight_map\": {\"classifier.bias\": \"gone.safetensors\"}}",
+                  "names the shard gone.safetensors, which is not in the folder");
+    refuses_index("{\"weight_map\": {\"nobody\": \"part.safetensors\"}}",
+                  "puts tensor \"nobody\" into part.safetensors, which does not hold it");
 }
 
 static void test_tensor_in_two_shards(void **state)
@@ -212,7 +231,8 @@ static void test_tensor_in_two_shards(void **state)
 static void test_which_head(void **state)
 {
     static const char *const nine[] = {"O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC"};
-    static const char *const swapped[] = {"O", "I-PER", "B-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC"};
+    static const char *const swapped[] = {"O",     "I-PER", "B-PER",  "B-ORG", "I-ORG",
+                                          "B-LOC", "I-LOC", "B-MISC", "I-MISC"};
     rl_model *model = formula_model(tiny_bert), *a = NULL, *b = NULL, *c = NULL;
     rl_names *same = labels_of(nine, 9), *other = labels_of(swapped, 9), *three = labels_of(nine, 3);
     rl_error err = {0};
@@ -283,7 +303,9 @@ static void test_random_init(void **state)
             assert_true(w[k] == (strstr(p->name, "LayerNorm.weight") ? 1.0f : 0.0f));
         for (int64_t k = 0; p->num_dims == 2 && k < p->count; k++) {
             bool pad = strstr(p->name, "word_embeddings") && k < 8;
-            assert_true(w[k] == (pad ? 0.0f : (float)(0.02f * rl_rng_normal(7, RL_PURPOSE_WEIGHT_INIT, (uint32_t)i, 0, (uint64_t)k))));
+            assert_true(
+                w[k] ==
+                (pad ? 0.0f : (float)(0.02f * rl_rng_normal(7, RL_PURPOSE_WEIGHT_INIT, (uint32_t)i, 0, (uint64_t)k))));
             if (!pad) sum += w[k], squares += (double)w[k] * w[k], n++;
         }
     }
@@ -311,10 +333,11 @@ static void test_sinusoidal_positions(void **state)
 /* Alignment of every tensor, the fused trio without gaps, zero padding, and what the public lookups return. */
 static void test_layout(void **state)
 {
-    static const char c20[] =
-        "{\"model_type\": \"bert\", \"architectures\": [\"BertForTokenClassification\"], \"vocab_size\": 7, \"hidden_size\": 10,"
-        "\"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"intermediate_size\": 6, \"max_position_embeddings\": 3,"
-        "\"relearn_random_init\": 1, \"num_labels\": 2}";
+    static const char c20[] = "{\"model_type\": \"bert\", \"architectures\": [\"BertForTokenClassification\"], "
+                              "\"vocab_size\": 7, \"hidden_size\": 10,"
+                              "\"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"intermediate_size\": 6, "
+                              "\"max_position_embeddings\": 3,"
+                              "\"relearn_random_init\": 1, \"num_labels\": 2}";
     rl_model *model = load_text(c20);
     char *owned = calloc((size_t)model->num_weights, 1);
     (void)state;
@@ -328,9 +351,12 @@ static void test_layout(void **state)
     }
     for (int64_t k = 0; k < model->num_weights; k++) assert_true(owned[k] || model->weights[k] == 0);
     assert_null(rl_model_find(model, "nobody"));
-    assert_int_equal(rl_model_norm_of_hidden_state(model, 0).gamma, rl_model_find(model, "bert.embeddings.LayerNorm.weight")->offset);
-    assert_int_equal(rl_model_norm_of_hidden_state(model, 2).beta, rl_model_find(model, "bert.encoder.layer.1.output.LayerNorm.bias")->offset);
-    assert_int_equal(rl_model_word_embeddings(model), rl_model_find(model, "bert.embeddings.word_embeddings.weight")->offset);
+    assert_int_equal(rl_model_norm_of_hidden_state(model, 0).gamma,
+                     rl_model_find(model, "bert.embeddings.LayerNorm.weight")->offset);
+    assert_int_equal(rl_model_norm_of_hidden_state(model, 2).beta,
+                     rl_model_find(model, "bert.encoder.layer.1.output.LayerNorm.bias")->offset);
+    assert_int_equal(rl_model_word_embeddings(model),
+                     rl_model_find(model, "bert.embeddings.word_embeddings.weight")->offset);
     free(owned);
     rl_model_free(model);
 }
@@ -402,12 +428,18 @@ static void test_unwritable_target(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spellings),        cmocka_unit_test(test_refused_tensors),
-        cmocka_unit_test(test_folders_without_weights), cmocka_unit_test(test_bad_indexes),
-        cmocka_unit_test(test_tensor_in_two_shards), cmocka_unit_test(test_which_head),
-        cmocka_unit_test(test_no_token_head),    cmocka_unit_test(test_random_init),
-        cmocka_unit_test(test_sinusoidal_positions), cmocka_unit_test(test_layout),
-        cmocka_unit_test(test_copy_is_independent), cmocka_unit_test(test_save_and_load),
+        cmocka_unit_test(test_spellings),
+        cmocka_unit_test(test_refused_tensors),
+        cmocka_unit_test(test_folders_without_weights),
+        cmocka_unit_test(test_bad_indexes),
+        cmocka_unit_test(test_tensor_in_two_shards),
+        cmocka_unit_test(test_which_head),
+        cmocka_unit_test(test_no_token_head),
+        cmocka_unit_test(test_random_init),
+        cmocka_unit_test(test_sinusoidal_positions),
+        cmocka_unit_test(test_layout),
+        cmocka_unit_test(test_copy_is_independent),
+        cmocka_unit_test(test_save_and_load),
         cmocka_unit_test(test_unwritable_target),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

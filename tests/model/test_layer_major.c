@@ -1,5 +1,7 @@
-/* Passes layer by layer, eval workspaces and other batchings give the very bits of rl_model_forward: analyses and training see one
- * model. Also: the workspace's size, FLOPs, and rl_batch_check's refusals. LABELS: unit */
+/* Passes layer by layer, eval workspaces and other batchings give the very bits of rl_model_forward: analyses and
+ * training see one model. Also: the workspace's size, FLOPs, and rl_batch_check's refusals.
+ *
+ * LABELS: unit */
 #include "model_support.h"
 
 static void seven_sentences(owned_batch *b)
@@ -49,7 +51,8 @@ static void test_same_bits(void **state)
     }
 }
 
-/* Without padding a sentence's logits do not depend on its neighbours (up to the GEMM's blocking of rows, so not bit for bit). */
+/* Without padding a sentence's logits do not depend on its neighbours (up to the GEMM's blocking of rows, so not bit
+ * for bit). */
 static void test_sentences_do_not_see_each_other(void **state)
 {
     rl_model *model = load_text(tiny_bert);
@@ -80,11 +83,13 @@ static void test_workspace_size(void **state)
     (void)state;
     assert_ok(rl_workspace_create(&training, model, 4096, 64, 128, 64 * 128 * 128, true, &err), err);
     assert_ok(rl_workspace_create(&eval, model, 4096, 64, 128, 64 * 128 * 128, false, &err), err);
-    double per_layer = 4096.0 * (8 * 8 + 2 * 16 + 4) + 2 * 64 * 128 * 128; /* qkv 3, context, sum1, middle, sum2, next hidden */
-    double other = 4096.0 * (8 * 4 + 2 + 2 * 9 + 4 * 8);                   /* embedding, head, logits, backward */
+    double per_layer =
+        4096.0 * (8 * 8 + 2 * 16 + 4) + 2 * 64 * 128 * 128; /* qkv 3, context, sum1, middle, sum2, next hidden */
+    double other = 4096.0 * (8 * 4 + 2 + 2 * 9 + 4 * 8);    /* embedding, head, logits, backward */
     double scratch = (double)rl_attention_scratch_count(128, 4);
     assert_close((double)rl_workspace_bytes(training), 4 * (2 * per_layer + other + scratch), 0.002, 0);
-    assert_close((double)rl_workspace_bytes(eval), 4 * (4096.0 * (8 + 24 + 8 + 8 + 2 + 16 + 9) + 2 * 128 * 128 + scratch), 0.002, 0);
+    assert_close((double)rl_workspace_bytes(eval),
+                 4 * (4096.0 * (8 + 24 + 8 + 8 + 2 + 16 + 9) + 2 * 128 * 128 + scratch), 0.002, 0);
     rl_workspace_free(training);
     rl_workspace_free(eval);
     assert_fails(rl_workspace_create(&training, model, 0, 1, 1, 1, true, &err), RL_ERR_INTERNAL, err, "max_tokens");
@@ -101,10 +106,12 @@ static void test_batch_check(void **state)
     rl_workspace *w = workspace_for(model, &b, true);
     int32_t keep = b.ids[3];
     b.ids[3] = 16;
-    assert_fails(rl_batch_check(model, w, &b.batch, &err), RL_ERR_INPUT, err, "token id 16; the model's vocabulary has ids 0 to 15");
+    assert_fails(rl_batch_check(model, w, &b.batch, &err), RL_ERR_INPUT, err,
+                 "token id 16; the model's vocabulary has ids 0 to 15");
     b.ids[3] = keep;
     b.labels[3] = 9;
-    assert_fails(rl_batch_check(model, w, &b.batch, &err), RL_ERR_INPUT, err, "label id 9; the model has labels 0 to 8");
+    assert_fails(rl_batch_check(model, w, &b.batch, &err), RL_ERR_INPUT, err,
+                 "label id 9; the model has labels 0 to 8");
     b.labels[3] = -100;
     b.batch.max_length = w->max_length = 13;
     assert_fails(rl_batch_check(model, w, &b.batch, &err), RL_ERR_INPUT, err, "13 tokens; the model has 12 positions");
@@ -120,15 +127,16 @@ static void test_flops(void **state)
 {
     rl_model *model = load_text(tiny_bert);
     (void)state;
-    assert_close(rl_model_training_flops(&model->config, 10, 100), 6 * (2 * (4 * 64 + 2 * 8 * 16) + 72) * 10.0 + 12 * 2 * 8 * 100, 1e-12, 0);
+    assert_close(rl_model_training_flops(&model->config, 10, 100),
+                 6 * (2 * (4 * 64 + 2 * 8 * 16) + 72) * 10.0 + 12 * 2 * 8 * 100, 1e-12, 0);
     rl_model_free(model);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bits),       cmocka_unit_test(test_sentences_do_not_see_each_other),
-        cmocka_unit_test(test_workspace_size),  cmocka_unit_test(test_batch_check),
+        cmocka_unit_test(test_same_bits),      cmocka_unit_test(test_sentences_do_not_see_each_other),
+        cmocka_unit_test(test_workspace_size), cmocka_unit_test(test_batch_check),
         cmocka_unit_test(test_flops),
     };
     return cmocka_run_group_tests(tests, start_linalg, NULL);

@@ -1,5 +1,7 @@
-/* A real BERT (all-MiniLM-L6-v2: 6 layers, 384 wide, no head, no prefix) on four CoNLL sentences, against float64 PyTorch:
- * logits, loss, and of every parameter the gradient's norm and six elements, the largest among them. LABELS: real golden */
+/* A real BERT (all-MiniLM-L6-v2: 6 layers, 384 wide, no head, no prefix) on four CoNLL sentences, against float64
+ * PyTorch: logits, loss, and of every parameter the gradient's norm and six elements, the largest among them.
+ *
+ * LABELS: real golden */
 #include "model_support.h"
 
 static rl_names *nine_labels(void)
@@ -29,7 +31,8 @@ static void fill_head(rl_model *model)
 static void check_gradient(const json_t *golden, const char *name, const float *mine, int64_t count, double scale)
 {
     const json_t *at = json_object_get(golden, "at"), *values = json_object_get(golden, "values");
-    double norm = json_number_value(json_object_get(golden, "norm")), max = json_number_value(json_object_get(golden, "max"));
+    double norm = json_number_value(json_object_get(golden, "norm")),
+           max = json_number_value(json_object_get(golden, "max"));
     bool is_zero = strstr(name, "key.bias") != NULL; /* exactly 0 in theory: see test_torch_goldens.c */
     assert_non_null(golden);
     if (is_zero)
@@ -60,14 +63,16 @@ static void test_minilm(void **state)
     const json_t *rows = json_object_get(golden, "logits");
     for (int64_t t = 0; t < b.batch.num_tokens; t++)
         for (int64_t k = 0; k < 9; k++)
-            assert_close(logits[t * 9 + k], json_number_value(json_array_get(json_array_get(rows, (size_t)t), (size_t)k)), 0, 2e-5);
+            assert_close(logits[t * 9 + k],
+                         json_number_value(json_array_get(json_array_get(rows, (size_t)t), (size_t)k)), 0, 2e-5);
     double loss = rl_model_backward(model, workspace, &b.batch, NULL, gradients);
     assert_close(loss, json_number_value(json_object_get(golden, "loss")), 1e-6, 0);
     double total = json_number_value(json_object_get(golden, "gradient_norm"));
     assert_close(sqrt(rl_sum_of_squares(gradients, model->num_weights)), total, 1e-5, 0);
     for (int64_t i = 0; i < model->num_parameters; i++) {
         const rl_parameter *p = &model->parameters[i];
-        check_gradient(json_object_get(json_object_get(golden, "gradients"), p->name), p->name, gradients + p->offset, p->count, total);
+        check_gradient(json_object_get(json_object_get(golden, "gradients"), p->name), p->name, gradients + p->offset,
+                       p->count, total);
     }
     free(gradients);
     json_decref(golden);

@@ -1,5 +1,7 @@
-/* A training step's forward and backward allocate nothing: everything lies in the workspace. Counted at malloc itself, with the CBLAS
- * back end (oneDNN allocates inside its products, which is its own affair). LABELS: unit */
+/* A training step's forward and backward allocate nothing: everything lies in the workspace. Counted at malloc itself,
+ * with the CBLAS back end (oneDNN allocates inside its products, which is its own affair).
+ *
+ * LABELS: unit */
 #include "model_support.h"
 
 #if defined(__SANITIZE_ADDRESS__) || !defined(__GLIBC__)

@@ -1,5 +1,7 @@
-/* The tiny models of protocol §15: every number of its table, filled by its formula. Tolerance: the table prints 6 digits, float32
- * keeps about as many through two layers. LABELS: unit golden */
+/* The tiny models of protocol §15: every number of its table, filled by its formula. Tolerance: the table prints 6
+ * digits, float32 keeps about as many through two layers.
+ *
+ * LABELS: unit golden */
 #include "model_support.h"
 
 typedef struct table {
@@ -10,16 +12,28 @@ typedef struct table {
 } table;
 
 static const table bert_table = {
-    tiny_bert, 2.53164, {-.494658, -.291598, .0530156, .381263}, {1.12694, .601422, -.183395},
+    tiny_bert,
+    2.53164,
+    {-.494658, -.291598, .0530156, .381263},
+    {1.12694, .601422, -.183395},
     {{1.19610, 1.82352, 1.56743}, {-1.39556, .437803, .805687}, {-.535055, 1.06980, .222132}},
-    1.87907, 1.34685, .307868,
-    {2.53164, 2.18952, 2.00124, 1.92050, 1.88301}, {2.53164, 2.18955, 2.00127, 1.92053, 1.88305},
+    1.87907,
+    1.34685,
+    .307868,
+    {2.53164, 2.18952, 2.00124, 1.92050, 1.88301},
+    {2.53164, 2.18955, 2.00127, 1.92053, 1.88305},
     "bert.embeddings.word_embeddings.weight"};
 static const table distilbert_table = {
-    tiny_distilbert, 3.13986, {.345738, 1.40981, 1.83416, 1.42464}, {.355495, 1.60651, 2.12951},
+    tiny_distilbert,
+    3.13986,
+    {.345738, 1.40981, 1.83416, 1.42464},
+    {.355495, 1.60651, 2.12951},
     {{.897205, -.373995, -1.39961}, {.961146, -1.19499, -1.82222}, {1.38234, .454015, -.655023}},
-    2.64414, 1.74413, .322159,
-    {3.13986, 2.63703, 2.28965, 2.12759, 2.06615}, {3.13986, 2.63706, 2.28968, 2.12761, 2.06617},
+    2.64414,
+    1.74413,
+    .322159,
+    {3.13986, 2.63703, 2.28965, 2.12759, 2.06615},
+    {3.13986, 2.63706, 2.28968, 2.12761, 2.06617},
     "distilbert.embeddings.word_embeddings.weight"};
 
 #define CLOSE(a, b) assert_close(a, b, 1e-5, 2e-6)
@@ -96,9 +110,10 @@ static void check_adamw(const table *golden, rl_optimizer variant)
         double norm = sqrt(rl_sum_of_squares(f->gradients, f->model->num_weights));
         for (int64_t i = 0; i < f->model->num_parameters; i++) {
             const rl_parameter *p = &f->model->parameters[i];
-            rl_adamw settings = {variant, 1e-2 * (4 - k) / 4, 0.9, 0.999, 1e-8, p->decay ? 0.01 : 0.0, k + 1,
-                                 (float)fmin(1.0, 1.0 / (norm + 1e-6))};
-            rl_adamw_step(f->model->weights + p->offset, f->gradients + p->offset, m + p->offset, v + p->offset, p->count, settings);
+            rl_adamw settings = {variant, 1e-2 * (4 - k) / 4,    0.9,   0.999,
+                                 1e-8,    p->decay ? 0.01 : 0.0, k + 1, (float)fmin(1.0, 1.0 / (norm + 1e-6))};
+            rl_adamw_step(f->model->weights + p->offset, f->gradients + p->offset, m + p->offset, v + p->offset,
+                          p->count, settings);
         }
     }
     CLOSE(step(f), losses[4]);
@@ -115,8 +130,16 @@ static void prune(rl_model *model)
     model->weights[rl_model_norm_of_hidden_state(model, 2).gamma + 4] = 0;
 }
 
-static void test_bert(void **state) { (void)state; check_table(&bert_table); }
-static void test_distilbert(void **state) { (void)state; check_table(&distilbert_table); }
+static void test_bert(void **state)
+{
+    (void)state;
+    check_table(&bert_table);
+}
+static void test_distilbert(void **state)
+{
+    (void)state;
+    check_table(&distilbert_table);
+}
 static void test_adamw_of_torch(void **state)
 {
     (void)state;
@@ -171,9 +194,12 @@ static void test_tensor_counts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tensor_counts),  cmocka_unit_test(test_bert),
-        cmocka_unit_test(test_distilbert),     cmocka_unit_test(test_adamw_of_torch),
-        cmocka_unit_test(test_adamw_of_transformers_4), cmocka_unit_test(test_pruned_bert),
+        cmocka_unit_test(test_tensor_counts),
+        cmocka_unit_test(test_bert),
+        cmocka_unit_test(test_distilbert),
+        cmocka_unit_test(test_adamw_of_torch),
+        cmocka_unit_test(test_adamw_of_transformers_4),
+        cmocka_unit_test(test_pruned_bert),
         cmocka_unit_test(test_pruned_distilbert),
     };
     return cmocka_run_group_tests(tests, start_linalg, NULL);

@@ -1,5 +1,8 @@
-/* Small Hub folders in every layout, against float64 PyTorch (tools/goldens/model.py): logits and hidden states within 2e-5, the loss,
- * and every parameter's gradient. Error of a gradient: max |d| / max |g| and |d|_2 / |g|_2 of its tensor, both <= 1e-4. LABELS: golden */
+/* Small Hub folders in every layout, against float64 PyTorch (tools/goldens/model.py): logits and hidden states within
+ * 2e-5, the loss, and every parameter's gradient. Error of a gradient: max |d| / max |g| and |d|_2 / |g|_2 of its
+ * tensor, both <= 1e-4.
+ *
+ * LABELS: golden */
 #include "model_support.h"
 
 static const char *const cases[] = {"bert_f32", "bert_f16_no_prefix", "bert_bf16_sharded", "distilbert_f32",
@@ -63,7 +66,8 @@ static void check_logits(const golden *g, const float *logits)
     assert_int_equal(json_array_size(rows), g->b.batch.num_tokens);
     for (int64_t t = 0; t < g->b.batch.num_tokens; t++)
         for (int64_t k = 0; k < K; k++)
-            assert_close(logits[t * K + k], json_number_value(json_array_get(json_array_get(rows, (size_t)t), (size_t)k)), 0, 2e-5);
+            assert_close(logits[t * K + k],
+                         json_number_value(json_array_get(json_array_get(rows, (size_t)t), (size_t)k)), 0, 2e-5);
 }
 
 static void check_hidden(golden *g, const rl_workspace *workspace)
@@ -84,8 +88,8 @@ static double largest(const float *x, int64_t n)
     return best;
 }
 
-/* A key bias adds the same to all scores of a query, so its exact gradient is 0: there the golden is float64's noise and ours
- * float32's, which is measured against the model's largest gradient instead. */
+/* A key bias adds the same to all scores of a query, so its exact gradient is 0: there the golden is float64's noise
+ * and ours float32's, which is measured against the model's largest gradient instead. */
 static void check_gradient(golden *g, const rl_parameter *p, const float *mine, double model_largest)
 {
     const float *expected = array(g, "gradient", p->name, p->count);
@@ -136,8 +140,8 @@ static void test_cases(void **state)
     }
 }
 
-/* The id of the padding token stands in a sentence of every case, and still its row gets no gradient (padding_idx); rows that no
- * token reads get exactly zero. */
+/* The id of the padding token stands in a sentence of every case, and still its row gets no gradient (padding_idx);
+ * rows that no token reads get exactly zero. */
 static void test_unused_rows_have_zero_gradient(void **state)
 {
     golden g;
@@ -167,6 +171,7 @@ static void test_unused_rows_have_zero_gradient(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_unused_rows_have_zero_gradient)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases),
+                                       cmocka_unit_test(test_unused_rows_have_zero_gradient)};
     return cmocka_run_group_tests(tests, start_linalg, NULL);
 }
