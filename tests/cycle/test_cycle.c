@@ -1,0 +1,275 @@
+/* One run on a tiny world: keys, sharing, the five stages' outputs, the same bits twice, and resuming after a stop.
+ * LABELS: unit */
+#include "cycle_internal.h"
+#include "support.h"
+#include "world.h"
+
+static support_world world;
+
+static rl_run_settings tiny_settings(void)
+{
+    rl_run_settings s = rl_run_defaults(RL_PROTOCOL_CORRECTED);
+    s.model = world.model;
+    s.train_file = world.train;
+    s.validation_file = world.validation;
+    s.test_file = world.test;
+    s.concept_name = "location";
+    s.concept_tokens = world.tokens;
+    s.concept_labels = world.labels;
+    s.concept_positives[0] = "SEM:named_entity:location";
+    s.num_concept_positives = 1;
+    s.seed = 1;
+    s.train.epochs = 2;
+    s.train.learning_rate = 5e-3;
+    s.retrain_rounds = 2;
+    s.retrain_epochs = 1;
+    return s;
+}
+
+static int make(void **state)
+{
+    rl_error err = {0};
+    (void)state;
+    support_make_world(&world, "world");
+    assert_ok(rl_linalg_init(NULL, &err), err);
+    return 0;
+}
+
+static void stages_of(rl_stage **stages, int32_t *n, const rl_run_settings *settings)
+{
+    rl_error err = {0};
+    rl_contents *contents = NULL;
+    assert_ok(rl_contents_create(&contents, &err), err);
+    assert_ok(rl_cycle_stages(stages, n, settings, contents, &err), err);
+    rl_contents_free(contents);
+}
+
+static int num_equal_keys(const rl_run_settings *a, const rl_run_settings *b)
+{
+    rl_stage *x = NULL, *y = NULL;
+    int32_t n = 0, m = 0;
+    int equal = 0;
+    stages_of(&x, &n, a);
+    stages_of(&y, &m, b);
+    for (int32_t i = 0; i < n && i < m; i++) equal += !strcmp(x[i].key, y[i].key);
+    rl_free(x);
+    rl_free(y);
+    return equal;
+}
+
+/* 8 stages: finetune, identify, prune, analyse 0, then retrain and analyse twice. */
+static void test_keys_are_shared_exactly_where_bits_are(void **state)
+{
+    rl_run_settings a = tiny_settings(), b = a;
+    (void)state;
+    assert_int_equal(num_equal_keys(&a, &b), 8);
+    b = a, b.seed = 2;
+    assert_int_equal(num_equal_keys(&a, &b), 0);
+    b = a, b.train.learning_rate = 1e-3;
+    assert_int_equal(num_equal_keys(&a, &b), 0);
+    b = a, b.prune.ratio = 0.3; /* fine-tuning and identification stay */
+    assert_int_equal(num_equal_keys(&a, &b), 2);
+    b = a, b.prune.permanent = true;
+    assert_int_equal(num_equal_keys(&a, &b), 2);
+    b = a, b.top_words = 3; /* the ranking's stage changes, and what is pruned by it hangs on its key */
+    assert_int_equal(num_equal_keys(&a, &b), 1);
+    b = a, b.retrain_epochs = 2;
+    assert_int_equal(num_equal_keys(&a, &b), 4);
+    b = a, b.test_file = NULL;
+    assert_int_equal(num_equal_keys(&a, &b), 1);
+    support_write(world.test, "oslo B-LOC\n\n");
+    b = a; /* same path, other content: another key */
+    rl_stage *x = NULL, *y = NULL;
+    int32_t n = 0;
+    stages_of(&x, &n, &a);
+    support_write(world.test, "oslo O\n\n");
+    stages_of(&y, &n, &b);
+    assert_string_equal(x[0].key, y[0].key);
+    assert_string_not_equal(x[1].key, y[1].key);
+    rl_free(x);
+    rl_free(y);
+    support_make_world(&world, "world");
+}
+
+static void run_all(const char *directory, const rl_run_settings *settings, const rl_cycle_hooks *hooks, rl_run_result **result)
+{
+    rl_error err = {0};
+    rl_cycle *cycle = NULL;
+    rl_stage *stages = NULL;
+    int32_t n = 0;
+    stages_of(&stages, &n, settings);
+    assert_int_equal(n, 8);
+    assert_ok(rl_cycle_create(&cycle, directory, hooks, &err), err);
+    for (int32_t i = 0; i < n; i++) {
+        rl_status status;
+        do status = rl_stage_execute(cycle, &stages[i], &err); /* a stopped stage is started again until it is done */
+        while (status == RL_ERR_STOPPED);
+        assert_ok(status, err);
+        assert_true(rl_stage_is_complete(directory, stages[i].key));
+    }
+    assert_ok(rl_cycle_collect(result, cycle, stages, n, &err), err);
+    rl_cycle_free(cycle);
+    rl_free(stages);
+}
+
+static void assert_same_result(const rl_run_result *a, const rl_run_result *b)
+{
+    assert_int_equal(a->num_stages, b->num_stages);
+    for (int32_t s = 0; s < a->num_stages; s++) {
+        const rl_stage_result *x = &a->stages[s], *y = &b->stages[s];
+        const int64_t N = x->neurons->num_neurons;
+        assert_memory_equal(&x->word, &y->word, sizeof x->word);
+        assert_memory_equal(&x->loss, &y->loss, sizeof x->loss);
+        assert_memory_equal(x->neurons->score, y->neurons->score, (size_t)N * sizeof(double));
+        assert_memory_equal(x->neurons->top_word, y->neurons->top_word, (size_t)(N * x->neurons->top_k) * sizeof(int32_t));
+        assert_int_equal(x->log.num_steps, y->log.num_steps);
+        for (int64_t i = 0; i < x->log.num_steps; i++) {
+            assert_true(x->log.steps[i].loss == y->log.steps[i].loss);
+            assert_true(x->log.steps[i].grad_norm == y->log.steps[i].grad_norm);
+        }
+        assert_int_equal(x->num_epochs, y->num_epochs);
+        for (int64_t e = 0; e < x->num_epochs; e++) assert_true(x->epoch_word_f1[e] == y->epoch_word_f1[e]);
+    }
+}
+
+static const char *fresh(const char *name)
+{
+    static char path[4][4096];
+    static int next;
+    rl_error err = {0};
+    char *out = path[next++ % 4];
+    snprintf(out, 4096, "%s/%s", world.folder, name);
+    assert_ok(rl_remove_tree(out, &err), err);
+    return out;
+}
+
+static void test_a_run_learns_is_pruned_and_relearns(void **state)
+{
+    rl_run_settings settings = tiny_settings();
+    rl_run_result *r = NULL;
+    settings.prune.permanent = true;
+    (void)state;
+    run_all(fresh("dir-a"), &settings, NULL, &r);
+    assert_int_equal(r->num_stages, 4);
+    assert_string_equal(r->stages[0].name, "base");
+    assert_string_equal(r->stages[1].name, "pruned");
+    assert_string_equal(r->stages[3].name, "retrained_2");
+    assert_int_equal(r->num_pruned, 24); /* half of 3 x 16 */
+    assert_int_equal(r->stages[0].log.num_steps, 16);
+    assert_int_equal(r->stages[1].log.num_steps, 0);
+    assert_int_equal(r->stages[2].log.num_steps, 8);
+    assert_int_equal(r->stages[0].num_epochs, 2);
+    assert_true(r->stages[0].word.f1 > 0.9); /* the toy grammar is learnable */
+    assert_true(r->stages[1].word.f1 < r->stages[0].word.f1);
+    for (int32_t s = 1; s < 4; s++)          /* permanent: a pruned channel stays constant, in every later stage */
+        for (int64_t i = 0; i < r->num_pruned; i++) {
+            assert_close(r->stages[s].neurons->sd[r->pruned[i]], 0, 0, 1e-6);
+            assert_int_equal(r->stages[s].neurons->null[r->pruned[i]], 1);
+        }
+    rl_run_result_free(r);
+}
+
+typedef struct stopper {
+    int steps_left, every;
+} stopper;
+static bool stop_now(void *context)
+{
+    stopper *s = context;
+    if (--s->steps_left > 0) return false;
+    s->steps_left = s->every;
+    return true;
+}
+
+static void test_stops_change_no_bit(void **state)
+{
+    rl_run_settings settings = tiny_settings();
+    rl_run_result *whole = NULL, *stopped = NULL;
+    stopper s = {5, 5};
+    const rl_cycle_hooks hooks = {.context = &s, .should_stop = stop_now};
+    (void)state;
+    run_all(fresh("dir-whole"), &settings, NULL, &whole);
+    run_all(fresh("dir-stopped"), &settings, &hooks, &stopped);
+    assert_same_result(whole, stopped);
+    rl_run_result_free(whole);
+    rl_run_result_free(stopped);
+}
+
+/* A kill after the record and before the rename: the work folder is published as it is, not made again. */
+static void test_a_finished_work_folder_is_published(void **state)
+{
+    rl_error err = {0};
+    rl_run_settings settings = tiny_settings();
+    rl_stage *stages = NULL;
+    int32_t n = 0;
+    rl_cycle *cycle = NULL;
+    char folder[2 * 4096], work[4096 + 64];
+    const char *directory = fresh("dir-publish");
+    (void)state;
+    stages_of(&stages, &n, &settings);
+    assert_ok(rl_cycle_create(&cycle, directory, NULL, &err), err);
+    assert_ok(rl_stage_execute(cycle, &stages[0], &err), err);
+    snprintf(folder, sizeof folder, "%s/stages/%s", directory, stages[0].key);
+    snprintf(work, sizeof work, "%.4096s.work", folder);
+    assert_int_equal(rename(folder, work), 0);
+    snprintf(folder, sizeof folder, "%s/checkpoint", work);
+    support_write(folder, "left over");
+    snprintf(folder, sizeof folder, "%s/training.jsonl", work);
+    support_write(folder, "marked\n");
+    assert_ok(rl_stage_execute(cycle, &stages[0], &err), err);
+    snprintf(folder, sizeof folder, "%s/stages/%s/training.jsonl", directory, stages[0].key);
+    rl_file_view view = {0};
+    assert_ok(rl_file_view_open(&view, folder, &err), err);
+    assert_int_equal(view.size, 7);
+    rl_file_view_close(&view);
+    snprintf(folder, sizeof folder, "%s/stages/%s/checkpoint", directory, stages[0].key);
+    assert_false(rl_path_exists(folder));
+    rl_cycle_free(cycle);
+    rl_free(stages);
+}
+
+static void test_controls_prune_what_they_say(void **state)
+{
+    rl_run_settings settings = tiny_settings();
+    rl_run_result *none = NULL, *random = NULL;
+    (void)state;
+    settings.retrain_rounds = 2;
+    settings.prune.select = RL_SELECT_NONE;
+    run_all(fresh("dir-none"), &settings, NULL, &none);
+    assert_int_equal(none->num_pruned, 0);
+    assert_true(none->stages[1].word.f1 == none->stages[0].word.f1);
+    settings.prune.select = RL_SELECT_RANDOM;
+    run_all(fresh("dir-none"), &settings, NULL, &random); /* shares the base with the run before */
+    assert_int_equal(random->num_pruned, 24);
+    rl_run_result_free(none);
+    rl_run_result_free(random);
+}
+
+static void test_inputs_that_do_not_fit_are_refused_before_computing(void **state)
+{
+    rl_error err = {0};
+    rl_run_settings settings = tiny_settings();
+    rl_cycle *cycle = NULL;
+    (void)state;
+    assert_ok(rl_cycle_create(&cycle, fresh("dir-x"), NULL, &err), err);
+    assert_ok(rl_cycle_check_inputs(cycle, &settings, &err), err);
+    settings.model = world.broken_model;
+    assert_ok(rl_cycle_check_data(cycle, &settings, &err), err);
+    assert_fails(rl_cycle_check_model(cycle, &settings, &err), RL_ERR_INPUT, err, "broken-bert/config.json:1:");
+    settings = tiny_settings();
+    settings.concept_positives[0] = "SEM:named_entity:locaton";
+    assert_fails(rl_cycle_check_data(cycle, &settings, &err), RL_ERR_INPUT, err, "SEM:named_entity:location");
+    rl_cycle_free(cycle);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_keys_are_shared_exactly_where_bits_are),
+        cmocka_unit_test(test_a_run_learns_is_pruned_and_relearns),
+        cmocka_unit_test(test_stops_change_no_bit),
+        cmocka_unit_test(test_a_finished_work_folder_is_published),
+        cmocka_unit_test(test_controls_prune_what_they_say),
+        cmocka_unit_test(test_inputs_that_do_not_fit_are_refused_before_computing),
+    };
+    return cmocka_run_group_tests(tests, make, NULL);
+}
