@@ -150,6 +150,17 @@ static rl_status check_file(header *head, const rl_file_view *view, const char *
     return RL_OK;
 }
 
+/* What readers use as an index must be one. */
+static rl_status check_indices(const rl_neuron_table *table, const char *path, rl_error *err)
+{
+    int64_t N = table->num_neurons;
+    for (int64_t n = 0; n < N; n++)
+        if (table->rank[n] < 0 || table->rank[n] >= N) return damaged(err, path, "a rank is out of range");
+    for (int64_t i = 0; i < N * table->top_k; i++)
+        if (table->top_word[i] < -1) return damaged(err, path, "a top word is out of range");
+    return RL_OK;
+}
+
 rl_status rl_neuron_table_read(rl_neuron_table **out, const char *path, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -164,8 +175,11 @@ rl_status rl_neuron_table_read(rl_neuron_table **out, const char *path, rl_error
     list_arrays(list, table);
     from = view.data + sizeof head;
     for (int i = 0; i < NUM_ARRAYS; from += list[i].bytes, i++) memcpy(list[i].data, from, list[i].bytes);
+    RL_TRY(check_indices(table, path, err));
     *out = table;
+    table = NULL;
 cleanup:
+    rl_neuron_table_free(table);
     rl_file_view_close(&view);
     return status;
 }

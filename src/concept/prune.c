@@ -6,12 +6,13 @@
 
 /* ---------------------------------------------------------------------------------------------- how many */
 
-/* published: 3,000 of DistilBERT's 5,376, and in proportion elsewhere. corrected has no count of its own: -1. */
+/* published: 3,000 of DistilBERT's 5,376, and in proportion elsewhere; head: 768 * 6 // 2; corrected: the half that the paper
+ * speaks of (protocol §14.2). */
 static int64_t own_count(rl_protocol protocol, int64_t num_layers, int64_t C)
 {
     int64_t N = (num_layers + 1) * C;
     if (protocol == RL_PROTOCOL_PUBLISHED) return (3000 * N + 5376 / 2) / 5376;
-    return protocol == RL_PROTOCOL_HEAD ? num_layers * C / 2 : -1;
+    return protocol == RL_PROTOCOL_HEAD ? num_layers * C / 2 : (N + 1) / 2;
 }
 
 int64_t rl_prune_count(rl_protocol protocol, double ratio, int64_t num_layers, int64_t hidden_size)

@@ -60,7 +60,7 @@ static rl_status find_occurrences(occurrences *o, const int32_t *word_type, int3
     RL_ALLOC(o->row, W, err);
     for (int64_t w = 0; w < W; w++) {
         int32_t type = word_type[w];
-        RL_REQUIRE(type >= 0 && type < num_types, err);
+        RL_REQUIRE(word_type[w] >= 0 && word_type[w] < num_types, err);
         if (!place[type]) {
             o->type[o->num_types++] = type;
             place[type] = o->num_types;
