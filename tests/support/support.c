@@ -80,6 +80,8 @@ const char *support_temporary_folder(void)
     return temporary;
 }
 
+void support_set_folder(const char *folder) { snprintf(temporary, sizeof temporary, "%s", folder); }
+
 void support_write(const char *path, const char *text)
 {
     FILE *file = fopen(path, "wb");

@@ -37,6 +37,8 @@ const char *support_file(const char *file);
 void support_skip_program(const char *why);
 /* A fresh folder under $TMPDIR, removed at exit. */
 const char *support_temporary_folder(void);
+/* Use this existing folder instead, and leave it there. */
+void support_set_folder(const char *folder);
 /* Write a text file for a test. */
 void support_write(const char *path, const char *text);
 

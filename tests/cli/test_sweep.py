@@ -1,0 +1,162 @@
+"""`relearn run` on the tiny world: the same bits on any number of ranks, resuming, failing alone, sharing stages."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+from cli_support import options, refused, relearn, run_tests, shards, world
+
+
+def events(directory):
+    return [json.loads(line) for line in (world / directory / "journal.jsonl").read_text().splitlines() if line]
+
+
+def done_stages(directory):
+    return [e for e in events(directory) if e["event"] == "done"]
+
+
+def test_bits_are_the_same_on_1_2_and_3_ranks():
+    for ranks in (1, 2, 3):
+        relearn("run", "sweep.yaml", "--out", f"ranks{ranks}", ranks=ranks)
+    one = shards("ranks1")
+    assert len(one) == 4, list(one)
+    assert one == shards("ranks2"), "2 ranks gave other bytes than 1"
+    assert one == shards("ranks3"), "3 ranks gave other bytes than 1"
+    assert all((world / f"ranks{r}/results.h5").exists() for r in (1, 2, 3))
+
+
+def test_without_mpirun_it_is_the_same():
+    relearn("run", "sweep.yaml", "--out", "alone")
+    assert shards("alone") == shards("ranks1")
+
+
+def test_stages_are_shared_between_runs():
+    # 2 seeds x {concept, random}: fine-tuning and identification once a seed, the other 6 stages once a run, and 4 shards
+    assert len(done_stages("ranks1")) == 2 * 2 + 4 * 6 + 4, len(done_stages("ranks1"))
+
+
+def test_a_finished_sweep_computes_nothing():
+    before = len(done_stages("ranks2"))
+    results = (world / "ranks2/results.h5").stat().st_mtime_ns
+    out = relearn("run", "sweep.yaml", "--out", "ranks2", ranks=2).stdout
+    assert "0 stages computed" in out, out
+    assert len(done_stages("ranks2")) == before
+    assert (world / "ranks2/results.h5").stat().st_mtime_ns == results
+
+
+def test_more_seeds_compute_only_what_is_new():
+    before = {e["key"] for e in done_stages("ranks2")}
+    relearn("run", "sweep.yaml", "--out", "ranks2", "--set", "seed=0..2", ranks=2)
+    after = [e["key"] for e in done_stages("ranks2")]
+    assert len(after) - len(before) == 2 + 2 * 6 + 2, len(after) - len(before)
+    assert len(shards("ranks2")) == 6
+
+
+def test_a_stopped_sweep_resumes_to_the_same_bits():
+    command = [options.program, "run", "sweep.yaml", "--out", "stopped", "--set", "train.epochs=30", "--set", "seed=0"]
+    for _ in range(60):
+        process = subprocess.Popen(command, cwd=world, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.25)
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(timeout=60)
+        if code != 75:
+            break
+    assert code == 0, code
+    relearn("run", "sweep.yaml", "--out", "undisturbed", "--set", "train.epochs=30", "--set", "seed=0")
+    assert shards("stopped") == shards("undisturbed") and len(shards("stopped")) == 2
+
+
+def test_a_killed_sweep_resumes_to_the_same_bits():
+    command = [options.mpiexec, "-n", "3", "--oversubscribe", options.program, "run", "sweep.yaml", "--out", "killed",
+               "--set", "train.epochs=30", "--set", "seed=0"]
+    kills = 0
+    for delay in (0.6, 0.8, 1.0, 1.2):
+        process = subprocess.Popen(command, cwd=world, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   start_new_session=True)
+        time.sleep(delay)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            subprocess.run(["pkill", "-9", "-f", f"{options.program} run sweep.yaml --out killed"])
+            kills += 1
+        process.wait(timeout=60)
+        time.sleep(0.2)
+    relearn("run", "sweep.yaml", "--out", "killed", "--set", "train.epochs=30", "--set", "seed=0", ranks=3)
+    assert kills > 0
+    assert shards("killed") == shards("undisturbed")
+
+
+def test_a_broken_model_fails_alone():
+    done = relearn("run", "sweep.yaml", "--out", "broken", "--set", "model=[tiny-bert,broken-bert]", ranks=2, code=1)
+    assert "4 failed" in done.stdout, done.stdout
+    state = json.loads(relearn("status", "broken", "--json").stdout)
+    assert state["done"] == 4 and state["failed"] == 4, state
+    failed = [run for run in state["runs"] if run["state"] == "failed"]
+    assert all("broken-bert/config.json:1:" in run["error"] for run in failed), failed
+    assert shards("broken").keys() == shards("ranks1").keys()
+    assert (world / "broken/results.h5").exists()
+
+
+def test_only_broken_models_is_bad_input():
+    refused("run", "sweep.yaml", "--out", "all-broken", "--set", "model=broken-bert", says="broken-bert/config.json:1:")
+    assert not (world / "all-broken").exists()
+
+
+def test_two_sweeps_in_one_folder_are_refused():
+    command = [options.program, "run", "sweep.yaml", "--out", "locked", "--set", "train.epochs=200"]
+    process = subprocess.Popen(command, cwd=world, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(100):
+        time.sleep(0.05)
+        if (world / "locked/lock").exists() and (world / "locked/lock").read_text():
+            break
+    line = refused("run", "sweep.yaml", "--out", "locked", "--set", "train.epochs=200", says="another relearn works here")
+    assert str(process.pid) in line, (line, process.pid)
+    process.terminate()
+    process.wait(timeout=60)
+
+
+def test_a_missing_shard_alone_is_made_again():
+    victim = sorted((world / "ranks1/runs").glob("*.h5"))[0]
+    before, whole = len(done_stages("ranks1")), victim.read_bytes()
+    victim.unlink()
+    relearn("run", "sweep.yaml", "--out", "ranks1")
+    assert len(done_stages("ranks1")) == before + 1
+    assert victim.read_bytes() == whole
+
+
+def test_a_damaged_shard_is_noticed_and_made_again():
+    victim = sorted((world / "ranks3/runs").glob("*.h5"))[1]
+    whole = victim.read_bytes()
+    middle = len(whole) // 2
+    victim.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1:])
+    (world / "ranks3/results.h5").unlink()
+    relearn("run", "sweep.yaml", "--out", "ranks3", ranks=2, code=1)
+    relearn("run", "sweep.yaml", "--out", "ranks3", ranks=2)
+    assert victim.read_bytes() == whole
+
+
+def test_dry_run_and_plan_write_nothing():
+    out = relearn("run", "sweep.yaml", "--out", "dry", "--dry-run").stdout
+    assert "4 runs" in out and not (world / "dry").exists(), out
+    plan = json.loads(relearn("plan", "sweep.yaml", "--json", "--ranks", "3").stdout)
+    assert plan["num_runs"] == 4 and plan["num_stages"] == 28 and plan["num_stages_unshared"] == 32, plan
+    assert plan["wall_seconds"] > 0 and plan["disk_bytes"] > 0 and plan["memory_bytes_per_rank"] > 0
+
+
+def test_filter_takes_some_runs():
+    plan = json.loads(relearn("plan", "sweep.yaml", "--json", "--filter", "seed==0 && prune.select!=random").stdout)
+    assert plan["num_runs"] == 1
+
+
+def test_the_resolved_sweep_gives_the_same_runs():
+    relearn("run", "ranks3/sweep.yaml", "--out", "again")
+    assert shards("again") == shards("ranks3")
+
+
+def test_gather_by_hand():
+    (world / "again/results.h5").unlink()
+    relearn("gather", "again", ranks=2)
+    assert (world / "again/results.h5").exists()
+
+
+run_tests(globals())

@@ -1,0 +1,127 @@
+/* The journal keeps every whole record and counts damaged ones, whatever a kill or a bit flip left behind.
+ * LABELS: unit */
+#include "relearn/cluster.h"
+#include "support.h"
+
+#include <unistd.h>
+
+static const char *folder(const char *name)
+{
+    static char path[4096];
+    rl_error err = {0};
+    snprintf(path, sizeof path, "%s/%s", support_temporary_folder(), name);
+    assert_ok(rl_make_directories(path, &err), err);
+    return path;
+}
+
+static rl_status collect(void *context, const json_t *event, rl_error *err)
+{
+    int64_t *seen = context;
+    (void)err;
+    seen[0]++;
+    seen[1] += json_integer_value(json_object_get(event, "n"));
+    assert_null(json_object_get(event, "sum"));
+    assert_int_equal(json_string_length(json_object_get(event, "time")), 20);
+    return RL_OK;
+}
+
+static void append(const char *directory, int from, int to)
+{
+    rl_error err = {0};
+    rl_journal *journal = NULL;
+    assert_ok(rl_journal_open(&journal, directory, &err), err);
+    for (int n = from; n <= to; n++)
+        assert_ok(rl_journal_append(journal, json_pack("{s:s, s:i, s:f}", "event", "x", "n", n, "r", 0.1 * n), n % 2, &err), err);
+    rl_journal_close(journal);
+}
+
+static void assert_journal(const char *directory, int64_t records, int64_t sum, int64_t damaged)
+{
+    rl_error err = {0};
+    int64_t seen[2] = {0}, bad = -1;
+    assert_ok(rl_journal_read(directory, collect, seen, &bad, &err), err);
+    assert_int_equal(seen[0], records);
+    assert_int_equal(seen[1], sum);
+    assert_int_equal(bad, damaged);
+}
+
+static void test_records_come_back_in_full(void **state)
+{
+    const char *directory = folder("whole");
+    (void)state;
+    assert_journal(directory, 0, 0, 0); /* no file yet */
+    append(directory, 1, 10);
+    append(directory, 11, 20);
+    assert_journal(directory, 20, 210, 0);
+}
+
+static void test_every_torn_tail_costs_one_record_at_most(void **state)
+{
+    const char *directory = folder("torn");
+    char path[8192];
+    rl_error err = {0};
+    rl_file_view view = {0};
+    static char bytes[4096];
+    (void)state;
+    append(directory, 1, 3);
+    snprintf(path, sizeof path, "%s/journal.jsonl", directory);
+    assert_ok(rl_file_view_open(&view, path, &err), err);
+    size_t size = view.size, last = size - 1;
+    assert_true(size < sizeof bytes);
+    memcpy(bytes, view.data, size);
+    rl_file_view_close(&view);
+    while (bytes[last - 1] != '\n') last--;
+    for (size_t cut = last; cut < size; cut++) {
+        assert_ok(rl_write_file(path, bytes, cut, &err), err);
+        bool whole = cut == size - 1; /* only the newline is missing */
+        append(directory, 100, 100);
+        assert_journal(directory, whole ? 4 : 3, whole ? 106 : 103, cut > last && !whole);
+    }
+}
+
+static void test_a_flipped_bit_is_noticed(void **state)
+{
+    const char *directory = folder("flipped");
+    char path[8192];
+    rl_error err = {0};
+    rl_file_view view = {0};
+    static char bytes[4096];
+    int64_t seen[2], bad;
+    (void)state;
+    append(directory, 1, 2);
+    snprintf(path, sizeof path, "%s/journal.jsonl", directory);
+    assert_ok(rl_file_view_open(&view, path, &err), err);
+    size_t size = view.size, first = (size_t)((const char *)memchr(view.data, '\n', view.size) - view.data);
+    memcpy(bytes, view.data, size);
+    rl_file_view_close(&view);
+    for (size_t at = 0; at < first; at++) { /* every byte of the first line; a made newline splits it in two bad ones */
+        for (int bit = 0; bit < 8; bit += 3) {
+            bytes[at] = (char)(bytes[at] ^ (1 << bit));
+            assert_ok(rl_write_file(path, bytes, size, &err), err);
+            seen[0] = seen[1] = 0;
+            assert_ok(rl_journal_read(directory, collect, seen, &bad, &err), err);
+            assert_int_equal(seen[0], 1);
+            assert_true(bad >= 1);
+            bytes[at] = (char)(bytes[at] ^ (1 << bit));
+        }
+    }
+}
+
+static void test_a_folder_without_a_sweep_is_no_status(void **state)
+{
+    rl_error err = {0};
+    rl_sweep_status *status = NULL;
+    (void)state;
+    assert_fails(rl_sweep_status_read(&status, folder("nothing"), &err), RL_ERR_INPUT, err, "no sweep was ever started");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_records_come_back_in_full),
+        cmocka_unit_test(test_every_torn_tail_costs_one_record_at_most),
+        cmocka_unit_test(test_a_flipped_bit_is_noticed),
+        cmocka_unit_test(test_a_folder_without_a_sweep_is_no_status),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
