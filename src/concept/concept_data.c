@@ -122,44 +122,40 @@ static rl_status classes_by_label(rl_concept_data *data, int32_t *label_class, r
     return status;
 }
 
-/* The one label string that is the concept: equal to a positive, or, when none is, the only one with such a comma part.
- * (The authors look the whole string up, which fails on their own second corpus: protocol §14.25.) */
-static rl_status find_positive_label(int32_t *label, const rl_corpus *corpus, const uint8_t *is_concept,
+/* The one label string that is the concept: equal to the positive, or, when none is, the only one with such a comma part.
+ * (The authors look the whole string up, which fails on their own second corpus: protocol §14.25.) is_concept [W]: scratch. */
+static rl_status find_positive_label(int32_t *label, const rl_corpus *corpus, uint8_t *is_concept,
                                      const char *const *positives, size_t num_positives, rl_error *err)
 {
-    int32_t found = -1;
-    for (size_t p = 0; p < num_positives; p++) {
-        int32_t exact = rl_names_find(corpus->labels, positives[p], strlen(positives[p]));
-        if (exact >= 0 && num_positives == 1) {
-            *label = exact;
-            return RL_OK;
+    rl_status status = RL_OK;
+    int32_t found = num_positives == 1 ? rl_names_find(corpus->labels, positives[0], strlen(positives[0])) : -1;
+    if (found < 0) {
+        RL_TRY(rl_concept_positive(is_concept, corpus, positives, num_positives, err));
+        for (int64_t w = 0; w < corpus->num_words; w++) {
+            if (!is_concept[w] || corpus->label[w] == found) continue;
+            if (found >= 0)
+                return rl_fail(err, RL_ERR_INPUT, "%s: '%s' and '%s' are both positive; protocols published and head rank "
+                               "one label string; expected one of them in full", corpus->path,
+                               rl_names_get(corpus->labels, found), rl_names_get(corpus->labels, corpus->label[w]));
+            found = corpus->label[w];
         }
     }
-    for (int64_t w = 0; w < corpus->num_words; w++) {
-        if (!is_concept[w] || corpus->label[w] == found) continue;
-        if (found >= 0)
-            return rl_fail(err, RL_ERR_INPUT, "%s: '%s' and '%s' are both positive; protocols published and head rank one "
-                           "label string; expected one of them in full", corpus->path,
-                           rl_names_get(corpus->labels, found), rl_names_get(corpus->labels, corpus->label[w]));
-        found = corpus->label[w];
-    }
     *label = found;
-    return RL_OK;
+cleanup:
+    return status;
 }
 
-static rl_status faithful_classes(rl_concept_data *data, const uint8_t *is_concept, const char *const *positives,
-                                  size_t num_positives, rl_error *err)
+static rl_status label_classes(rl_concept_data *data, int32_t positive_label, rl_error *err)
 {
     rl_status status = RL_OK;
-    int32_t *label_class = NULL, label = -1;
+    int32_t *label_class = NULL;
     RL_ALLOC(label_class, rl_names_count(data->corpus->labels), err);
     RL_TRY(classes_by_label(data, label_class, err));
-    RL_TRY(find_positive_label(&label, data->corpus, is_concept, positives, num_positives, err));
-    if (label < 0 || label_class[label] < 0)
+    if (label_class[positive_label] < 0)
         status = rl_fail(err, RL_ERR_INPUT, "%s: no word of the concept is left after dropping long sentences",
                          data->corpus->path);
     else
-        data->positive_class = label_class[label];
+        data->positive_class = label_class[positive_label];
 cleanup:
     rl_free(label_class);
     return status;
@@ -184,21 +180,26 @@ static rl_status prepare(rl_concept_data *data, const char *const *positives, si
 {
     rl_status status = RL_OK;
     uint8_t *keep = NULL, *is_concept = NULL;
+    int32_t label = -1;
+    bool corrected = protocol == RL_PROTOCOL_CORRECTED;
     rl_corpus *corpus = data->corpus;
     RL_ALLOC(keep, corpus->num_words, err);
     RL_ALLOC(is_concept, corpus->num_words, err);
     RL_ALLOC(data->word_class, corpus->num_words, err);
-    RL_TRY(rl_concept_positive(is_concept, corpus, positives, num_positives, err));
+    if (corrected)
+        RL_TRY(rl_concept_positive(is_concept, corpus, positives, num_positives, err));
+    else
+        RL_TRY(find_positive_label(&label, corpus, is_concept, positives, num_positives, err));
     RL_TRY(rl_encode_corpus(&data->encoded, tokenizer, corpus, false, INT64_MAX, err));
     forget_special_tokens(data->encoded, tokenizer);
-    mark_words(keep, corpus, data->encoded, max_length, protocol == RL_PROTOCOL_CORRECTED);
+    mark_words(keep, corpus, data->encoded, max_length, corrected);
     for (int64_t w = 0, kept = 0; w < corpus->num_words; w++)
         if (keep[w]) is_concept[kept++] = is_concept[w];
     RL_TRY(drop(data, keep, max_length, err));
-    if (protocol == RL_PROTOCOL_CORRECTED)
+    if (corrected)
         RL_TRY(two_classes(data, is_concept, err));
     else
-        RL_TRY(faithful_classes(data, is_concept, positives, num_positives, err));
+        RL_TRY(label_classes(data, label, err));
 cleanup:
     rl_free(keep);
     rl_free(is_concept);

@@ -126,11 +126,11 @@ static inline rl_model *tiny_protocol_model(const char *type)
     rl_error err = {0};
     bool bert = !strcmp(type, "bert");
     snprintf(text, sizeof text,
-             "{\"model_type\": \"%s\", \"vocab_size\": 16, \"%s\": 8, \"%s\": 2, \"%s\": 2, \"%s\": 16,"
+             "{\"model_type\": \"%s\", \"architectures\": [\"%sForTokenClassification\"], \"vocab_size\": 16, \"%s\": 8, \"%s\": 2, \"%s\": 2, \"%s\": 16,"
              "\"max_position_embeddings\": 12, \"type_vocab_size\": 2, \"pad_token_id\": 0, \"relearn_random_init\": 7, \"%s\": \"gelu\","
              "\"id2label\": {\"0\":\"O\",\"1\":\"B-PER\",\"2\":\"I-PER\",\"3\":\"B-ORG\",\"4\":\"I-ORG\",\"5\":\"B-LOC\","
              "\"6\":\"I-LOC\",\"7\":\"B-MISC\",\"8\":\"I-MISC\"}}",
-             type, bert ? "hidden_size" : "dim", bert ? "num_hidden_layers" : "n_layers",
+             type, bert ? "Bert" : "DistilBert", bert ? "hidden_size" : "dim", bert ? "num_hidden_layers" : "n_layers",
              bert ? "num_attention_heads" : "n_heads", bert ? "intermediate_size" : "hidden_dim",
              bert ? "hidden_act" : "activation");
     snprintf(path, sizeof path, "%s/config.json", support_temporary_folder());
