@@ -12,6 +12,7 @@ typedef struct head {
     int64_t n, padded, D, stride;           /* stride: of a row of qkv, 3C */
     const float *query, *key, *value;       /* [n, D] */
     uint64_t first;                         /* index in probs of this head's [n, n] */
+    float padding[RL_ATTENTION_PAD];        /* added to the last columns of scores: 0, or -inf on padded ones */
 } head;
 
 /* Scratch of one call: a transposed panel [D, padded] and two blocks [RL_ATTENTION_ROWS, padded]. */
@@ -30,16 +31,25 @@ static head find_head(const float *qkv, const int32_t *start, int64_t b, int64_t
 {
     int64_t n = start[b + 1] - start[b], C = H * D;
     const float *query = qkv + start[b] * 3 * C + i * D;
-    return (head){n, rl_attention_padded(n), D, 3 * C, query, query + C, query + 2 * C,
-                  first_of_sentence + (uint64_t)(i * n * n)};
+    head h = {n, rl_attention_padded(n), D, 3 * C, query, query + C, query + 2 * C,
+              first_of_sentence + (uint64_t)(i * n * n), {0}};
+    for (int64_t j = n - h.padded + RL_ATTENTION_PAD; j < RL_ATTENTION_PAD; j++) h.padding[j] = -INFINITY;
+    return h;
 }
 
 /* panel[d][j] = rows[j][d], padded columns 0. */
 static void transpose(float *panel, const float *rows, const head *h)
 {
+    const int64_t n4 = h->n / 4 * 4, D4 = h->D / 4 * 4;
+    for (int64_t j = 0; j < n4; j += 4) {
+        const float *from = rows + j * h->stride;
+        for (int64_t d = 0; d < D4; d += 4) transpose_4_by_4(panel + d * h->padded + j, h->padded, from + d, h->stride);
+        for (int64_t d = D4; d < h->D; d++)
+            for (int64_t i = 0; i < 4; i++) panel[d * h->padded + j + i] = from[i * h->stride + d];
+    }
     for (int64_t d = 0; d < h->D; d++) {
         float *to = panel + d * h->padded;
-        for (int64_t j = 0; j < h->n; j++) to[j] = rows[j * h->stride + d];
+        for (int64_t j = n4; j < h->n; j++) to[j] = rows[j * h->stride + d];
         for (int64_t j = h->n; j < h->padded; j++) to[j] = 0.0f;
     }
 }
@@ -48,19 +58,16 @@ static void transpose(float *panel, const float *rows, const head *h)
  * the sum does not. */
 static void softmax_row(float *restrict p, float *restrict s, const head *h)
 {
-    float lanes[RL_ATTENTION_PAD], sum = 0.0f;
-    for (int64_t j = h->n; j < h->padded; j++) s[j] = -INFINITY;
-    for (int i = 0; i < RL_ATTENTION_PAD; i++) lanes[i] = s[i];
-    for (int64_t j = RL_ATTENTION_PAD; j < h->padded; j += RL_ATTENTION_PAD)
-        for (int i = 0; i < RL_ATTENTION_PAD; i++) lanes[i] = s[j + i] > lanes[i] ? s[j + i] : lanes[i];
-    for (int half = RL_ATTENTION_PAD / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) lanes[i] = lanes[i + half] > lanes[i] ? lanes[i + half] : lanes[i];
-#pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < h->padded; j++) {
-        s[j] = exp_one(s[j] - lanes[0]);
-        sum += s[j];
-    }
-    float scale = 1.0f / sum;
+    float *last = s + h->padded - RL_ATTENTION_PAD;
+    for (int i = 0; i < RL_ATTENTION_PAD; i += RL_FLOATS) /* whole registers: a smaller store would stall the next load */
+        store_floats(last + i, load_floats(last + i) + load_floats(h->padding + i));
+    floats best = load_floats(s), sum = {0};
+    for (int64_t j = RL_FLOATS; j < h->padded; j += RL_FLOATS) best = larger(load_floats(s + j), best);
+    float largest = largest_lane(best);
+#pragma omp simd
+    for (int64_t j = 0; j < h->padded; j++) s[j] = exp_one(s[j] - largest);
+    for (int64_t j = 0; j < h->padded; j += RL_FLOATS) sum += load_floats(s + j);
+    float scale = 1.0f / sum_of_lanes(sum);
 #pragma omp simd
     for (int64_t j = 0; j < h->n; j++) p[j] = s[j] * scale;
 }
