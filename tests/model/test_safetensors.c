@@ -159,12 +159,12 @@ static void test_random_damage(void **state)
     char path[4200], original[4200];
     int refused = 0;
     (void)state;
-    snprintf(original, sizeof original, "%s", support_file("golden/model/bert_f32/model.safetensors"));
+    snprintf(original, sizeof original, "%s", support_file("golden/model/distilbert_f16_no_prefix/model.safetensors"));
     snprintf(path, sizeof path, "%s/x.safetensors", folder);
     assert_ok(rl_file_view_open(&view, original, &err), err);
     char *bytes = malloc(view.size);
     size_t header = 8 + (size_t)(unsigned char)view.data[0] + 256 * (size_t)(unsigned char)view.data[1];
-    for (uint32_t round = 0; round < 400; round++) {
+    for (uint32_t round = 0; round < 200; round++) {
         rl_safetensors file = {0};
         memcpy(bytes, view.data, view.size);
         for (uint64_t i = 0; i < 1 + round % 3; i++) {
@@ -177,7 +177,7 @@ static void test_random_damage(void **state)
         if (!file.header) assert_int_equal(strncmp(err.message, path, strlen(path)), 0);
         rl_safetensors_close(&file);
     }
-    assert_true(refused > 200);
+    assert_true(refused > 100);
     free(bytes);
     rl_file_view_close(&view);
 }
