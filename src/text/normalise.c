@@ -52,7 +52,11 @@ static rl_status decompose(text_codes *out, int32_t code, rl_error *err)
     return status;
 }
 
-static int combining_class(int32_t code) { return code < 0x300 ? 0 : utf8proc_get_property(code)->combining_class; }
+/* A mark encoded after tokenizers' tables (Unicode 9) is an ordinary character to it, also here. */
+static int combining_class(int32_t code)
+{
+    return text_is_ordered_mark(code) ? utf8proc_get_property(code)->combining_class : 0;
+}
 
 /* Canonical ordering (UAX 15): a stable insertion sort of every run of marks by combining class. */
 static void order_marks(text_codes *codes)

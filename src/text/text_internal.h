@@ -26,6 +26,7 @@ bool text_is_python_space(int32_t code);
 /* As tokenizers 0.23.3 sees them (unicode_tables.c is generated from it): its Unicode version is not utf8proc's. */
 bool text_is_other(int32_t code);            /* categories Cc, Cf, Co; unassigned ones are kept */
 bool text_is_nonspacing_mark(int32_t code);  /* category Mn */
+bool text_is_ordered_mark(int32_t code);     /* a combining class other than 0 */
 bool text_is_punctuation(int32_t code);      /* ASCII punctuation and symbols, categories P* */
 bool text_is_white_space(int32_t code);      /* the White_Space property */
 bool text_is_chinese(int32_t code);          /* BERT's CJK ideograph blocks */
@@ -38,8 +39,8 @@ typedef struct text_range {
 typedef struct text_case_range {
     int32_t first, last, step, delta;
 } text_case_range;
-extern const text_range text_other_ranges[], text_nonspacing_ranges[], text_punctuation_ranges[];
-extern const size_t text_num_other_ranges, text_num_nonspacing_ranges, text_num_punctuation_ranges;
+extern const text_range text_other_ranges[], text_nonspacing_ranges[], text_ordered_ranges[], text_punctuation_ranges[];
+extern const size_t text_num_other_ranges, text_num_nonspacing_ranges, text_num_ordered_ranges, text_num_punctuation_ranges;
 extern const text_case_range text_late_case_ranges[];
 extern const size_t text_num_late_case_ranges;
 

@@ -67,6 +67,11 @@ bool text_is_nonspacing_mark(int32_t code)
     return code >= 0x300 && in_ranges(text_nonspacing_ranges, text_num_nonspacing_ranges, code);
 }
 
+bool text_is_ordered_mark(int32_t code)
+{
+    return code >= 0x300 && in_ranges(text_ordered_ranges, text_num_ordered_ranges, code);
+}
+
 bool text_is_punctuation(int32_t code)
 {
     return in_ranges(text_punctuation_ranges, text_num_punctuation_ranges, code);
