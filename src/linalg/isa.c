@@ -1,7 +1,6 @@
 /* isa.c -- which instruction set the kernels run on, and the public names that forward to its table. */
 #include "linalg_internal.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 const rl_kernels *rl_kernels_in_use = &rl_kernels_baseline;
@@ -44,18 +43,24 @@ static rl_status refuse_unknown(const char *name, rl_error *err)
                    nearest ? nearest : "", nearest ? "?)" : "");
 }
 
+rl_status rl_linalg_find_isa(size_t *index, const char *name, size_t usable, rl_error *err)
+{
+    size_t i = 0;
+    while (name && i < NUM_ISAS && strcmp(name, isa_names[i]) != 0) i++;
+    if (i == NUM_ISAS) return refuse_unknown(name, err);
+    if (i >= usable)
+        return rl_fail(err, RL_ERR_INPUT, "RELEARN_ISA=%s: this processor does not have it; the best it has is %s", name,
+                       isa_names[usable - 1]);
+    *index = name ? i : usable - 1;
+    return RL_OK;
+}
+
 rl_status rl_linalg_select_isa(const char *name, rl_error *err)
 {
-    size_t usable = count_usable(), i = usable - 1;
-    if (name) {
-        for (i = 0; i < NUM_ISAS && strcmp(name, isa_names[i]) != 0; i++) {}
-        if (i == NUM_ISAS) return refuse_unknown(name, err);
-        if (i >= usable)
-            return rl_fail(err, RL_ERR_INPUT, "RELEARN_ISA=%s: this processor does not have it; the best it has is %s",
-                           name, isa_names[usable - 1]);
-    }
-    rl_kernels_in_use = isa_tables[i];
-    return RL_OK;
+    size_t index = 0;
+    rl_status status = rl_linalg_find_isa(&index, name, count_usable(), err);
+    if (status == RL_OK) rl_kernels_in_use = isa_tables[index];
+    return status;
 }
 
 const char *rl_isa_name(void)

@@ -53,7 +53,10 @@ extern const rl_kernels rl_kernels_avx2, rl_kernels_avx512;
 /* The table in use: baseline until rl_linalg_init has looked at the processor. */
 extern const rl_kernels *rl_kernels_in_use;
 
-/* Use the named instruction set; NULL: the best this processor has. RL_ERR_INPUT when it is unknown or not there. */
+/* Index of the named instruction set among rl_linalg_isas, of which a processor has the first `usable`; NULL: the best.
+ * RL_ERR_INPUT when it is unknown or not there. */
+rl_status rl_linalg_find_isa(size_t *index, const char *name, size_t usable, rl_error *err);
+/* Find it on this processor and use it. */
 rl_status rl_linalg_select_isa(const char *name, rl_error *err);
 /* Instruction sets of this build, slowest first; those before *usable run on this processor. */
 size_t rl_linalg_isas(const char *const **names, size_t *usable);

@@ -61,11 +61,21 @@ static void test_unknown_names_are_refused_and_change_nothing(void **state)
 static void test_an_instruction_set_that_is_not_there_is_refused(void **state)
 {
     const char *const *names = NULL;
-    size_t usable = 0, count = rl_linalg_isas(&names, &usable);
+    size_t usable = 0, count = rl_linalg_isas(&names, &usable), index = 99;
     rl_error err = {0};
     (void)state;
-    for (size_t i = usable; i < count; i++) /* none on a processor with all of them */
-        assert_fails(rl_linalg_select_isa(names[i], &err), RL_ERR_INPUT, err, "this processor does not have it");
+    for (size_t has = 1; has <= count; has++) { /* as on a processor with the first `has` of them */
+        assert_ok(rl_linalg_find_isa(&index, NULL, has, &err), err);
+        assert_int_equal(index, has - 1);
+        for (size_t i = 0; i < has; i++) {
+            assert_ok(rl_linalg_find_isa(&index, names[i], has, &err), err);
+            assert_int_equal(index, i);
+        }
+        for (size_t i = has; i < count; i++)
+            assert_fails(rl_linalg_find_isa(&index, names[i], has, &err), RL_ERR_INPUT, err,
+                         "this processor does not have it; the best it has is");
+        assert_int_equal(index, has - 1); /* untouched by the failures */
+    }
 }
 
 /* Products that are wrong in the ways a broken BLAS is. */

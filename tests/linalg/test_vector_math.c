@@ -3,6 +3,9 @@
 #include "linalg_cases.h"
 
 #define CHUNK 1000
+/* 4 is promised. Measured over every 101st pattern: 1.00 and 2.59; these bounds also kill a coefficient that is slightly off. */
+#define MOST_EXP 2.0
+#define MOST_ERF 3.0
 
 typedef void vector_function(float *y, const float *x, int64_t n);
 
@@ -51,9 +54,9 @@ static void test_exp_is_within_4_ulp(void **state)
 {
     (void)state;
     for (size_t isa = 0; use_isa(isa); isa++) {
-        assert_true(worst_over_bit_patterns(rl_exp, exp) <= 4.0);
-        assert_true(worst_between(rl_exp, exp, -104.0, 89.0) <= 4.0); /* subnormal results below -87.3 */
-        assert_true(worst_between(rl_exp, exp, -1.0, 1.0) <= 4.0);
+        assert_true(worst_over_bit_patterns(rl_exp, exp) <= MOST_EXP);
+        assert_true(worst_between(rl_exp, exp, -104.0, 89.0) <= MOST_EXP); /* subnormal results below -87.3 */
+        assert_true(worst_between(rl_exp, exp, -1.0, 1.0) <= MOST_EXP);
     }
 }
 
@@ -61,11 +64,11 @@ static void test_erf_is_within_4_ulp(void **state)
 {
     (void)state;
     for (size_t isa = 0; use_isa(isa); isa++) {
-        assert_true(worst_over_bit_patterns(rl_erf, erf) <= 4.0);
-        assert_true(worst_between(rl_erf, erf, -4.5, 4.5) <= 4.0);
-        assert_true(worst_between(rl_erf, erf, -1e-3, 1e-3) <= 4.0);
-        assert_true(worst_between(rl_erf, erf, 0.74, 0.76) <= 4.0); /* where the two formulas meet */
-        assert_true(worst_between(rl_erf, erf, 3.8, 4.0) <= 4.0);   /* where it reaches 1 */
+        assert_true(worst_over_bit_patterns(rl_erf, erf) <= MOST_ERF);
+        assert_true(worst_between(rl_erf, erf, -4.5, 4.5) <= MOST_ERF);
+        assert_true(worst_between(rl_erf, erf, -1e-3, 1e-3) <= MOST_ERF);
+        assert_true(worst_between(rl_erf, erf, 0.74, 0.76) <= MOST_ERF); /* where the two formulas meet */
+        assert_true(worst_between(rl_erf, erf, 3.8, 4.0) <= MOST_ERF);   /* where it reaches 1 */
     }
 }
 
@@ -78,9 +81,9 @@ static void test_special_values(void **state)
     (void)state;
     for (size_t isa = 0; use_isa(isa); isa++) {
         rl_exp(y, x, N);
-        for (int i = 0; i < N; i++) assert_true(ulps(y[i], exp(x[i])) <= 4.0);
+        for (int i = 0; i < N; i++) assert_true(ulps(y[i], exp(x[i])) <= MOST_EXP);
         rl_erf(y, x, N);
-        for (int i = 0; i < N; i++) assert_true(ulps(y[i], erf(x[i])) <= 4.0);
+        for (int i = 0; i < N; i++) assert_true(ulps(y[i], erf(x[i])) <= MOST_ERF);
         assert_true(signbit(y[1]) && !signbit(y[0]));
     }
 }
