@@ -1,0 +1,114 @@
+/* fields.c -- the one table of what a run has per stage: the shard writer, the gather and the documents follow it. */
+#include "store_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define NEURON(name, element, long_name) {"neurons", #name, element, RL_AXIS_NEURON, offsetof(rl_neuron_table, name), "1", long_name}
+#define STEP(name, element, units, long_name) {"training", #name, element, RL_AXIS_STEP, offsetof(rl_step_record, name), units, long_name}
+#define EPOCH(name, member, long_name) {"training", name, RL_F64, RL_AXIS_EPOCH, offsetof(rl_stage_result, member), "1", long_name}
+
+const rl_field rl_fields[] = {
+    NEURON(score, RL_F64, "score of the neuron by the ranking method; larger carries more of the concept"),
+    NEURON(rank, RL_I32, "rank of the neuron by score, 0 = most important; -1: no value"),
+    NEURON(saliency, RL_F64, "saliency of the neuron in [0, 1]; NaN on null neurons"),
+    NEURON(similarity, RL_F64, "cosine similarity of the neuron's top words to those of the base stage"),
+    NEURON(mean_difference, RL_F32, "mean activation on concept words minus mean activation on all others"),
+    NEURON(effect_size, RL_F32, "mean difference divided by the pooled standard deviation"),
+    NEURON(sd, RL_F32, "standard deviation of the activation over all words"),
+    NEURON(null, RL_I8, "1 where the neuron is null by the protocol's rule; -1: no value"),
+    {"neurons", "pruned", RL_I8, RL_AXIS_PRUNED, 0, "1", "1 where the neuron has been pruned before this stage; -1: no value"},
+    {"words", "word", RL_I32, RL_AXIS_WORD, offsetof(rl_neuron_table, top_word), "1",
+     "the neuron's top words, best first, as indices into /vocabulary; -1: none"},
+    {"words", "score", RL_F64, RL_AXIS_WORD, offsetof(rl_neuron_table, top_score), "1",
+     "score of the top word relative to the best one; 0 where there is none"},
+    STEP(loss, RL_F64, "nat", "training loss of the step, mean over its labelled tokens"),
+    STEP(grad_norm, RL_F64, "1", "norm of the gradient over all parameters before clipping"),
+    STEP(learning_rate, RL_F64, "1", "learning rate of the step"),
+    STEP(tokens, RL_I64, "1", "tokens of the step's batch, specials included; -1: no value"),
+    EPOCH("f1", epoch_word_f1, "word-level F1 on the validation data after the epoch"),
+    EPOCH("subword_f1", epoch_subword_f1, "sub-word-level F1 on the validation data after the epoch"),
+    EPOCH("validation_loss", epoch_loss, "loss on the validation data after the epoch"),
+};
+const size_t rl_num_fields = sizeof rl_fields / sizeof rl_fields[0];
+
+bool rl_field_in_shard(const rl_field *field) { return field->axis != RL_AXIS_PRUNED; }
+
+rl_array rl_field_array(const rl_field *field, const rl_extents *extents)
+{
+    hsize_t dims[3] = {(hsize_t)extents->stages, 0, (hsize_t)extents->k};
+    switch (field->axis) {
+    case RL_AXIS_NEURON:
+    case RL_AXIS_WORD:
+    case RL_AXIS_PRUNED: dims[1] = (hsize_t)extents->neurons; break;
+    case RL_AXIS_STEP: dims[1] = (hsize_t)extents->steps; break;
+    case RL_AXIS_EPOCH: dims[1] = (hsize_t)extents->epochs; break;
+    }
+    return rl_array_of(field->element, field->axis == RL_AXIS_WORD ? 3 : 2, dims);
+}
+
+/* Both as [a, b, c] with c = 1 where there is no third axis. */
+void rl_pad(void *destination, const rl_array *to, const void *source, const rl_array *from)
+{
+    size_t width = to->width, c_to = to->num_dims == 3 ? (size_t)to->dims[2] : 1, c_from = from->num_dims == 3 ? (size_t)from->dims[2] : 1;
+    char *out = destination;
+    const char *in = source;
+    rl_fill_missing(destination, rl_array_count(to), to->element, width);
+    if (c_from == 0) return;
+    for (size_t a = 0; a < from->dims[0]; a++)
+        for (size_t b = 0; b < from->dims[1]; b++) {
+            memcpy(out + (a * (size_t)to->dims[1] + b) * c_to * width, in, c_from * width);
+            in += c_from * width;
+        }
+}
+
+void rl_stage_label(char label[32], int64_t stage)
+{
+    if (stage < 2)
+        snprintf(label, 32, "%s", stage == 0 ? "base" : "pruned");
+    else
+        snprintf(label, 32, "retrained_%lld", (long long)stage - 1);
+}
+
+#define REAL(name, member, column, long_name) {name, RL_F64, offsetof(rl_stage_result, member), column, long_name}
+#define COUNT(name, member) {name, RL_I64, offsetof(rl_stage_result, member), NULL, NULL}
+const rl_score_field rl_score_fields[] = {
+    REAL("word_f1", word.f1, "f1", "word-level micro F1 on the validation data"),
+    REAL("word_precision", word.precision, "precision", "word-level micro precision on the validation data"),
+    REAL("word_recall", word.recall, "recall", "word-level micro recall on the validation data"),
+    COUNT("word_support", word.support),
+    COUNT("word_predicted", word.predicted),
+    COUNT("word_correct", word.correct),
+    REAL("accuracy", accuracy, "accuracy", "word-level accuracy on the validation data"),
+    REAL("loss", loss, "loss", "loss on the validation data"),
+    REAL("subword_f1", subword.f1, "subword_f1", "sub-word-level micro F1 on the validation data"),
+    REAL("subword_precision", subword.precision, NULL, NULL),
+    REAL("subword_recall", subword.recall, NULL, NULL),
+    COUNT("subword_support", subword.support),
+    COUNT("subword_predicted", subword.predicted),
+    COUNT("subword_correct", subword.correct),
+    REAL("test_word_f1", test_word.f1, "test_f1", "word-level micro F1 on the test data"),
+    REAL("test_word_precision", test_word.precision, "test_precision", "word-level micro precision on the test data"),
+    REAL("test_word_recall", test_word.recall, "test_recall", "word-level micro recall on the test data"),
+    COUNT("test_word_support", test_word.support),
+    COUNT("test_word_predicted", test_word.predicted),
+    COUNT("test_word_correct", test_word.correct),
+    REAL("test_accuracy", test_accuracy, "test_accuracy", "word-level accuracy on the test data"),
+    REAL("test_subword_f1", test_subword.f1, "test_subword_f1", "sub-word-level micro F1 on the test data"),
+    REAL("test_subword_precision", test_subword.precision, NULL, NULL),
+    REAL("test_subword_recall", test_subword.recall, NULL, NULL),
+    COUNT("test_subword_support", test_subword.support),
+    COUNT("test_subword_predicted", test_subword.predicted),
+    COUNT("test_subword_correct", test_subword.correct),
+};
+const size_t rl_num_score_fields = sizeof rl_score_fields / sizeof rl_score_fields[0];
+
+/* Every configuration path of design §3. tests/store/test_shard.c holds this list against rl_settings_describe. */
+const char *const rl_setting_paths[] = {
+    "model", "data.train", "data.validation", "data.test", "data.limit", "concept", "seed", "protocol",
+    "train.epochs", "train.batch_size", "train.warmup_steps", "train.max_steps", "train.learning_rate", "train.weight_decay",
+    "train.max_grad_norm", "train.adam_beta1", "train.adam_beta2", "train.adam_epsilon", "train.dropout", "train.shuffle",
+    "train.optimizer", "train.order", "rank.method", "prune.site", "prune.select", "prune.ratio", "prune.permanent",
+    "prune.zero_beta", "retrain.rounds", "retrain.epochs", "analyse.top_words", "analyse.similarity.vectors",
+};
+const size_t rl_num_setting_paths = sizeof rl_setting_paths / sizeof rl_setting_paths[0];

@@ -1,0 +1,239 @@
+/* store_internal.h -- what the files of src/store share.
+ *
+ * h5.c          HDF5 with rl_error: quiet error stack, typed arrays, text attributes, content hashes
+ * fields.c      the one table of what a run has per stage, read by the shard writer and by the gather
+ * shard_*.c     one run <-> one file
+ * agree.c       a failure of one rank becomes the failure of all before the next collective call
+ * survey.c      gather, part 1: which shards are whole, how large their arrays are, the global vocabulary
+ * layout.c      gather, part 2: every dataset of results.h5 with its shape and dimension scales
+ * columns.c     gather, part 3: /runs, one value per run
+ * parallel.c    files open on all ranks: access, row selections, room on the disk
+ * gather.c      create, write, read back, publish
+ * digest.c      one number for a whole results.h5 */
+#ifndef RELEARN_STORE_INTERNAL_H
+#define RELEARN_STORE_INTERNAL_H
+
+#include "relearn/store.h"
+
+#include <hdf5.h>
+
+/* -------------------------------------------------------------------------------------------- h5.c */
+
+/* HDF5 prints its error stack to stderr unless told otherwise; nothing below cli prints. Every public function of the room brackets
+ * its work with these two, and leaves the caller's setting as it was. */
+typedef struct rl_h5_quiet {
+    H5E_auto2_t function;
+    void *data;
+} rl_h5_quiet;
+rl_h5_quiet rl_h5_quiet_begin(void);
+void rl_h5_quiet_end(rl_h5_quiet quiet);
+/* "path: what: the reason HDF5 gives" */
+rl_status rl_h5_fail(rl_error *err, rl_status status, const char *path, const char *format, ...) RL_PRINTF(4, 5);
+void rl_h5_close(hid_t id); /* any kind of id; negative is fine */
+
+typedef enum rl_element { RL_F64, RL_F32, RL_I64, RL_I32, RL_I8, RL_TEXT } rl_element;
+/* A dataset's content: num_dims 0 is a scalar. width: bytes of one element (RL_TEXT: fixed length, NUL-padded UTF-8). */
+typedef struct rl_array {
+    rl_element element;
+    size_t width;
+    int num_dims;
+    hsize_t dims[4];
+} rl_array;
+rl_array rl_array_of(rl_element element, int num_dims, const hsize_t *dims);
+rl_array rl_text_array(size_t width, hsize_t count);
+size_t rl_element_width(rl_element element); /* 0 for RL_TEXT */
+size_t rl_array_count(const rl_array *array);
+size_t rl_array_bytes(const rl_array *array);
+/* Fill n elements with what stands for "there is none": NaN, -1, "". */
+void rl_fill_missing(void *values, size_t n, rl_element element, size_t width);
+
+hid_t rl_h5_memory_type(rl_element element, size_t width); /* native; close it */
+hid_t rl_h5_file_type(rl_element element, size_t width);   /* little-endian; close it */
+hid_t rl_h5_space(const rl_array *array);
+/* Where an HDF5 object lives, and the file's name for messages. */
+typedef struct rl_place {
+    hid_t id;
+    const char *path;
+} rl_place;
+/* Creation lists without time stamps, with compact attributes and links (no hidden heaps). Close them. */
+hid_t rl_h5_file_creation(void);
+hid_t rl_h5_group_creation(void);
+hid_t rl_h5_dataset_creation(const rl_array *array);
+rl_status rl_h5_make_group(rl_place place, const char *name, rl_error *err);
+/* A new dataset, left open in *out. */
+rl_status rl_h5_create(hid_t *out, rl_place place, const char *name, const rl_array *array, rl_error *err);
+/* create + write + close, all of it by this process. */
+rl_status rl_h5_put(rl_place place, const char *name, const rl_array *array, const void *values, rl_error *err);
+/* Open a file of ours read-only by this process; kind is what it should be, for the message. */
+rl_status rl_h5_open(hid_t *out, const char *path, const char *kind, rl_error *err);
+/* Shape of an existing dataset; RL_ERR_INPUT when it is absent or of a kind that relearn never writes. */
+rl_status rl_h5_shape(rl_array *out, rl_place place, const char *name, rl_error *err);
+/* Read a dataset that must have exactly this shape (RL_TEXT: width too) into values. */
+rl_status rl_h5_get(void *values, rl_place place, const char *name, const rl_array *expected, rl_error *err);
+rl_status rl_h5_put_text(rl_place place, const char *name, const char *text, rl_error *err); /* attribute */
+/* The attribute as text (integers printed), rl_free; NULL with *err untouched where it is absent or of another kind. */
+rl_status rl_h5_get_text(char **out, hid_t object, const char *name, rl_error *err);
+/* XXH3 over all root attributes but "checksum" and over every dataset's path, type, shape and bytes, in name order. */
+rl_status rl_h5_checksum(char hex[RL_DIGEST_HEX], rl_place file, rl_error *err);
+
+/* ---------------------------------------------------------------------------------------- fields.c */
+
+typedef struct rl_extents {
+    int64_t stages, layers, hidden_size, neurons, k, steps, epochs; /* layers counts the embeddings: neurons = layers * hidden_size */
+} rl_extents;
+typedef enum rl_axis { RL_AXIS_NEURON, RL_AXIS_WORD, RL_AXIS_STEP, RL_AXIS_EPOCH, RL_AXIS_PRUNED } rl_axis;
+/* One array [stage, ...] of a run: /GROUP/NAME in a shard, /GROUP[/MODEL]/NAME with a leading run axis in results.h5. */
+typedef struct rl_field {
+    const char *group, *name;
+    rl_element element;
+    rl_axis axis;   /* beside stage: neuron; neuron and k; step; epoch; RL_AXIS_PRUNED: neuron, made from the list of ids */
+    size_t member;  /* offset in rl_neuron_table (a pointer), rl_step_record (a value) or rl_stage_result (a pointer) */
+    const char *units, *long_name;
+} rl_field;
+extern const rl_field rl_fields[];
+extern const size_t rl_num_fields;
+rl_array rl_field_array(const rl_field *field, const rl_extents *extents); /* [stage, ...] */
+bool rl_field_in_shard(const rl_field *field);
+/* Source [from] into destination [to], each dimension of which is at least as long; the rest is "missing". */
+void rl_pad(void *destination, const rl_array *to, const void *source, const rl_array *from);
+void rl_stage_label(char label[32], int64_t stage); /* "base", "pruned", "retrained_1", ... (cycle.h) */
+/* Every per-stage number of /scores: /scores/NAME [stage]. */
+typedef struct rl_score_field {
+    const char *name;
+    rl_element element;
+    size_t member;           /* offset in rl_stage_result */
+    const char *column;      /* /runs/COLUMN_STAGE in results.h5; NULL: stays in the shard */
+    const char *long_name;
+} rl_score_field;
+extern const rl_score_field rl_score_fields[];
+extern const size_t rl_num_score_fields;
+/* Configuration paths whose values every shard carries as attributes. */
+extern const char *const rl_setting_paths[];
+extern const size_t rl_num_setting_paths;
+
+/* ------------------------------------------------------------------------------------ shard_read.c */
+
+#define RL_SHARD_FORMAT "relearn shard 1"
+#define RL_RESULTS_FORMAT "relearn results 1"
+rl_place rl_shard_place(const rl_shard *shard);
+const rl_extents *rl_shard_extents(const rl_shard *shard);
+int64_t rl_shard_num_words(const rl_shard *shard);
+size_t rl_shard_longest_word(const rl_shard *shard);
+/* The vocabulary as stored: [num_words * longest_word], NUL-padded; rl_free. */
+rl_status rl_shard_read_vocabulary(const rl_shard *shard, char **out, rl_error *err);
+
+/* ----------------------------------------------------------------------------------------- agree.c */
+
+/* Collective. The lowest failing rank's status and message on every rank. */
+rl_status rl_store_agree(MPI_Comm comm, rl_status status, rl_error *err);
+/* A communicator of the same ranks without topology (open-mpi/ompi#12718: a Cartesian one corrupts parallel HDF5 data; a dup keeps it). */
+MPI_Comm rl_store_plain_comm(MPI_Comm comm);
+/* Ranks' shares of n things: contiguous blocks that differ by at most one. */
+int64_t rl_share_first(int64_t n, int size, int rank);
+int rl_share_owner(int64_t n, int size, int64_t thing);
+
+/* -------------------------------------------------------------------------------------- parallel.c */
+
+hid_t rl_parallel_access(MPI_Comm comm); /* file access through MPI-IO; close it */
+hid_t rl_parallel_transfer(void);        /* collective transfers; close it */
+/* Collective: write or read rows [first, first + count) of a dataset [rows, row...]; count 0 joins without data. */
+rl_status rl_parallel_rows(rl_place file, hid_t dataset, hid_t transfer, bool write, hsize_t first, hsize_t count, rl_array row,
+                           void *values, const char *what, rl_error *err);
+rl_status rl_reserve(const char *path, size_t bytes, rl_error *err); /* one rank: make sure that path can hold bytes */
+
+/* ---------------------------------------------------------------------------------------- survey.c */
+
+typedef enum rl_presence { RL_DAMAGED = -1, RL_ABSENT = 0, RL_PRESENT = 1 } rl_presence;
+typedef struct rl_summary { /* travels between ranks as bytes */
+    int64_t presence;
+    rl_extents extents;
+    int64_t num_words, longest_word, num_pruned;
+    char vocabulary[RL_DIGEST_HEX], version[24], gemm_backend[24], isa[24];
+} rl_summary;
+typedef struct rl_vocabulary {
+    char digest[RL_DIGEST_HEX];
+    int64_t num_words;
+    int32_t *global; /* [num_words] id in the union */
+} rl_vocabulary;
+/* All runs, the same on every rank. */
+typedef struct rl_survey {
+    MPI_Comm comm;
+    int rank, size;
+    const rl_sweep *sweep;
+    const rl_gather_run *runs;
+    int64_t num_runs, first, count;  /* this rank's rows */
+    rl_summary *summary;             /* [num_runs] */
+    char **damage;                   /* [num_runs] why a shard is damaged; NULL */
+    int32_t *model;                  /* [num_runs] index into models */
+    int64_t *model_row;              /* [num_runs] row among the runs of its model */
+    int32_t num_models;
+    struct rl_survey_model {
+        char *name;                  /* unique basename of the folder */
+        const char *folder;
+        int64_t num_runs, num_present;
+        rl_extents extents;          /* of its present runs; stages, steps and epochs are the whole sweep's */
+    } *models;
+    int64_t num_damaged;
+    rl_extents longest;              /* stages (planned), steps, epochs over all runs */
+    rl_names *words;                 /* union of the vocabularies in plan order */
+    int32_t num_vocabularies;
+    rl_vocabulary *vocabularies;
+} rl_survey;
+/* Collective. */
+rl_status rl_survey_create(rl_survey **out, MPI_Comm comm, const rl_sweep *sweep, const rl_gather_run *runs, rl_error *err);
+void rl_survey_free(rl_survey *survey);
+const rl_vocabulary *rl_survey_vocabulary(const rl_survey *survey, int64_t r); /* of a present run */
+
+/* ---------------------------------------------------------------------------------------- layout.c */
+
+/* Small, known to every rank: coordinates, the vocabulary, the sweep file. */
+typedef struct rl_coordinate {
+    char *path;          /* "/neurons/minilm/unit" */
+    const char *name;    /* of the dimension it is the scale of; NULL: an ordinary dataset along `along` */
+    int32_t along;       /* index of the coordinate it lies along; -1 */
+    rl_array array;
+    void *values;
+    const char *units, *long_name;
+    hid_t id;
+} rl_coordinate;
+/* One row per run. */
+typedef struct rl_target {
+    char *path;
+    const rl_field *field;
+    int32_t model;       /* -1: rows of all runs, else of this model's */
+    rl_array row;        /* without the run axis */
+    hsize_t num_rows;
+    int32_t scales[4];   /* coordinate of each axis, run first */
+    hid_t id;
+} rl_target;
+/* /runs/NAME: one value per run; each rank holds its own rows. */
+typedef struct rl_column {
+    char *path, *long_name;
+    const char *units;
+    rl_element element;
+    size_t width;
+    unsigned char *values; /* [count * width] */
+    hid_t id;
+} rl_column;
+typedef struct rl_layout {
+    int32_t num_groups, num_coordinates, num_targets, num_columns;
+    char **groups;             /* in the order they are to be made */
+    rl_coordinate *coordinates;
+    rl_target *targets;
+    rl_column *columns;
+    int32_t runs_scale;        /* coordinate along /runs */
+    int32_t first_score;       /* columns[first_score + i * stages + s]: the i-th score field with a column */
+} rl_layout;
+rl_status rl_layout_create(rl_layout **out, const rl_survey *survey, rl_error *err);
+void rl_layout_free(rl_layout *layout);
+void rl_layout_close(rl_layout *layout); /* the ids, not the memory */
+size_t rl_layout_bytes(const rl_layout *layout, const rl_survey *survey); /* raw data of the whole file */
+
+/* --------------------------------------------------------------------------------------- columns.c */
+
+/* /runs: appends the columns that this survey has, plan's values filled in. */
+rl_status rl_columns_create(rl_layout *layout, const rl_survey *survey, rl_error *err);
+/* Scores of own row `row` from its shard. */
+rl_status rl_columns_read(rl_layout *layout, const rl_survey *survey, int64_t row, const rl_shard *shard, rl_error *err);
+
+#endif
