@@ -29,12 +29,12 @@ void rl_corpus_free(rl_corpus *corpus);
 
 /* CoNLL columns: one word a line, first column the word, last column the tag, blank-separated (spaces or tabs); blank line or a
  * line that starts with -DOCSTART- ends a sentence; LF or CRLF; final newline optional; UTF-8. The number of columns
- * is that of the first word line (>= 2) and must not change. The tag scheme (IOB1, IOB2, BIOES/IOBES/BILOU) is
- * detected over the file and converted to IOB2.
+ * is that of the first word line (>= 2) and must not change. Any tag scheme (IOB1, IOB2, BIOES/IOBES/BILOU)
+ * becomes IOB2: the chunks are the ones seqeval sees.
  *   labels  NULL: the label set is made from the file: O, then B-T, I-T per type, types PER ORG LOC MISC first in that
  *           order where present, others sorted bytewise (so CoNLL-2003 gives protocol §1.1's ids 0..8: odd = B, B+1 = I);
  *           else every tag must be in it (RL_ERR_INPUT with line, the tag, and the nearest valid one) and ids are its.
- *   limit   keep only the first `limit` sentences; 0 = all.
+ *   limit   keep only the first `limit` sentences; 0 = all. The labels are still those of the whole file.
  * An empty file (no sentence) is RL_ERR_INPUT. */
 rl_status rl_conll_read(rl_corpus **out, const char *path, const rl_names *labels, int64_t limit, rl_error *err);
 
@@ -49,9 +49,10 @@ rl_status rl_concept_positive(uint8_t *is_concept, const rl_corpus *corpus, cons
 /* ---------------------------------------------------------------------------------------------- tokenizer */
 
 /* BERT WordPiece, cased or uncased, immutable and shareable once loaded. From tokenizer.json if the folder has one
- * (model.type must be "WordPiece"; its normaliser decides lowercase/strip_accents), else vocab.txt with
- * tokenizer_config.json's do_lower_case (default true as transformers'), strip_accents, tokenize_chinese_chars.
- * tokenizer_config.json's model_max_length caps sequences where it is sane. */
+ * (WordPiece, BertNormalizer, BertPreTokenizer; else RL_ERR_INPUT), else vocab.txt, lower-casing by default.
+ * do_lower_case, strip_accents and tokenize_chinese_chars of tokenizer_config.json win where they are stated, as in
+ * transformers 5's BertTokenizer (its backend classes take tokenizer.json as it is); special_tokens_map.json names the
+ * special tokens before tokenizer_config.json does. model_max_length is reported, not applied. */
 typedef struct rl_tokenizer rl_tokenizer;
 rl_status rl_tokenizer_load(rl_tokenizer **out, const char *folder, rl_error *err);
 void rl_tokenizer_free(rl_tokenizer *tokenizer);
@@ -84,7 +85,8 @@ typedef struct rl_encoded {
     int64_t *word;           /* [T] index of the word in the corpus, -1 on specials */
 } rl_encoded;
 /* with_labels: corpus labels are IOB2 ids with odd = B, B+1 = I; first sub-word y, further ones y+1 when y is odd
- * (protocol §1.1). max_length includes the two specials. */
+ * (protocol §1.1; found by name, so a model's own numbering works too). max_length includes the two specials, is at least
+ * 3 and is the caller's: the tokenizer's own limit is not applied here. */
 rl_status rl_encode_corpus(rl_encoded **out, const rl_tokenizer *tokenizer, const rl_corpus *corpus, bool with_labels,
                            int64_t max_length, rl_error *err);
 void rl_encoded_free(rl_encoded *encoded);

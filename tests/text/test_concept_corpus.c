@@ -46,12 +46,12 @@ static void test_positives(void **state)
     (void)state;
     assert_ok(READ(&corpus, "a b c d e\n", "N/A O,O:usa O:canada O:usa,x N/A\n", &err), err);
     assert_ok(rl_concept_positive(is_concept, corpus, usa, 1, &err), err);
-    assert_memory_equal(is_concept, ((uint8_t[]){0, 1, 0, 1, 0}), 5);
+    assert_memory_equal(is_concept, "\0\1\0\1\0", 5);
     assert_ok(rl_concept_positive(is_concept, corpus, both, 2, &err), err);
-    assert_memory_equal(is_concept, ((uint8_t[]){0, 1, 1, 1, 0}), 5);
+    assert_memory_equal(is_concept, "\0\1\1\1\0", 5);
     assert_fails(rl_concept_positive(is_concept, corpus, part, 1, &err), RL_ERR_INPUT, err,
                  "tokens.txt: none of its 5 words carries the label 'O:us'; the nearest label is 'O:usa'");
-    assert_memory_equal(is_concept, ((uint8_t[]){0, 1, 1, 1, 0}), 5); /* untouched on failure */
+    assert_memory_equal(is_concept, "\0\1\1\1\0", 5); /* untouched on failure */
     rl_corpus_free(corpus);
 }
 
