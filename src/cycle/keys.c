@@ -119,9 +119,11 @@ static rl_status prune_key(rl_stage *stage, const rl_run_settings *settings, rl_
     rl_hash_int(hash, settings->seed);
     rl_hash_int(hash, settings->prune_site);
     rl_hash_int(hash, settings->prune.select);
-    rl_hash_real(hash, settings->prune.ratio);
-    rl_hash_int(hash, settings->prune.permanent);
-    rl_hash_int(hash, settings->prune.zero_beta);
+    if (settings->prune.select != RL_SELECT_NONE) { /* how much of nothing is removed makes no difference */
+        rl_hash_real(hash, settings->prune.ratio);
+        rl_hash_int(hash, settings->prune.permanent);
+        rl_hash_int(hash, settings->prune.zero_beta);
+    }
     finish(hash, stage->key);
     return RL_OK;
 }

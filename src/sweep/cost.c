@@ -1,0 +1,31 @@
+/* cost.c -- predicted seconds and memory of a stage. */
+#include "sweep_internal.h"
+
+/* Beyond the FLOPs: loading and saving a model, evaluation's text work, and top words (about 2 ns per neuron and word). */
+double rl_stage_seconds(const rl_stage *stage, const rl_workload *workload, double gflops)
+{
+    const double write_bytes_per_s = 4e8, top_word_s = 2e-9;
+    double seconds = 0.05 + rl_stage_flops(stage, workload) / (1e9 * gflops) + rl_stage_disk_bytes(stage, workload) / write_bytes_per_s;
+    if (stage->kind == RL_STAGE_FINETUNE || stage->kind == RL_STAGE_RETRAIN) { /* a checkpoint of weights and moments each epoch */
+        double epochs = (double)(stage->kind == RL_STAGE_FINETUNE ? stage->settings->train.epochs : stage->settings->retrain_epochs);
+        seconds += 3.0 * epochs * rl_stage_disk_bytes(stage, workload) / write_bytes_per_s;
+    }
+    if (stage->kind == RL_STAGE_IDENTIFY || stage->kind == RL_STAGE_ANALYSE)
+        seconds += top_word_s * workload->concept_tokens *
+                   (double)((workload->config.num_layers + 1) * workload->config.hidden_size);
+    return seconds;
+}
+
+/* Training holds weights, gradients and two moments, and what backward needs of the longest possible batch; the analysis a
+ * layer of the whole concept corpus, per sub-word and per word. The larger of the two. */
+double rl_memory_bytes(const rl_workload *workload, const rl_run_settings *settings)
+{
+    const rl_model_config *c = &workload->config;
+    rl_stage model_stage = {.kind = RL_STAGE_PRUNE, .settings = settings};
+    double weights = rl_stage_disk_bytes(&model_stage, workload), C = (double)c->hidden_size, F = (double)c->intermediate_size;
+    double tokens = (double)settings->train.batch_size * (double)workload->max_length;
+    double attention = tokens * (double)workload->max_length * (double)c->num_heads;
+    double activations = 4.0 * (double)c->num_layers * (tokens * (9 * C + 2 * F) + attention);
+    double training = 4 * weights + activations, analysis = weights + 8.0 * workload->concept_tokens * C;
+    return 1e8 + (training > analysis ? training : analysis);
+}

@@ -1,0 +1,154 @@
+/* document.c -- a YAML file as a tree in which every node knows its place. */
+#include "sweep_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <yaml.h>
+
+rl_status rl_yaml_fail(const rl_yaml *node, rl_error *err, const char *format, ...)
+{
+    char text[600];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return rl_fail_at(err, RL_ERR_INPUT, node->place.file, node->place.line, node->place.column, "%s", text);
+}
+
+void rl_yaml_free(rl_yaml *node)
+{
+    if (!node) return;
+    for (size_t i = 0; i < node->count; i++) {
+        if (node->keys) rl_yaml_free(node->keys[i]);
+        if (node->values) rl_yaml_free(node->values[i]);
+    }
+    rl_free(node->keys);
+    rl_free(node->values);
+    rl_free(node->text);
+    rl_free(node);
+}
+
+enum { MAX_DEPTH = 16, MAX_NODES = 200000 }; /* an alias bomb or a self-containing alias ends here */
+typedef struct conversion {
+    yaml_document_t *document;
+    const char *file;
+    size_t num_nodes;
+} conversion;
+
+static rl_status convert(rl_yaml **out, conversion *c, int index, int depth, rl_error *err);
+
+static rl_status convert_children(rl_yaml *node, conversion *c, const yaml_node_t *from, int depth, rl_error *err)
+{
+    rl_status status = RL_OK;
+    if (from->type == YAML_SEQUENCE_NODE) {
+        size_t count = (size_t)(from->data.sequence.items.top - from->data.sequence.items.start);
+        RL_ALLOC(node->values, count, err);
+        for (; node->count < count; node->count++)
+            RL_TRY(convert(&node->values[node->count], c, from->data.sequence.items.start[node->count], depth + 1, err));
+    } else if (from->type == YAML_MAPPING_NODE) {
+        size_t count = (size_t)(from->data.mapping.pairs.top - from->data.mapping.pairs.start);
+        RL_ALLOC(node->keys, count, err);
+        RL_ALLOC(node->values, count, err);
+        node->count = count;
+        for (size_t i = 0; i < count; i++) {
+            RL_TRY(convert(&node->keys[i], c, from->data.mapping.pairs.start[i].key, depth + 1, err));
+            RL_TRY(convert(&node->values[i], c, from->data.mapping.pairs.start[i].value, depth + 1, err));
+        }
+    }
+cleanup:
+    return status;
+}
+
+/* Keys are plain texts and occur once. */
+static rl_status check_keys(const rl_yaml *node, rl_error *err)
+{
+    for (size_t i = 0; i < node->count; i++) {
+        if (node->keys[i]->kind != RL_YAML_SCALAR) return rl_yaml_fail(node->keys[i], err, "a key must be a plain name");
+        for (size_t j = 0; j < i; j++)
+            if (!strcmp(node->keys[i]->text, node->keys[j]->text))
+                return rl_yaml_fail(node->keys[i], err, "'%s' is given twice; first at line %ld", node->keys[i]->text,
+                                    node->keys[j]->place.line);
+    }
+    return RL_OK;
+}
+
+static rl_status convert(rl_yaml **out, conversion *c, int index, int depth, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_yaml *node = NULL;
+    const yaml_node_t *from = yaml_document_get_node(c->document, index);
+    RL_ALLOC(node, 1, err);
+    node->place = (rl_place){c->file, (long)from->start_mark.line + 1, (long)from->start_mark.column + 1};
+    if (depth > MAX_DEPTH || ++c->num_nodes > MAX_NODES) {
+        status = rl_yaml_fail(node, err, "the file is nested too deeply or too large");
+        goto cleanup;
+    }
+    if (from->type == YAML_SCALAR_NODE) {
+        node->kind = RL_YAML_SCALAR;
+        node->quoted = from->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
+        RL_ALLOC(node->text, from->data.scalar.length + 1, err);
+        memcpy(node->text, from->data.scalar.value, from->data.scalar.length);
+        if (strlen(node->text) != from->data.scalar.length) {
+            status = rl_yaml_fail(node, err, "a NUL byte is not text");
+            goto cleanup;
+        }
+    } else {
+        node->kind = from->type == YAML_SEQUENCE_NODE ? RL_YAML_LIST : RL_YAML_MAP;
+        RL_TRY(convert_children(node, c, from, depth, err));
+        if (node->kind == RL_YAML_MAP) RL_TRY(check_keys(node, err));
+    }
+    *out = node;
+    return RL_OK;
+cleanup:
+    rl_yaml_free(node);
+    return status;
+}
+
+static rl_status parser_failure(const yaml_parser_t *parser, const char *name, rl_error *err)
+{
+    const char *problem = parser->problem ? parser->problem : "it cannot be read";
+    if (parser->error == YAML_READER_ERROR)
+        return rl_fail_at(err, RL_ERR_INPUT, name, 1, 1, "is not YAML: %s at byte %zu", problem, parser->problem_offset);
+    return rl_fail_at(err, RL_ERR_INPUT, name, (long)parser->problem_mark.line + 1, (long)parser->problem_mark.column + 1,
+                      "is not YAML: %s", problem);
+}
+
+rl_status rl_yaml_parse(rl_yaml **out, const char *name, const char *text, size_t length, rl_error *err)
+{
+    rl_status status = RL_OK;
+    yaml_parser_t parser;
+    yaml_document_t document, second;
+    if (!yaml_parser_initialize(&parser)) return rl_fail(err, RL_ERR_MEMORY, "out of memory for the YAML parser");
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, length);
+    if (!yaml_parser_load(&parser, &document)) {
+        status = parser_failure(&parser, name, err);
+        yaml_parser_delete(&parser);
+        return status;
+    }
+    conversion c = {&document, name, 0};
+    if (!yaml_document_get_root_node(&document)) {
+        status = rl_fail_at(err, RL_ERR_INPUT, name, 1, 1, "the file is empty; a sweep was expected");
+    } else if (!yaml_parser_load(&parser, &second)) {
+        status = parser_failure(&parser, name, err);
+    } else {
+        if (yaml_document_get_root_node(&second))
+            status = rl_fail_at(err, RL_ERR_INPUT, name, (long)second.start_mark.line + 1, 1, "a second YAML document is not read");
+        yaml_document_delete(&second);
+    }
+    rl_yaml *root = NULL;
+    if (status == RL_OK) status = convert(&root, &c, 1, 0, err); /* the root is node 1 */
+    if (status == RL_OK) *out = root;
+    yaml_document_delete(&document);
+    yaml_parser_delete(&parser);
+    return status;
+}
+
+rl_status rl_yaml_read(rl_yaml **out, const char *path, rl_error *err)
+{
+    rl_file_view view = {0};
+    rl_status status = rl_file_view_open(&view, path, err);
+    if (status != RL_OK) return status;
+    status = rl_yaml_parse(out, path, view.data, view.size, err);
+    rl_file_view_close(&view);
+    return status;
+}

@@ -1,0 +1,144 @@
+/* filter.c -- conditions PATH OP VALUE joined by && or commas. */
+#include "sweep_internal.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *skip_blank(const char *at)
+{
+    while (isspace((unsigned char)*at)) at++;
+    return at;
+}
+
+static rl_status parse_comparison(rl_condition *condition, const char **at, const char *whole, rl_place place, rl_error *err)
+{
+    static const struct {
+        const char *text;
+        int comparison;
+    } operators[] = {{"==", RL_EQUAL}, {"!=", RL_UNEQUAL}, {"<=", RL_AT_MOST}, {">=", RL_AT_LEAST},
+                     {"=", RL_EQUAL},  {"<", RL_LESS},     {">", RL_MORE}};
+    for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
+        size_t length = strlen(operators[i].text);
+        if (strncmp(*at, operators[i].text, length)) continue;
+        *at += length;
+        condition->comparison = operators[i].comparison;
+        return RL_OK;
+    }
+    return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column,
+                      "filter '%s': one of == != < <= > >= was expected at '%s'", whole, *at);
+}
+
+static size_t value_length(const char *at)
+{
+    size_t n = 0;
+    while (at[n] && at[n] != ',' && strncmp(at + n, "&&", 2) != 0) n++;
+    while (n && isspace((unsigned char)at[n - 1])) n--;
+    return n;
+}
+
+static rl_status parse_condition(rl_condition *condition, const char **at, const char *whole, rl_place place, rl_error *err)
+{
+    char path[64];
+    size_t length = strspn(*at, "abcdefghijklmnopqrstuvwxyz_.0123456789");
+    if (length == 0 || length >= sizeof path)
+        return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column, "filter '%s': a setting was expected at '%s'",
+                          whole, *at);
+    snprintf(path, sizeof path, "%.*s", (int)length, *at);
+    condition->key = rl_key_find(path);
+    if (!condition->key) {
+        const char *nearest = rl_key_nearest(path);
+        return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column, "filter '%s': '%s' is no setting%s%s", whole, path,
+                          nearest ? "; did you mean " : "", nearest ? nearest : "");
+    }
+    *at = skip_blank(*at + length);
+    rl_status status = parse_comparison(condition, at, whole, place, err);
+    if (status != RL_OK) return status;
+    *at = skip_blank(*at);
+    length = value_length(*at);
+    if (length == 0 || length >= sizeof condition->value)
+        return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column, "filter '%s': a value was expected after %s", whole,
+                          path);
+    snprintf(condition->value, sizeof condition->value, "%.*s", (int)length, *at);
+    *at = skip_blank(*at + length);
+    return RL_OK;
+}
+
+/* A value that its setting could never have is a typo, not an empty selection. */
+static rl_status check_value(const rl_condition *condition, rl_place place, rl_error *err)
+{
+    rl_run_settings scratch = rl_run_defaults(RL_PROTOCOL_CORRECTED);
+    const rl_key *key = condition->key;
+    if (key->type == RL_KEY_FILE || key->type == RL_KEY_MODEL || key->type == RL_KEY_CONCEPT) {
+        if (condition->comparison <= RL_UNEQUAL) return RL_OK;
+        return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column, "filter: %s can only be compared by == and !=",
+                          key->path);
+    }
+    return rl_key_set(&scratch, key, condition->value, NULL, place, err);
+}
+
+rl_status rl_filter_parse(rl_filter *filter, const char *text, rl_place place, rl_error *err)
+{
+    rl_filter parsed = {.count = 0};
+    const char *at = skip_blank(text);
+    for (;;) {
+        if (parsed.count == (int)(sizeof parsed.conditions / sizeof *parsed.conditions))
+            return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column, "filter: more than %d conditions", parsed.count);
+        rl_condition *condition = &parsed.conditions[parsed.count++];
+        rl_status status = parse_condition(condition, &at, text, place, err);
+        if (status == RL_OK) status = check_value(condition, place, err);
+        if (status != RL_OK) return status;
+        if (!*at) break;
+        at = skip_blank(at + (*at == ',' ? 1 : 2));
+    }
+    *filter = parsed;
+    return RL_OK;
+}
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static int compare(const rl_key *key, const char *actual, const char *wanted)
+{
+    if (key->type == RL_KEY_INT || key->type == RL_KEY_REAL) {
+        double a = strtod(actual, NULL), b = strtod(wanted, NULL);
+        return a < b ? -1 : a > b;
+    }
+    if (key->type == RL_KEY_FILE || key->type == RL_KEY_MODEL)
+        return strcmp(actual, wanted) && strcmp(last_part(actual), last_part(wanted));
+    return strcmp(actual, wanted);
+}
+
+rl_status rl_condition_holds(bool *holds, const rl_condition *condition, const rl_run_settings *settings, rl_error *err)
+{
+    rl_buffer actual = {0};
+    rl_status status = rl_key_get(&actual, condition->key, settings, err);
+    if (status == RL_OK) {
+        int order = compare(condition->key, actual.data, condition->value);
+        switch (condition->comparison) {
+        case RL_EQUAL: *holds = order == 0; break;
+        case RL_UNEQUAL: *holds = order != 0; break;
+        case RL_LESS: *holds = order < 0; break;
+        case RL_AT_MOST: *holds = order <= 0; break;
+        case RL_MORE: *holds = order > 0; break;
+        case RL_AT_LEAST: *holds = order >= 0; break;
+        }
+    }
+    rl_buffer_free(&actual);
+    return status;
+}
+
+rl_status rl_filter_matches(bool *matches, const rl_filter *filter, const rl_run_settings *settings, rl_error *err)
+{
+    *matches = true;
+    for (int i = 0; i < filter->count && *matches; i++) {
+        rl_status status = rl_condition_holds(matches, &filter->conditions[i], settings, err);
+        if (status != RL_OK) return status;
+    }
+    return RL_OK;
+}

@@ -1,0 +1,406 @@
+/* plan.c -- runs -> stages shared by key -> one DAG, with what is on disk already marked done. */
+#include "sweep_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+char *rl_plan_shard_path(const char *directory, const char *run_id, rl_error *err)
+{
+    return rl_format(err, "%s/runs/%s.h5", directory, run_id);
+}
+
+void rl_plan_free(rl_plan *plan)
+{
+    if (!plan) return;
+    for (int32_t n = 0; n < plan->num_nodes; n++) rl_free(plan->nodes[n].depends);
+    for (int64_t r = 0; plan->sweep && r < plan->sweep->num_runs; r++) {
+        if (plan->run_nodes) rl_free(plan->run_nodes[r]);
+        if (plan->run_error) rl_free(plan->run_error[r]);
+    }
+    rl_free(plan->nodes);
+    rl_free(plan->run_nodes);
+    rl_free(plan->num_run_nodes);
+    rl_free(plan->run_error);
+    rl_free(plan);
+}
+
+/* What is checked and measured once per distinct combination of inputs. */
+typedef struct measured {
+    rl_names *keys;
+    rl_workload *workloads;
+    char **errors; /* NULL = usable */
+    size_t capacity;
+} measured;
+
+typedef struct builder {
+    rl_plan *plan;
+    rl_sweep *sweep;
+    rl_cycle *cycle;
+    rl_contents *contents;
+    rl_names *data_seen, *run_keys, *stage_keys;
+    measured inputs;
+    int32_t *node_of_stage; /* [stage_keys count] */
+    size_t stage_capacity, node_capacity;
+    const char *directory;
+    double gflops;
+} builder;
+
+static void builder_clear(builder *b)
+{
+    for (int32_t i = 0; b->inputs.keys && i < rl_names_count(b->inputs.keys); i++) {
+        rl_model_config_free(&b->inputs.workloads[i].config);
+        rl_free(b->inputs.errors[i]);
+    }
+    rl_names_free(b->inputs.keys);
+    rl_free(b->inputs.workloads);
+    rl_free(b->inputs.errors);
+    rl_names_free(b->data_seen);
+    rl_names_free(b->run_keys);
+    rl_names_free(b->stage_keys);
+    rl_free(b->node_of_stage);
+    rl_contents_free(b->contents);
+}
+
+/* ------------------------------------------------------------------------------------------------------ inputs */
+
+static rl_status describe_inputs(rl_buffer *key, const rl_run_settings *s, bool with_model, rl_error *err)
+{
+    key->length = 0;
+    return rl_buffer_printf(key, err, "%s|%s|%s|%s|%lld|%s|%d", with_model ? s->model : "", s->train_file, s->validation_file,
+                            s->test_file ? s->test_file : "", (long long)s->data_limit, s->concept_name, (int)s->protocol);
+}
+
+/* A fault in data is the sweep's: everything stops here. */
+static rl_status check_data_once(builder *b, const rl_run_settings *settings, rl_buffer *key, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int32_t id = 0;
+    RL_TRY(describe_inputs(key, settings, false, err));
+    if (rl_names_find(b->data_seen, key->data, key->length) >= 0) return RL_OK;
+    RL_TRY(rl_cycle_check_data(b->cycle, settings, err));
+    RL_TRY(rl_names_intern(b->data_seen, key->data, key->length, &id, err));
+cleanup:
+    return status;
+}
+
+static rl_status reserve_inputs(measured *m, rl_error *err)
+{
+    size_t count = (size_t)rl_names_count(m->keys), capacity = m->capacity ? m->capacity * 2 : 16;
+    if (count < m->capacity) return RL_OK;
+    rl_workload *workloads = rl_regrow(m->workloads, count, capacity, sizeof *workloads, err);
+    if (!workloads) return RL_ERR_MEMORY;
+    m->workloads = workloads;
+    char **errors = rl_regrow(m->errors, count, capacity, sizeof *errors, err);
+    if (!errors) return RL_ERR_MEMORY;
+    m->errors = errors;
+    m->capacity = capacity;
+    return RL_OK;
+}
+
+/* A fault in a model folder is that model's runs' alone: remembered, not returned. */
+static rl_status measure_once(builder *b, int32_t *index, const rl_run_settings *settings, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_buffer key = {0};
+    rl_error why = {0};
+    RL_TRY(check_data_once(b, settings, &key, err));
+    RL_TRY(describe_inputs(&key, settings, true, err));
+    *index = rl_names_find(b->inputs.keys, key.data, key.length);
+    if (*index >= 0) goto cleanup;
+    RL_TRY(reserve_inputs(&b->inputs, err));
+    rl_workload workload = {0};
+    char *error = NULL;
+    if (rl_cycle_check_model(b->cycle, settings, &why) != RL_OK || rl_cycle_workload(&workload, b->cycle, settings, &why) != RL_OK) {
+        error = rl_strdup(why.message, err);
+        if (!error) {
+            status = RL_ERR_MEMORY;
+            goto cleanup;
+        }
+    }
+    status = rl_names_intern(b->inputs.keys, key.data, key.length, index, err);
+    if (status != RL_OK) {
+        rl_free(error);
+        goto cleanup;
+    }
+    b->inputs.workloads[*index] = workload;
+    b->inputs.errors[*index] = error;
+cleanup:
+    rl_buffer_free(&key);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------------------------- nodes */
+
+static rl_status new_node(builder *b, int32_t *index, rl_node_kind kind, int64_t run, int32_t num_depends, rl_error *err)
+{
+    rl_plan *plan = b->plan;
+    if ((size_t)plan->num_nodes == b->node_capacity) {
+        size_t capacity = b->node_capacity ? b->node_capacity * 2 : 256;
+        rl_node *grown = rl_regrow(plan->nodes, (size_t)plan->num_nodes, capacity, sizeof *grown, err);
+        if (!grown) return RL_ERR_MEMORY;
+        plan->nodes = grown;
+        b->node_capacity = capacity;
+    }
+    rl_node *node = &plan->nodes[plan->num_nodes];
+    node->kind = kind;
+    node->run = run;
+    node->depends = rl_calloc((size_t)num_depends, sizeof *node->depends, err);
+    if (!node->depends) return RL_ERR_MEMORY;
+    node->num_depends = num_depends;
+    *index = plan->num_nodes++;
+    return RL_OK;
+}
+
+/* The node of a stage: the one that is there already when an earlier run needs the same key. */
+static rl_status stage_node(builder *b, int32_t *index, const rl_stage *stage, int64_t run, const int32_t *nodes,
+                            const rl_workload *workload, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int32_t id = rl_names_find(b->stage_keys, stage->key, strlen(stage->key));
+    if (id >= 0) {
+        *index = b->node_of_stage[id];
+        return RL_OK;
+    }
+    RL_TRY(new_node(b, index, RL_NODE_STAGE, run, stage->num_depends, err));
+    rl_node *node = &b->plan->nodes[*index];
+    node->stage = *stage;
+    for (int32_t d = 0; d < stage->num_depends; d++) node->depends[d] = nodes[stage->depends[d]];
+    node->seconds = rl_stage_seconds(stage, workload, b->gflops);
+    node->done = b->directory && rl_stage_is_complete(b->directory, stage->key);
+    b->plan->disk_bytes += rl_stage_disk_bytes(stage, workload);
+    if ((size_t)rl_names_count(b->stage_keys) == b->stage_capacity) {
+        size_t capacity = b->stage_capacity ? b->stage_capacity * 2 : 256;
+        int32_t *grown = rl_regrow(b->node_of_stage, b->stage_capacity, capacity, sizeof *grown, err);
+        if (!grown) return RL_ERR_MEMORY;
+        b->node_of_stage = grown;
+        b->stage_capacity = capacity;
+    }
+    RL_TRY(rl_names_intern(b->stage_keys, stage->key, strlen(stage->key), &id, err));
+    b->node_of_stage[id] = *index;
+cleanup:
+    return status;
+}
+
+static rl_status shard_node(builder *b, int32_t *nodes, int32_t num_stages, int64_t run, rl_error *err)
+{
+    int32_t index = 0;
+    rl_status status = new_node(b, &index, RL_NODE_SHARD, run, num_stages, err);
+    if (status != RL_OK) return status;
+    rl_node *node = &b->plan->nodes[index];
+    memcpy(node->depends, nodes, (size_t)num_stages * sizeof *nodes);
+    node->seconds = 0.05;
+    if (b->directory) {
+        char *path = rl_plan_shard_path(b->directory, b->sweep->runs[run].id, err);
+        if (!path) return RL_ERR_MEMORY;
+        node->done = rl_path_exists(path);
+        rl_free(path);
+    }
+    nodes[num_stages] = index;
+    return RL_OK;
+}
+
+static rl_status add_run(builder *b, int64_t r, const rl_stage *stages, int32_t num_stages, int32_t input, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_plan *plan = b->plan;
+    int32_t *nodes = NULL;
+    if (b->inputs.errors[input]) {
+        plan->run_error[r] = rl_strdup(b->inputs.errors[input], err);
+        return plan->run_error[r] ? RL_OK : RL_ERR_MEMORY;
+    }
+    const rl_workload *workload = &b->inputs.workloads[input];
+    RL_ALLOC(nodes, num_stages + 1, err);
+    plan->run_nodes[r] = nodes;
+    plan->num_run_nodes[r] = num_stages + 1;
+    for (int32_t i = 0; i < num_stages; i++) RL_TRY(stage_node(b, &nodes[i], &stages[i], r, nodes, workload, err));
+    RL_TRY(shard_node(b, nodes, num_stages, r, err));
+    plan->num_stages_unshared += num_stages;
+    double memory = rl_memory_bytes(workload, &b->sweep->runs[r].settings);
+    if (memory > plan->memory_bytes_per_rank) plan->memory_bytes_per_rank = memory;
+cleanup:
+    return status;
+}
+
+/* Runs whose stages are all the same (prune.select: none at several ratios) are one run: the first stays. */
+static rl_status identify_run(builder *b, bool *is_new, rl_run *run, const rl_stage *stages, int32_t num_stages, rl_error *err)
+{
+    char key[RL_DIGEST_HEX];
+    int32_t id = 0, before = rl_names_count(b->run_keys);
+    rl_cycle_run_key(key, stages, num_stages);
+    memcpy(run->id, key, RL_RUN_ID - 1);
+    run->id[RL_RUN_ID - 1] = '\0';
+    rl_status status = rl_names_intern(b->run_keys, run->id, RL_RUN_ID - 1, &id, err);
+    *is_new = id == before;
+    return status;
+}
+
+/* The runs' settings move when duplicates are dropped, so stages are made to point at their final place. */
+static rl_status add_runs(builder *b, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_sweep *sweep = b->sweep;
+    rl_stage *stages = NULL;
+    int64_t kept = 0, total = sweep->num_runs;
+    for (int64_t r = 0; r < total; r++) {
+        rl_run moved = sweep->runs[r];
+        bool is_new = false;
+        int32_t input = 0, num_stages = 0;
+        RL_TRY(measure_once(b, &input, &moved.settings, err));
+        RL_TRY(rl_cycle_stages(&stages, &num_stages, &sweep->runs[r].settings, b->contents, err));
+        RL_TRY(identify_run(b, &is_new, &moved, stages, num_stages, err));
+        if (!is_new) {
+            rl_free(moved.axis_values);
+            sweep->runs[r].axis_values = NULL;
+        } else {
+            if (kept != r) sweep->runs[r].axis_values = NULL;
+            sweep->runs[kept] = moved;
+            for (int32_t i = 0; i < num_stages; i++) stages[i].settings = &sweep->runs[kept].settings;
+            RL_TRY(add_run(b, kept, stages, num_stages, input, err));
+            kept++;
+        }
+        rl_free(stages);
+        stages = NULL;
+    }
+    sweep->num_runs = kept;
+cleanup:
+    rl_free(stages);
+    return status;
+}
+
+/* --------------------------------------------------------------------------------------------- what is left to do */
+
+/* A stage whose every run has its shard needs no making, even when its folder was deleted. */
+static rl_status mark_unneeded(rl_plan *plan, rl_error *err)
+{
+    rl_status status = RL_OK;
+    bool *needed = NULL;
+    RL_ALLOC(needed, plan->num_nodes, err);
+    for (int32_t n = plan->num_nodes - 1; n >= 0; n--) {
+        rl_node *node = &plan->nodes[n];
+        if (node->kind == RL_NODE_SHARD) needed[n] = !node->done;
+        if (!needed[n]) node->done = true;
+        for (int32_t d = 0; d < node->num_depends; d++) needed[node->depends[d]] |= needed[n] && !node->done;
+    }
+cleanup:
+    rl_free(needed);
+    return status;
+}
+
+static rl_status sum_up(rl_plan *plan, rl_error *err)
+{
+    rl_status status = RL_OK;
+    double *finish = NULL;
+    RL_ALLOC(finish, plan->num_nodes, err);
+    for (int32_t n = 0; n < plan->num_nodes; n++) {
+        const rl_node *node = &plan->nodes[n];
+        for (int32_t d = 0; d < node->num_depends; d++)
+            if (finish[node->depends[d]] > finish[n]) finish[n] = finish[node->depends[d]];
+        plan->total_seconds += node->seconds;
+        if (node->done) continue;
+        finish[n] += node->seconds;
+        plan->remaining_seconds += node->seconds;
+        if (finish[n] > plan->critical_path_seconds) plan->critical_path_seconds = finish[n];
+    }
+cleanup:
+    rl_free(finish);
+    return status;
+}
+
+static rl_status refuse_when_all_broken(const rl_plan *plan, rl_error *err)
+{
+    for (int64_t r = 0; r < plan->sweep->num_runs; r++)
+        if (!plan->run_error[r]) return RL_OK;
+    return rl_fail(err, RL_ERR_INPUT, "%s", plan->run_error[0]);
+}
+
+/* Sustained share of the matrix-product rate that training reaches (bench/train/bench_step prints it). */
+static double default_gflops(void) { return 0.65 * rl_gemm_rate(rl_gemm_backend(), 160, 1152, 384, 0.02); }
+
+rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, double gflops, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_plan *plan = NULL;
+    builder b = {.sweep = sweep, .cycle = cycle, .directory = directory, .gflops = gflops > 0 ? gflops : default_gflops()};
+    RL_ALLOC(plan, 1, err);
+    b.plan = plan;
+    plan->sweep = sweep;
+    RL_ALLOC(plan->run_nodes, sweep->num_runs, err);
+    RL_ALLOC(plan->num_run_nodes, sweep->num_runs, err);
+    RL_ALLOC(plan->run_error, sweep->num_runs, err);
+    RL_TRY(rl_contents_create(&b.contents, err));
+    RL_TRY(rl_names_create(&b.data_seen, err));
+    RL_TRY(rl_names_create(&b.run_keys, err));
+    RL_TRY(rl_names_create(&b.stage_keys, err));
+    RL_TRY(rl_names_create(&b.inputs.keys, err));
+    RL_TRY(add_runs(&b, err));
+    RL_TRY(refuse_when_all_broken(plan, err));
+    RL_TRY(mark_unneeded(plan, err));
+    RL_TRY(sum_up(plan, err));
+    *out = plan;
+    plan = NULL;
+cleanup:
+    builder_clear(&b);
+    rl_plan_free(plan);
+    return status;
+}
+
+/* ---------------------------------------------------------------------------------------------------- forecast */
+
+typedef struct busy { /* a worker and when it will be free, in a binary heap by time */
+    double until;
+    int32_t worker, node;
+} busy;
+
+static void push_busy(busy *heap, int32_t *size, busy item)
+{
+    int32_t at = (*size)++;
+    for (; at > 0 && heap[(at - 1) / 2].until > item.until; at = (at - 1) / 2) heap[at] = heap[(at - 1) / 2];
+    heap[at] = item;
+}
+
+static busy pop_busy(busy *heap, int32_t *size)
+{
+    busy first = heap[0], last = heap[--*size];
+    int32_t at = 0;
+    for (;;) {
+        int32_t child = 2 * at + 1;
+        if (child >= *size) break;
+        if (child + 1 < *size && heap[child + 1].until < heap[child].until) child++;
+        if (heap[child].until >= last.until) break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = last;
+    return first;
+}
+
+double rl_plan_predict_seconds(const rl_plan *plan, int32_t num_workers, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_scheduler *scheduler = NULL;
+    busy *heap = NULL;
+    int32_t *idle = NULL, num_idle = 0, size = 0;
+    double now = 0;
+    RL_TRY(rl_scheduler_create(&scheduler, plan, num_workers, err));
+    RL_ALLOC(heap, num_workers, err);
+    RL_ALLOC(idle, num_workers, err);
+    while (num_idle < num_workers) {
+        idle[num_idle] = num_workers - 1 - num_idle;
+        num_idle++;
+    }
+    for (;;) {
+        for (int32_t node; num_idle > 0 && (node = rl_scheduler_assign(scheduler, idle[num_idle - 1])) >= 0;)
+            push_busy(heap, &size, (busy){now + plan->nodes[node].seconds, idle[--num_idle], node});
+        if (size == 0) break;
+        busy next = pop_busy(heap, &size);
+        now = next.until;
+        rl_scheduler_done(scheduler, next.worker, next.node);
+        idle[num_idle++] = next.worker;
+    }
+cleanup:
+    rl_free(heap);
+    rl_free(idle);
+    rl_scheduler_free(scheduler);
+    return status == RL_OK ? now : NAN;
+}

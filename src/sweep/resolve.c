@@ -1,0 +1,179 @@
+/* resolve.c -- the sweep as one complete YAML text: presets and --set filled in, paths absolute. Reading it gives the same runs. */
+#include "sweep_file.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A double-quoted YAML scalar is a JSON string; plain where nothing can be mistaken. */
+static rl_status scalar(rl_buffer *text, const char *value, rl_error *err)
+{
+    rl_status status = RL_OK;
+    bool plain = value[0] != '\0' && strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-") == strlen(value) &&
+                 value[0] != '-' && value[0] != '.';
+    if (plain) return rl_buffer_append(text, value, strlen(value), err);
+    RL_TRY(rl_buffer_append(text, "\"", 1, err));
+    for (const char *c = value; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            RL_TRY(rl_buffer_printf(text, err, "\\%c", *c));
+        else if ((unsigned char)*c < 0x20)
+            RL_TRY(rl_buffer_printf(text, err, "\\x%02x", (unsigned)(unsigned char)*c));
+        else
+            RL_TRY(rl_buffer_append(text, c, 1, err));
+    }
+    RL_TRY(rl_buffer_append(text, "\"", 1, err));
+cleanup:
+    return status;
+}
+
+static rl_status concepts(rl_buffer *text, const rl_scope *scope, rl_error *err)
+{
+    rl_status status = RL_OK;
+    RL_TRY(rl_buffer_printf(text, err, "concepts:\n"));
+    for (size_t i = 0; i < scope->num_concepts; i++) {
+        const rl_named_concept *c = &scope->concepts[i];
+        RL_TRY(rl_buffer_printf(text, err, "  "));
+        RL_TRY(scalar(text, c->name, err));
+        RL_TRY(rl_buffer_printf(text, err, ":\n    tokens: "));
+        RL_TRY(scalar(text, c->tokens, err));
+        RL_TRY(rl_buffer_printf(text, err, "\n    labels: "));
+        RL_TRY(scalar(text, c->labels, err));
+        RL_TRY(rl_buffer_printf(text, err, "\n    positive:\n"));
+        for (int64_t p = 0; p < c->num_positives; p++) {
+            RL_TRY(rl_buffer_printf(text, err, "      - "));
+            RL_TRY(scalar(text, c->positives[p], err));
+            RL_TRY(rl_buffer_printf(text, err, "\n"));
+        }
+    }
+cleanup:
+    return status;
+}
+
+static rl_status value(rl_buffer *text, const rl_sweep_file *file, const rl_key *key, const char *given, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const char *path = given;
+    if (key->type == RL_KEY_FILE || key->type == RL_KEY_MODEL) RL_TRY(rl_scope_absolute(&path, &file->scope, given, err));
+    RL_TRY(scalar(text, path, err));
+cleanup:
+    return status;
+}
+
+static rl_status grid(rl_buffer *text, const rl_sweep_file *file, rl_error *err)
+{
+    rl_status status = RL_OK;
+    RL_TRY(rl_buffer_printf(text, err, "grid:\n"));
+    for (int a = 0; a < file->num_axes; a++) {
+        const rl_axis *axis = &file->axes[a];
+        RL_TRY(rl_buffer_printf(text, err, "  %s: [", axis->key->path));
+        for (int64_t i = 0; i < axis->count; i++) {
+            if (i) RL_TRY(rl_buffer_printf(text, err, ", "));
+            RL_TRY(value(text, file, axis->key, axis->texts[i], err));
+        }
+        RL_TRY(rl_buffer_printf(text, err, "]\n"));
+    }
+cleanup:
+    return status;
+}
+
+static rl_status excludes(rl_buffer *text, const rl_sweep_file *file, rl_error *err)
+{
+    rl_status status = RL_OK;
+    if (file->num_excludes) RL_TRY(rl_buffer_printf(text, err, "exclude:\n"));
+    for (int e = 0; e < file->num_excludes; e++) {
+        const rl_exclude *exclude = &file->excludes[e];
+        for (int c = 0; c < exclude->count; c++) {
+            RL_TRY(rl_buffer_printf(text, err, "  %c %s: [", c ? ' ' : '-', exclude->conditions[c][0].key->path));
+            for (int64_t v = 0; v < exclude->num_values[c]; v++) {
+                if (v) RL_TRY(rl_buffer_printf(text, err, ", "));
+                RL_TRY(value(text, file, exclude->conditions[c][v].key, exclude->conditions[c][v].value, err));
+            }
+            RL_TRY(rl_buffer_printf(text, err, "]\n"));
+        }
+    }
+cleanup:
+    return status;
+}
+
+static rl_status filters(rl_buffer *text, const rl_sweep_file *file, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_buffer joined = {0};
+    for (int f = 0; f < 2; f++)
+        if (file->filter_texts[f])
+            RL_TRY(rl_buffer_printf(&joined, err, "%s%s", joined.length ? " && " : "", file->filter_texts[f]));
+    if (joined.length) {
+        RL_TRY(rl_buffer_printf(text, err, "filter: "));
+        RL_TRY(scalar(text, joined.data, err));
+        RL_TRY(rl_buffer_printf(text, err, "\n"));
+    }
+cleanup:
+    rl_buffer_free(&joined);
+    return status;
+}
+
+static bool is_axis(const rl_sweep_file *file, const rl_key *key)
+{
+    for (int a = 0; a < file->num_axes; a++)
+        if (file->axes[a].key == key) return true;
+    return false;
+}
+
+static const rl_assignment *assigned(const rl_sweep_file *file, const rl_key *key)
+{
+    for (int s = 0; s < file->num_settings; s++)
+        if (file->settings[s].key == key) return &file->settings[s];
+    return NULL;
+}
+
+/* "a.b.c: v" as nested block mappings, written flat in table order: sections are contiguous in the table. */
+static rl_status settings(rl_buffer *text, const rl_sweep_file *file, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const rl_key *protocol_key = rl_key_find("protocol");
+    rl_run_settings effective = rl_run_defaults(RL_PROTOCOL_CORRECTED);
+    const rl_assignment *protocol = assigned(file, protocol_key);
+    bool presets_vary = is_axis(file, protocol_key); /* then only what was said explicitly can be written down */
+    char section[64] = "";
+    if (protocol) RL_TRY(rl_key_set(&effective, protocol_key, protocol->text, &file->scope, protocol->place, err));
+    effective = rl_run_defaults(effective.protocol);
+    for (int s = 0; s < file->num_settings; s++)
+        RL_TRY(rl_key_set(&effective, file->settings[s].key, file->settings[s].text, &file->scope, file->settings[s].place, err));
+    for (size_t i = 0; i < rl_num_keys; i++) {
+        const rl_key *key = &rl_keys[i];
+        if (is_axis(file, key) || rl_key_is_unset(key, &effective) || (presets_vary && !assigned(file, key))) continue;
+        const char *dot = strchr(key->path, '.'), *name = dot ? dot + 1 : key->path;
+        int length = dot ? (int)(dot - key->path) : 0;
+        if (dot && (strncmp(section, key->path, (size_t)length) || section[length])) {
+            snprintf(section, sizeof section, "%.*s", length, key->path);
+            RL_TRY(rl_buffer_printf(text, err, "%s:\n", section));
+        }
+        const char *second = strchr(name, '.');
+        if (second)
+            RL_TRY(rl_buffer_printf(text, err, "  %.*s:\n    %s: ", (int)(second - name), name, second + 1));
+        else
+            RL_TRY(rl_buffer_printf(text, err, "%s%s: ", dot ? "  " : "", name));
+        rl_buffer plain = {0};
+        status = rl_key_get(&plain, key, &effective, err);
+        if (status == RL_OK) status = scalar(text, plain.data, err);
+        rl_buffer_free(&plain);
+        if (status != RL_OK) goto cleanup;
+        RL_TRY(rl_buffer_printf(text, err, "\n"));
+    }
+cleanup:
+    return status;
+}
+
+rl_status rl_sweep_resolve(rl_buffer *text, const rl_sweep_file *file, rl_error *err)
+{
+    rl_status status = RL_OK;
+    RL_TRY(rl_buffer_printf(text, err, "# resolved by relearn " RL_VERSION ": everything that decides the runs, with absolute paths\nsweep: "));
+    RL_TRY(scalar(text, file->name, err));
+    RL_TRY(rl_buffer_printf(text, err, "\n"));
+    RL_TRY(concepts(text, &file->scope, err));
+    RL_TRY(grid(text, file, err));
+    RL_TRY(excludes(text, file, err));
+    RL_TRY(filters(text, file, err));
+    RL_TRY(settings(text, file, err));
+cleanup:
+    return status;
+}

@@ -1,0 +1,300 @@
+/* schema.c -- the one table of configuration paths: what a sweep file, --set, --filter and results columns may name. */
+#include "sweep_internal.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const protocols[] = {"corrected", "published", "head", NULL};
+static const char *const optimizers[] = {"adamw", "adamw_hf", NULL};
+static const char *const orders[] = {"hf5", "hf4", NULL};
+static const char *const methods[] = {"probeless", NULL};
+static const char *const sites[] = {"layer_norm", NULL};
+static const char *const selects[] = {"concept", "random", "least", "none", NULL};
+static const char *const vectors[] = {"model", NULL};
+
+#define AT(member) offsetof(rl_run_settings, member)
+static const double many = 9.0e15; /* integers up to here are exact in a double */
+const rl_key rl_keys[] = {
+    {"model", RL_KEY_MODEL, AT(model), 0, 0, NULL, "a Hugging Face folder"},
+    {"seed", RL_KEY_INT, AT(seed), 0, many, NULL, "head, batch order, dropout and random pruning"},
+    {"concept", RL_KEY_CONCEPT, AT(concept_name), 0, 0, NULL, "a name under concepts:"},
+    {"protocol", RL_KEY_CHOICE, AT(protocol), 0, 0, protocols, "presets: corrected, published or head"},
+    {"data.train", RL_KEY_FILE, AT(train_file), 0, 0, NULL, "CoNLL columns"},
+    {"data.validation", RL_KEY_FILE, AT(validation_file), 0, 0, NULL, "CoNLL columns"},
+    {"data.test", RL_KEY_FILE, AT(test_file), 0, 0, NULL, "CoNLL columns, optional"},
+    {"data.limit", RL_KEY_INT, AT(data_limit), 0, many, NULL, "training sentences kept; 0 = all"},
+    {"train.epochs", RL_KEY_INT, AT(train.epochs), 1, 1e6, NULL, "epochs of fine-tuning"},
+    {"train.batch_size", RL_KEY_INT, AT(train.batch_size), 1, 65536, NULL, "sentences a step"},
+    {"train.learning_rate", RL_KEY_REAL, AT(train.learning_rate), 0, 1e3, NULL, "at the start; decays linearly to 0"},
+    {"train.weight_decay", RL_KEY_REAL, AT(train.weight_decay), 0, 1e3, NULL, "of matrices and tables, decoupled"},
+    {"train.max_grad_norm", RL_KEY_REAL, AT(train.max_grad_norm), 0, 1e9, NULL, "clipping by global norm; 0 = none"},
+    {"train.warmup_steps", RL_KEY_INT, AT(train.warmup_steps), 0, 1e12, NULL, "of linear warm-up"},
+    {"train.max_steps", RL_KEY_INT, AT(train.max_steps), 0, 1e12, NULL, "ends training early; 0 = none; the schedule still spans epochs"},
+    {"train.dropout", RL_KEY_REAL, AT(train.dropout), 0, 0.999, NULL, "overrides every dropout of the model"},
+    {"train.shuffle", RL_KEY_BOOL, AT(train.shuffle), 0, 0, NULL, "false keeps file order"},
+    {"train.optimizer", RL_KEY_CHOICE, AT(train.optimizer), 0, 0, optimizers, "torch's AdamW or transformers 4's"},
+    {"train.order", RL_KEY_CHOICE, AT(train.order), 0, 0, orders, "the batch order of transformers 5 or 4"},
+    {"train.adam_beta1", RL_KEY_REAL, AT(train.adam_beta1), 0, 0.999999, NULL, "decay of the first moment"},
+    {"train.adam_beta2", RL_KEY_REAL, AT(train.adam_beta2), 0, 0.999999999, NULL, "decay of the second moment"},
+    {"train.adam_epsilon", RL_KEY_REAL, AT(train.adam_epsilon), 1e-30, 1, NULL, "added to the root of the second moment"},
+    {"rank.method", RL_KEY_CHOICE, AT(rank_method), 0, 0, methods, "how neurons are ranked"},
+    {"prune.site", RL_KEY_CHOICE, AT(prune_site), 0, 0, sites, "what of a neuron is removed"},
+    {"prune.permanent", RL_KEY_BOOL, AT(prune.permanent), 0, 0, NULL, "held at zero through retraining"},
+    {"prune.select", RL_KEY_CHOICE, AT(prune.select), 0, 0, selects, "which neurons: concept, random, least or none"},
+    {"prune.ratio", RL_KEY_REAL, AT(prune.ratio), 0, 1, NULL, "of all neurons, embeddings included"},
+    {"prune.zero_beta", RL_KEY_BOOL, AT(prune.zero_beta), 0, 0, NULL, "zero the LayerNorm's beta as well as its gamma"},
+    {"retrain.rounds", RL_KEY_INT, AT(retrain_rounds), 0, 1000, NULL, "each with a fresh optimiser"},
+    {"retrain.epochs", RL_KEY_INT, AT(retrain_epochs), 1, 1e6, NULL, "of one round"},
+    {"analyse.top_words", RL_KEY_INT, AT(top_words), 1, 64, NULL, "words kept per neuron"},
+    {"analyse.similarity.vectors", RL_KEY_CHOICE, AT(similarity_vectors), 0, 0, vectors, "where word vectors come from"},
+};
+const size_t rl_num_keys = sizeof rl_keys / sizeof *rl_keys;
+
+const rl_key *rl_key_find(const char *path)
+{
+    for (size_t i = 0; i < rl_num_keys; i++)
+        if (!strcmp(rl_keys[i].path, path)) return &rl_keys[i];
+    return NULL;
+}
+
+const char *rl_key_nearest(const char *path)
+{
+    const char *names[sizeof rl_keys / sizeof *rl_keys];
+    for (size_t i = 0; i < rl_num_keys; i++) names[i] = rl_keys[i].path;
+    return rl_nearest_name(path, names, rl_num_keys);
+}
+
+/* --------------------------------------------------------------------------------------------------- setting */
+
+static void *member(const rl_key *key, rl_run_settings *settings) { return (char *)settings + key->offset; }
+static const void *const_member(const rl_key *key, const rl_run_settings *settings)
+{
+    return (const char *)settings + key->offset;
+}
+
+static rl_status refuse(const rl_key *key, const char *text, rl_place place, rl_error *err, const char *expected)
+{
+    return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column, "%s: '%s' is not %s", key->path, text, expected);
+}
+
+static rl_status set_int(int64_t *out, const rl_key *key, const char *text, rl_place place, rl_error *err)
+{
+    char *end = NULL, expected[96];
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    snprintf(expected, sizeof expected, "an integer from %.0f to %.0f", key->smallest, key->largest);
+    if (errno || end == text || *end || isspace((unsigned char)text[0]) || (double)value < key->smallest || (double)value > key->largest)
+        return refuse(key, text, place, err, expected);
+    *out = value;
+    return RL_OK;
+}
+
+static rl_status set_real(double *out, const rl_key *key, const char *text, rl_place place, rl_error *err)
+{
+    char *end = NULL, expected[96];
+    double value = strtod(text, &end);
+    snprintf(expected, sizeof expected, "a number from %g to %g", key->smallest, key->largest);
+    if (end == text || *end || isspace((unsigned char)text[0]) || !(value >= key->smallest && value <= key->largest))
+        return refuse(key, text, place, err, expected);
+    *out = value;
+    return RL_OK;
+}
+
+static rl_status set_bool(bool *out, const rl_key *key, const char *text, rl_place place, rl_error *err)
+{
+    if (strcmp(text, "true") && strcmp(text, "false")) return refuse(key, text, place, err, "true or false");
+    *out = text[0] == 't';
+    return RL_OK;
+}
+
+static rl_status set_choice(unsigned *out, const rl_key *key, const char *text, rl_place place, rl_error *err)
+{
+    char expected[200] = "one of";
+    size_t count = 0;
+    for (; key->choices[count]; count++) {
+        if (!strcmp(key->choices[count], text)) {
+            *out = (unsigned)count;
+            return RL_OK;
+        }
+        size_t used = strlen(expected);
+        snprintf(expected + used, sizeof expected - used, "%s %s", count ? "," : "", key->choices[count]);
+    }
+    const char *nearest = rl_nearest_name(text, key->choices, count);
+    size_t used = strlen(expected);
+    if (nearest) snprintf(expected + used, sizeof expected - used, "; did you mean '%s'?", nearest);
+    return refuse(key, text, place, err, expected);
+}
+
+rl_status rl_scope_keep(const char **kept, const rl_scope *scope, const char *text, rl_error *err)
+{
+    int32_t id = 0;
+    rl_status status = rl_names_intern(scope->pool, text, strlen(text), &id, err);
+    if (status == RL_OK) *kept = rl_names_get(scope->pool, id);
+    return status;
+}
+
+rl_status rl_scope_absolute(const char **kept, const rl_scope *scope, const char *path, rl_error *err)
+{
+    char *joined = rl_path_join(scope->folder, path, err);
+    if (!joined) return RL_ERR_MEMORY;
+    for (size_t n = strlen(joined); n > 1 && joined[n - 1] == '/'; n--) joined[n - 1] = '\0';
+    rl_status status = rl_scope_keep(kept, scope, joined, err);
+    rl_free(joined);
+    return status;
+}
+
+static rl_status set_file(const char **out, const rl_key *key, const char *text, const rl_scope *scope, rl_place place, rl_error *err)
+{
+    const char *path = NULL;
+    rl_status status = rl_scope_absolute(&path, scope, text, err);
+    if (status != RL_OK) return status;
+    if (key->type == RL_KEY_MODEL && !rl_path_is_directory(path))
+        return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column, "%s: there is no model folder %s", key->path, path);
+    if (key->type == RL_KEY_FILE) {
+        rl_file_view view = {0};
+        rl_error why = {0};
+        if (rl_file_view_open(&view, path, &why) != RL_OK)
+            return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column, "%s: %s", key->path, why.message);
+        rl_file_view_close(&view);
+    }
+    *out = path;
+    return RL_OK;
+}
+
+static rl_status set_concept(rl_run_settings *settings, const rl_key *key, const char *text, const rl_scope *scope, rl_place place,
+                             rl_error *err)
+{
+    const char *names[64], *nearest;
+    size_t n = 0;
+    for (size_t i = 0; i < scope->num_concepts; i++) {
+        const rl_named_concept *c = &scope->concepts[i];
+        if (!strcmp(c->name, text)) {
+            settings->concept_name = c->name;
+            settings->concept_tokens = c->tokens;
+            settings->concept_labels = c->labels;
+            memcpy(settings->concept_positives, c->positives, sizeof c->positives);
+            settings->num_concept_positives = c->num_positives;
+            return RL_OK;
+        }
+        if (n < 64) names[n++] = c->name;
+    }
+    nearest = rl_nearest_name(text, names, n);
+    return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column, "%s: '%s' is not a name under concepts:%s%s", key->path,
+                      text, nearest ? "; the nearest is " : "", nearest ? nearest : "");
+}
+
+rl_status rl_key_set(rl_run_settings *settings, const rl_key *key, const char *text, const rl_scope *scope, rl_place place,
+                     rl_error *err)
+{
+    void *to = member(key, settings);
+    unsigned choice = 0;
+    rl_status status;
+    switch (key->type) {
+    case RL_KEY_INT: return set_int(to, key, text, place, err);
+    case RL_KEY_REAL: return set_real(to, key, text, place, err);
+    case RL_KEY_BOOL: return set_bool(to, key, text, place, err);
+    case RL_KEY_CHOICE:
+        status = set_choice(&choice, key, text, place, err);
+        if (status == RL_OK) memcpy(to, &choice, sizeof choice); /* every enum here is an unsigned int */
+        return status;
+    case RL_KEY_FILE:
+    case RL_KEY_MODEL: return set_file(to, key, text, scope, place, err);
+    case RL_KEY_CONCEPT: return set_concept(settings, key, text, scope, place, err);
+    }
+    return rl_fail(err, RL_ERR_INTERNAL, "%s has no type", key->path);
+}
+_Static_assert(sizeof(rl_protocol) == sizeof(unsigned) && sizeof(rl_prune_select) == sizeof(unsigned) &&
+                   sizeof(rl_optimizer) == sizeof(unsigned) && sizeof(rl_data_order) == sizeof(unsigned) &&
+                   sizeof(rl_rank_method) == sizeof(unsigned) && sizeof(rl_prune_site) == sizeof(unsigned) &&
+                   sizeof(rl_vectors) == sizeof(unsigned),
+               "choices are stored as unsigned int");
+
+/* --------------------------------------------------------------------------------------------------- getting */
+
+static rl_status print_real(rl_buffer *text, double value, rl_error *err)
+{
+    char digits[40];
+    for (int precision = 6; precision <= 17; precision++) {
+        snprintf(digits, sizeof digits, "%.*g", precision, value);
+        if (strtod(digits, NULL) == value) break;
+    }
+    return rl_buffer_append(text, digits, strlen(digits), err);
+}
+
+rl_status rl_key_get(rl_buffer *text, const rl_key *key, const rl_run_settings *settings, rl_error *err)
+{
+    const void *from = const_member(key, settings);
+    unsigned choice = 0;
+    const char *string = NULL;
+    switch (key->type) {
+    case RL_KEY_INT: return rl_buffer_printf(text, err, "%lld", (long long)*(const int64_t *)from);
+    case RL_KEY_REAL: return print_real(text, *(const double *)from, err);
+    case RL_KEY_BOOL: return rl_buffer_printf(text, err, "%s", *(const bool *)from ? "true" : "false");
+    case RL_KEY_CHOICE: memcpy(&choice, from, sizeof choice); return rl_buffer_printf(text, err, "%s", key->choices[choice]);
+    case RL_KEY_FILE:
+    case RL_KEY_MODEL:
+    case RL_KEY_CONCEPT: memcpy(&string, from, sizeof string); return rl_buffer_printf(text, err, "%s", string ? string : "");
+    }
+    return rl_fail(err, RL_ERR_INTERNAL, "%s has no type", key->path);
+}
+
+bool rl_key_is_unset(const rl_key *key, const rl_run_settings *settings)
+{
+    const char *string = NULL;
+    if (key->type == RL_KEY_REAL) return *(const double *)const_member(key, settings) < 0;
+    if (key->type != RL_KEY_FILE && key->type != RL_KEY_MODEL && key->type != RL_KEY_CONCEPT) return false;
+    memcpy(&string, const_member(key, settings), sizeof string);
+    return !string;
+}
+
+static rl_status unknown(const char *path, rl_error *err)
+{
+    const char *nearest = rl_key_nearest(path);
+    return rl_fail(err, RL_ERR_USAGE, "'%s' is no setting%s%s", path, nearest ? "; did you mean " : "", nearest ? nearest : "");
+}
+
+char *rl_settings_get(const rl_run_settings *settings, const char *path, rl_error *err)
+{
+    const rl_key *key = rl_key_find(path);
+    rl_buffer text = {0};
+    if (!key) {
+        unknown(path, err);
+        return NULL;
+    }
+    if (rl_key_is_unset(key, settings)) return rl_strdup("", err);
+    if (rl_key_get(&text, key, settings, err) == RL_OK) return text.data;
+    rl_buffer_free(&text);
+    return NULL;
+}
+
+rl_status rl_settings_set(rl_run_settings *settings, const char *assignment, rl_error *err)
+{
+    char path[64];
+    const char *equals = strchr(assignment, '=');
+    if (!equals || equals == assignment || (size_t)(equals - assignment) >= sizeof path)
+        return rl_fail(err, RL_ERR_USAGE, "'%s' is not PATH=VALUE", assignment);
+    snprintf(path, sizeof path, "%.*s", (int)(equals - assignment), assignment);
+    const rl_key *key = rl_key_find(path);
+    if (!key) return unknown(path, err);
+    if (key->type == RL_KEY_FILE || key->type == RL_KEY_MODEL || key->type == RL_KEY_CONCEPT)
+        return rl_fail(err, RL_ERR_USAGE, "%s cannot be set here", path);
+    rl_status status = rl_key_set(settings, key, equals + 1, NULL, (rl_place){assignment, 0, 0}, err);
+    return status;
+}
+
+rl_status rl_settings_describe(rl_buffer *text, rl_error *err)
+{
+    const rl_run_settings defaults = rl_run_defaults(RL_PROTOCOL_CORRECTED);
+    for (size_t i = 0; i < rl_num_keys; i++) {
+        char *value = rl_settings_get(&defaults, rl_keys[i].path, err);
+        if (!value) return RL_ERR_MEMORY;
+        rl_status status = rl_buffer_printf(text, err, "%-28s %-12s %s\n", rl_keys[i].path, value, rl_keys[i].help);
+        rl_free(value);
+        if (status != RL_OK) return status;
+    }
+    return RL_OK;
+}

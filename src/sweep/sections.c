@@ -1,0 +1,257 @@
+/* sections.c -- the sections of a sweep file, each key checked where it stands. */
+#include "sweep_file.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const top_level[] = {"sweep", "data",  "concepts", "grid",    "exclude", "filter", "protocol", "model",
+                                        "seed",  "concept", "train",  "rank",    "prune",   "retrain", "analyse"};
+enum { NUM_TOP_LEVEL = sizeof top_level / sizeof *top_level };
+
+static const rl_yaml *find(const rl_yaml *map, const char *name)
+{
+    for (size_t i = 0; map && map->kind == RL_YAML_MAP && i < map->count; i++)
+        if (!strcmp(map->keys[i]->text, name)) return map->values[i];
+    return NULL;
+}
+
+static rl_status expect(const rl_yaml *node, rl_yaml_kind kind, const char *what, rl_error *err)
+{
+    static const char *const kinds[] = {"a single value", "a list", "a mapping"};
+    if (node->kind == kind) return RL_OK;
+    return rl_yaml_fail(node, err, "%s: %s was expected, not %s", what, kinds[kind], kinds[node->kind]);
+}
+
+static rl_status unknown_key(const rl_yaml *key, const char *path, const char *nearest, rl_error *err)
+{
+    return rl_yaml_fail(key, err, "'%s' is no key of a sweep%s%s", path, nearest ? "; did you mean " : "", nearest ? nearest : "");
+}
+
+static rl_status check_top_level(const rl_yaml *root, rl_error *err)
+{
+    for (size_t i = 0; i < root->count; i++) {
+        bool known = false;
+        for (int k = 0; k < NUM_TOP_LEVEL; k++) known |= !strcmp(root->keys[i]->text, top_level[k]);
+        if (!known)
+            return unknown_key(root->keys[i], root->keys[i]->text, rl_nearest_name(root->keys[i]->text, top_level, NUM_TOP_LEVEL), err);
+    }
+    return RL_OK;
+}
+
+static rl_status read_name(rl_sweep_file *file, const rl_yaml *root, rl_error *err)
+{
+    const rl_yaml *name = find(root, "sweep");
+    if (!name) return rl_yaml_fail(root, err, "'sweep: NAME' is missing");
+    rl_status status = expect(name, RL_YAML_SCALAR, "sweep", err);
+    if (status != RL_OK) return status;
+    size_t length = strlen(name->text);
+    bool good = length > 0 && length <= 100 && name->text[0] != '.' && name->text[0] != '-';
+    for (const char *c = name->text; *c; c++) good &= isalnum((unsigned char)*c) || *c == '-' || *c == '_' || *c == '.';
+    if (!good) return rl_yaml_fail(name, err, "sweep: '%s' is no name of letters, digits, '-', '_' and '.'", name->text);
+    return rl_scope_keep(&file->name, &file->scope, name->text, err);
+}
+
+/* ----------------------------------------------------------------------------------------------- concepts */
+
+static rl_status read_positives(rl_named_concept *concept, const rl_scope *scope, const rl_yaml *node, rl_error *err)
+{
+    rl_status status = RL_OK;
+    if (node->kind == RL_YAML_MAP) return rl_yaml_fail(node, err, "positive: a label or a list of labels was expected");
+    size_t count = node->kind == RL_YAML_LIST ? node->count : 1;
+    if (count == 0) return rl_yaml_fail(node, err, "positive: the list is empty");
+    if (count > RL_MAX_POSITIVES) return rl_yaml_fail(node, err, "positive: more than %d labels", RL_MAX_POSITIVES);
+    for (size_t i = 0; i < count; i++) {
+        const rl_yaml *item = node->kind == RL_YAML_LIST ? node->values[i] : node;
+        RL_TRY(expect(item, RL_YAML_SCALAR, "positive", err));
+        RL_TRY(rl_scope_keep(&concept->positives[i], scope, item->text, err));
+    }
+    concept->num_positives = (int64_t)count;
+cleanup:
+    return status;
+}
+
+static rl_status read_concept_file(const char **path, const rl_scope *scope, const rl_yaml *map, const char *key, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_file_view view = {0};
+    rl_error why = {0};
+    const rl_yaml *node = find(map, key);
+    if (!node) return rl_yaml_fail(map, err, "concepts: '%s: FILE' is missing", key);
+    RL_TRY(expect(node, RL_YAML_SCALAR, key, err));
+    RL_TRY(rl_scope_absolute(path, scope, node->text, err));
+    if (rl_file_view_open(&view, *path, &why) != RL_OK) return rl_yaml_fail(node, err, "%s: %s", key, why.message);
+    rl_file_view_close(&view);
+cleanup:
+    return status;
+}
+
+static rl_status read_concept(rl_named_concept *concept, const rl_scope *scope, const rl_yaml *name, const rl_yaml *map, rl_error *err)
+{
+    static const char *const keys[] = {"tokens", "labels", "positive"};
+    rl_status status = RL_OK;
+    const rl_yaml *positive = find(map, "positive");
+    RL_TRY(expect(map, RL_YAML_MAP, name->text, err));
+    for (size_t i = 0; i < map->count; i++) {
+        const char *key = map->keys[i]->text;
+        if (strcmp(key, keys[0]) && strcmp(key, keys[1]) && strcmp(key, keys[2]))
+            return unknown_key(map->keys[i], key, rl_nearest_name(key, keys, 3), err);
+    }
+    concept->place = name->place;
+    RL_TRY(rl_scope_keep(&concept->name, scope, name->text, err));
+    RL_TRY(read_concept_file(&concept->tokens, scope, map, "tokens", err));
+    RL_TRY(read_concept_file(&concept->labels, scope, map, "labels", err));
+    if (!positive) return rl_yaml_fail(map, err, "concepts: 'positive: [LABEL]' is missing");
+    RL_TRY(read_positives(concept, scope, positive, err));
+cleanup:
+    return status;
+}
+
+static rl_status read_concepts(rl_sweep_file *file, const rl_yaml *root, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const rl_yaml *concepts = find(root, "concepts");
+    if (!concepts) return rl_yaml_fail(root, err, "'concepts:' is missing");
+    RL_TRY(expect(concepts, RL_YAML_MAP, "concepts", err));
+    if (concepts->count == 0) return rl_yaml_fail(concepts, err, "concepts: at least one concept is needed");
+    RL_ALLOC(file->scope.concepts, concepts->count, err);
+    for (size_t i = 0; i < concepts->count; i++) {
+        RL_TRY(read_concept(&file->scope.concepts[i], &file->scope, concepts->keys[i], concepts->values[i], err));
+        file->scope.num_concepts++;
+    }
+cleanup:
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------- settings, grid, exclude */
+
+/* Keys of a section as full paths, nested maps joined by dots. data.format is checked and has no other value. */
+static rl_status read_settings(rl_sweep_file *file, const char *prefix, const rl_yaml *node, rl_error *err)
+{
+    rl_status status = RL_OK;
+    char path[128];
+    RL_TRY(expect(node, RL_YAML_MAP, prefix, err));
+    for (size_t i = 0; i < node->count; i++) {
+        const rl_yaml *key = node->keys[i], *value = node->values[i];
+        snprintf(path, sizeof path, "%s.%.60s", prefix, key->text);
+        const rl_key *known = rl_key_find(path);
+        if (!strcmp(path, "data.format")) {
+            RL_TRY(expect(value, RL_YAML_SCALAR, path, err));
+            if (strcmp(value->text, "conll")) return rl_yaml_fail(value, err, "data.format: '%s' is not conll", value->text);
+        } else if (known) {
+            if (value->kind != RL_YAML_SCALAR)
+                return rl_yaml_fail(value, err, "%s: a single value was expected; several values belong under grid:", path);
+            RL_TRY(rl_sweep_file_assign(file, known, value->text, value->place, err));
+        } else if (!strcmp(path, "analyse.similarity")) {
+            RL_TRY(read_settings(file, path, value, err));
+        } else {
+            return unknown_key(key, path, rl_key_nearest(path), err);
+        }
+    }
+cleanup:
+    return status;
+}
+
+static rl_status read_grid(rl_sweep_file *file, const rl_yaml *root, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const rl_yaml *grid = find(root, "grid");
+    if (!grid) return rl_yaml_fail(root, err, "'grid:' is missing");
+    RL_TRY(expect(grid, RL_YAML_MAP, "grid", err));
+    if (grid->count == 0) return rl_yaml_fail(grid, err, "grid: at least one axis is needed");
+    for (size_t i = 0; i < grid->count; i++) {
+        const rl_key *key = rl_key_find(grid->keys[i]->text);
+        if (!key) return unknown_key(grid->keys[i], grid->keys[i]->text, rl_key_nearest(grid->keys[i]->text), err);
+        for (int s = 0; s < file->num_settings; s++)
+            if (file->settings[s].key == key)
+                return rl_yaml_fail(grid->keys[i], err, "%s is an axis here and a single value at line %ld; one of them must go",
+                                    key->path, file->settings[s].place.line);
+        RL_TRY(rl_sweep_file_axis(file, key, grid->values[i], err));
+    }
+cleanup:
+    return status;
+}
+
+static rl_status exclude_condition(rl_exclude *exclude, const rl_scope *scope, const rl_yaml *key, const rl_yaml *value, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const rl_key *known = rl_key_find(key->text);
+    if (!known) return unknown_key(key, key->text, rl_key_nearest(key->text), err);
+    if (exclude->count == 8) return rl_yaml_fail(key, err, "exclude: more than 8 conditions in one entry");
+    if (value->kind == RL_YAML_MAP) return rl_yaml_fail(value, err, "exclude: a value or a list of values was expected");
+    size_t n = value->kind == RL_YAML_LIST ? value->count : 1;
+    rl_condition *list = NULL;
+    RL_ALLOC(list, n, err);
+    exclude->conditions[exclude->count] = list;
+    exclude->num_values[exclude->count++] = (int64_t)n;
+    for (size_t i = 0; i < n; i++) {
+        const rl_yaml *item = value->kind == RL_YAML_LIST ? value->values[i] : value;
+        rl_run_settings scratch = rl_run_defaults(RL_PROTOCOL_CORRECTED);
+        RL_TRY(expect(item, RL_YAML_SCALAR, "exclude", err));
+        RL_TRY(rl_key_set(&scratch, known, item->text, scope, item->place, err));
+        list[i].key = known;
+        list[i].comparison = RL_EQUAL;
+        snprintf(list[i].value, sizeof list[i].value, "%s", item->text);
+    }
+cleanup:
+    return status;
+}
+
+static rl_status read_excludes(rl_sweep_file *file, const rl_yaml *root, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const rl_yaml *list = find(root, "exclude");
+    if (!list) return RL_OK;
+    RL_TRY(expect(list, RL_YAML_LIST, "exclude", err));
+    if (list->count > RL_MAX_EXCLUDES) return rl_yaml_fail(list, err, "exclude: more than %d entries", RL_MAX_EXCLUDES);
+    for (size_t i = 0; i < list->count; i++) {
+        const rl_yaml *entry = list->values[i];
+        RL_TRY(expect(entry, RL_YAML_MAP, "exclude", err));
+        if (entry->count == 0) return rl_yaml_fail(entry, err, "exclude: an empty entry would exclude everything");
+        rl_exclude *exclude = &file->excludes[file->num_excludes++];
+        exclude->place = entry->place;
+        for (size_t k = 0; k < entry->count; k++)
+            RL_TRY(exclude_condition(exclude, &file->scope, entry->keys[k], entry->values[k], err));
+    }
+cleanup:
+    return status;
+}
+
+static bool given(rl_sweep_file *file, const char *path)
+{
+    const rl_key *key = rl_key_find(path);
+    for (int i = 0; i < file->num_settings; i++)
+        if (file->settings[i].key == key) return true;
+    return rl_sweep_file_find_axis(file, key) != NULL;
+}
+
+rl_status rl_sweep_file_sections(rl_sweep_file *file, const rl_yaml *root, rl_error *err)
+{
+    static const char *const maps[] = {"data", "train", "rank", "prune", "retrain", "analyse"};
+    static const char *const singles[] = {"protocol", "model", "seed", "concept"};
+    static const char *const needed[] = {"model", "concept", "data.train", "data.validation"};
+    rl_status status = RL_OK;
+    const rl_yaml *node;
+    RL_TRY(expect(root, RL_YAML_MAP, "a sweep", err));
+    RL_TRY(check_top_level(root, err));
+    RL_TRY(read_name(file, root, err));
+    RL_TRY(read_concepts(file, root, err));
+    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+        if ((node = find(root, maps[i]))) RL_TRY(read_settings(file, maps[i], node, err));
+    for (size_t i = 0; i < sizeof singles / sizeof *singles; i++) {
+        if (!(node = find(root, singles[i]))) continue;
+        RL_TRY(expect(node, RL_YAML_SCALAR, singles[i], err));
+        RL_TRY(rl_sweep_file_assign(file, rl_key_find(singles[i]), node->text, node->place, err));
+    }
+    RL_TRY(read_grid(file, root, err));
+    RL_TRY(read_excludes(file, root, err));
+    if ((node = find(root, "filter"))) {
+        RL_TRY(expect(node, RL_YAML_SCALAR, "filter", err));
+        RL_TRY(rl_filter_parse(&file->filters[0], node->text, node->place, err));
+        RL_TRY(rl_scope_keep(&file->filter_texts[0], &file->scope, node->text, err));
+    }
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (!given(file, needed[i])) return rl_yaml_fail(root, err, "'%s' is missing", needed[i]);
+cleanup:
+    return status;
+}
