@@ -333,12 +333,10 @@ cleanup:
 
 static rl_status read_text(char **out, hid_t attribute, hid_t type, rl_error *err)
 {
-    hid_t memory = text_type(H5Tget_size(type));
     char *text = rl_calloc(H5Tget_size(type) + 1, 1, err);
     rl_status status = text ? RL_OK : RL_ERR_MEMORY;
-    if (status == RL_OK && (memory < 0 || H5Aread(attribute, memory, text) < 0))
-        status = rl_h5_fail(err, RL_ERR_INPUT, "attribute", "cannot be read");
-    rl_h5_close(memory);
+    /* As stored: HDF5's own attributes are ASCII, ours UTF-8, and it converts neither into the other. */
+    if (status == RL_OK && H5Aread(attribute, type, text) < 0) status = rl_h5_fail(err, RL_ERR_INPUT, "attribute", "cannot be read");
     if (status == RL_OK) *out = text;
     else rl_free(text);
     return status;

@@ -178,6 +178,7 @@ static rl_status open_shard(rl_shard **out, const char *path, rl_error *err)
     shard->file = H5I_INVALID_HID;
     shard->path = rl_strdup(path, err);
     RL_TRY(shard->path ? RL_OK : RL_ERR_MEMORY);
+    RL_TRY(rl_shard_check_seal(path, err));
     RL_TRY(rl_h5_open(&shard->file, path, "shard", err));
     RL_TRY(read_attributes(shard, err));
     RL_TRY(check_contents(shard, err));

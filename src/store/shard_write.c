@@ -1,7 +1,8 @@
 /* shard_write.c -- one run's result as one HDF5 file whose bytes depend on nothing but the result.
  *
  * The file is built in memory (HDF5's core driver without a backing store) and handed to core's atomic writer: a full disk is then a
- * plain write() that failed, with its reason, and HDF5 never holds a half-written file. */
+ * plain write() that failed, with its reason, and HDF5 never holds a half-written file. A checksum of the contents goes into an
+ * attribute, one of all bytes into the file's first block. */
 #include "store_internal.h"
 
 #include <stdio.h>
@@ -248,13 +249,14 @@ typedef struct image {
     rl_error *err;
 } image;
 
-/* HDF5 File Format Specification 3.0, superblock version 2: the end-of-file address is the little-endian word at byte 28. HDF5's buffer
- * is longer, in steps of its own. */
+/* HDF5 File Format Specification 3.0, superblock version 2: the end-of-file address is the little-endian word at byte 28, counted from the
+ * file's first byte. HDF5's buffer is longer, in steps of its own. */
 static size_t image_length(const unsigned char *memory, size_t capacity)
 {
+    const unsigned char *superblock = memory + RL_SHARD_SEAL;
     uint64_t length = 0;
-    if (capacity < 48 || memory[8] != 2) return 0;
-    for (int i = 7; i >= 0; i--) length = length << 8 | memory[28 + i];
+    if (capacity < RL_SHARD_SEAL + 48 || superblock[8] != 2) return 0;
+    for (int i = 7; i >= 0; i--) length = length << 8 | superblock[28 + i];
     return length <= capacity ? (size_t)length : 0;
 }
 
@@ -280,6 +282,7 @@ static rl_status create_image(hid_t *out, image *kept, const char *path, rl_erro
     H5FD_file_image_callbacks_t callbacks = {.image_free = take_image, .udata_copy = same_context, .udata_free = keep_context, .udata = kept};
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = rl_h5_file_creation(), file = H5I_INVALID_HID;
     bool ok = access >= 0 && creation >= 0 && H5Pset_fapl_core(access, 1 << 20, false) >= 0 &&
+              H5Pset_userblock(creation, RL_SHARD_SEAL) >= 0 &&
               H5Pset_file_image_callbacks(access, &callbacks) >= 0 &&
               H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0;
     if (ok) file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
@@ -303,6 +306,40 @@ static rl_status close_image(hid_t *file, image *kept, const char *path, rl_erro
     return kept->length ? RL_ERR_MEMORY : rl_fail(err, RL_ERR_INTERNAL, "%s: HDF5 made a file of another format", path);
 }
 
+static rl_status seal_text(char text[RL_SHARD_SEAL], const char *bytes, size_t length, rl_error *err)
+{
+    char hex[RL_DIGEST_HEX];
+    rl_hash *hash = NULL;
+    rl_status status = rl_hash_create(&hash, err);
+    if (status != RL_OK) return status;
+    rl_hash_bytes(hash, bytes + RL_SHARD_SEAL, length - RL_SHARD_SEAL);
+    rl_hash_digest(hash, hex);
+    rl_hash_free(hash);
+    memset(text, 0, RL_SHARD_SEAL);
+    snprintf(text, RL_SHARD_SEAL, RL_SHARD_FORMAT "\n%zu bytes, of those after the first %d XXH3-128 %s\n", length, RL_SHARD_SEAL, hex);
+    return RL_OK;
+}
+
+rl_status rl_shard_seal(char *bytes, size_t length, rl_error *err) { return seal_text(bytes, bytes, length, err); }
+
+rl_status rl_shard_check_seal(const char *path, rl_error *err)
+{
+    rl_status status = RL_OK;
+    char expected[RL_SHARD_SEAL];
+    rl_file_view view = {0};
+    RL_TRY(rl_file_view_open(&view, path, err));
+    if (view.size < RL_SHARD_SEAL || memcmp(view.data, RL_SHARD_FORMAT "\n", strlen(RL_SHARD_FORMAT) + 1)) {
+        status = rl_fail(err, RL_ERR_INPUT, "%s: is no shard of this relearn; expected a file that starts with \"%s\"", path, RL_SHARD_FORMAT);
+        goto cleanup;
+    }
+    RL_TRY(seal_text(expected, view.data, view.size, err));
+    if (memcmp(view.data, expected, RL_SHARD_SEAL))
+        status = rl_fail(err, RL_ERR_INPUT, "%s: is damaged or cut short; its %zu bytes do not match the checksum in its first line", path, view.size);
+cleanup:
+    rl_file_view_close(&view);
+    return status;
+}
+
 rl_status rl_shard_write(const char *path, const rl_run *run, const rl_sweep *sweep, const rl_run_result *result, rl_error *err)
 {
     rl_h5_quiet quiet = rl_h5_quiet_begin();
@@ -317,6 +354,7 @@ rl_status rl_shard_write(const char *path, const rl_run *run, const rl_sweep *sw
     RL_TRY(rl_h5_checksum(checksum, file, err));
     RL_TRY(rl_h5_put_text(file, "checksum", checksum, err));
     RL_TRY(close_image(&file.id, &kept, path, err));
+    RL_TRY(rl_shard_seal(kept.bytes, kept.length, err));
     RL_TRY(rl_write_file(path, kept.bytes, kept.length, err));
 cleanup:
     rl_free(kept.bytes);

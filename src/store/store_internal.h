@@ -114,7 +114,12 @@ extern const size_t rl_num_setting_paths;
 /* ------------------------------------------------------------------------------------ shard_read.c */
 
 #define RL_SHARD_FORMAT "relearn shard 1"
+/* The file starts with a user block (HDF5's place for an application's own bytes) that seals all bytes after it: HDF5 1.10.8 leaks ids on
+ * damaged metadata and complains about them on stderr at exit, so it shall never see any. */
+#define RL_SHARD_SEAL 512
 #define RL_RESULTS_FORMAT "relearn results 1"
+rl_status rl_shard_check_seal(const char *path, rl_error *err);
+rl_status rl_shard_seal(char *bytes, size_t length, rl_error *err); /* fill in the block of a whole file in memory */
 rl_place rl_shard_place(const rl_shard *shard);
 const rl_extents *rl_shard_extents(const rl_shard *shard);
 int64_t rl_shard_num_words(const rl_shard *shard);

@@ -232,30 +232,26 @@ static void test_truncated_shards_are_refused(void **state)
     no_open_ids();
 }
 
-/* A flipped bit is either found or lies in a gap between objects: then the contents, and so the checksum, are the old ones. */
 static void test_flipped_bits_are_found(void **state)
 {
     char bad[4300];
-    size_t n, refused = 0, tried = 0;
+    size_t n;
     char *bytes = file_bytes(path, &n);
     (void)state;
     snprintf(bad, sizeof bad, "%s/bad.h5", folder);
-    for (size_t at = 0; at < n; at += 61, tried++) {
+    for (size_t at = 0; at < n; at += 61) {
         rl_error err = {0};
         bytes[at] ^= (char)(1 << (at % 8));
         write_bytes(bad, bytes, n);
-        rl_status status = rl_shard_check(bad, sweep.runs[1].id, &err);
-        if (status != RL_OK) assert_fails(status, RL_ERR_INPUT, err, bad);
-        refused += status != RL_OK;
+        assert_fails(rl_shard_check(bad, sweep.runs[1].id, &err), RL_ERR_INPUT, err, bad);
         bytes[at] ^= (char)(1 << (at % 8));
     }
-    assert_true(refused * 10 > tried * 7);
     rl_free(bytes);
     no_open_ids();
 }
 
-/* Every byte of a dataset's data counts. */
-static void test_one_flipped_bit_of_data_is_found(void **state)
+/* Behind the seal of the bytes the checksum of the contents: it holds for a file that other tools have rewritten too. */
+static void test_changed_contents_are_found_behind_a_good_seal(void **state)
 {
     rl_error err = {0};
     double score = value_at(1, 2, 3);
@@ -264,6 +260,7 @@ static void test_one_flipped_bit_of_data_is_found(void **state)
     (void)state;
     assert_non_null(at);
     at[0] ^= 1;
+    assert_ok(rl_shard_seal(bytes, n, &err), err);
     write_bytes(path, bytes, n);
     assert_fails(rl_shard_check(path, sweep.runs[1].id, &err), RL_ERR_INPUT, err, "is damaged: its contents have the checksum");
     rl_free(bytes);
@@ -278,9 +275,9 @@ static void test_other_files_are_refused(void **state)
     snprintf(bad, sizeof bad, "%s/other-bad.h5", folder);
     assert_fails(rl_shard_check(bad, "x", &err), RL_ERR_INPUT, err, "No such file");
     support_write(bad, "");
-    assert_fails(rl_shard_check(bad, "x", &err), RL_ERR_INPUT, err, "bad.h5: is not a whole relearn shard");
+    assert_fails(rl_shard_check(bad, "x", &err), RL_ERR_INPUT, err, "bad.h5: is no shard of this relearn");
     support_write(bad, "not HDF5 at all");
-    assert_fails(rl_shard_open(&shard, bad, &err), RL_ERR_INPUT, err, "bad.h5: is not a whole relearn shard");
+    assert_fails(rl_shard_open(&shard, bad, &err), RL_ERR_INPUT, err, "bad.h5: is no shard of this relearn");
     assert_null(shard);
     assert_fails(rl_shard_check(folder, "x", &err), RL_ERR_INPUT, err, "is not a regular file");
     assert_fails(rl_shard_check(path, "000000000000", &err), RL_ERR_INPUT, err, "is the shard of run 00000000abc7; expected run 000000000000");
@@ -366,7 +363,7 @@ int main(void)
         cmocka_unit_test_setup(test_wall_time_is_no_part_of_a_shard_but_the_last_bit_is, fresh_shard),
         cmocka_unit_test_setup(test_truncated_shards_are_refused, fresh_shard),
         cmocka_unit_test_setup(test_flipped_bits_are_found, fresh_shard),
-        cmocka_unit_test_setup(test_one_flipped_bit_of_data_is_found, fresh_shard),
+        cmocka_unit_test_setup(test_changed_contents_are_found_behind_a_good_seal, fresh_shard),
         cmocka_unit_test_setup(test_other_files_are_refused, fresh_shard),
         cmocka_unit_test_setup(test_stage_out_of_range_is_refused, fresh_shard),
         cmocka_unit_test_setup(test_full_disk_leaves_the_old_shard, fresh_shard),
