@@ -80,6 +80,10 @@ static void test_every_damaged_byte_and_every_cut_is_noticed(void **state)
     }
     for (size_t size = 0; size < view.size; size += size < 64 ? 1 : 37) assert_refused(bytes, size);
     assert_refused(bytes, view.size + 1);
+    uint64_t checksum = rl_hash64(bytes, view.size); /* a file that is longer than its header says, checksum and all */
+    bytes = realloc(bytes, view.size + sizeof checksum);
+    memcpy(bytes + view.size, &checksum, sizeof checksum);
+    assert_refused(bytes, view.size + sizeof checksum);
     free(bytes);
     rl_file_view_close(&view);
     rl_neuron_table_free(t);

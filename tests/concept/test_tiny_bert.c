@@ -82,6 +82,52 @@ static void test_activations(void **state)
     tear_down(&f);
 }
 
+enum { COPIES = 6 };
+
+/* The corpus COPIES times over: more than one batch of tokens, whose borders fall elsewhere in every copy. */
+static rl_encoded *repeat(const rl_encoded *one)
+{
+    rl_encoded *many = calloc(1, sizeof *many);
+    int64_t S = one->num_sentences, T = one->num_tokens;
+    *many = (rl_encoded){COPIES * S, COPIES * T, COPIES * one->num_words, one->max_length,
+                         calloc((size_t)(COPIES * S + 1), sizeof(int64_t)), calloc((size_t)(COPIES * T), sizeof(int32_t)), NULL,
+                         calloc((size_t)(COPIES * T), sizeof(int64_t))};
+    for (int64_t s = 0; s < COPIES * S; s++) many->sentence_start[s + 1] = s / S * T + one->sentence_start[s % S + 1];
+    for (int64_t t = 0; t < COPIES * T; t++) {
+        many->ids[t] = one->ids[t % T];
+        many->word[t] = one->word[t % T] < 0 ? -1 : t / T * one->num_words + one->word[t % T];
+    }
+    return many;
+}
+
+static rl_status compare_copies(void *context, int64_t layer, const float *X, int64_t W, int64_t C, rl_error *err)
+{
+    const expectation *e = context;
+    (void)err;
+    for (int64_t i = 0; i < W * C; i++) CLOSE(X[i], e->X[(layer * W / COPIES * C) + i % (W / COPIES * C)]);
+    return RL_OK;
+}
+
+static void test_several_batches(void **state)
+{
+    fixture f = set_up(RL_PROTOCOL_PUBLISHED);
+    rl_encoded *many = repeat(f.data->encoded);
+    rl_file_view file = {0};
+    expectation e = {0};
+    rl_error err = {0};
+    (void)state;
+    assert_true(many->num_tokens > 4 * 512);
+    assert_ok(rl_file_view_open(&file, support_file(FOLDER "/activations.bin"), &err), err);
+    e.X = (const float *)(const void *)file.data;
+    assert_ok(rl_activations_visit(f.model, many, compare_copies, &e, &err), err);
+    rl_file_view_close(&file);
+    free(many->sentence_start);
+    free(many->ids);
+    free(many->word);
+    free(many);
+    tear_down(&f);
+}
+
 static rl_status refuse(void *context, int64_t layer, const float *X, int64_t W, int64_t C, rl_error *err)
 {
     (void)X, (void)W, (void)C;
@@ -214,6 +260,39 @@ static void test_head(void **state)
     check_protocol(RL_PROTOCOL_HEAD, "head");
 }
 
+/* The last layer all gone, gamma and beta: its own median sd is 0, so only the base's tells that its neurons are null; their
+ * scores are all 0, so only the tie rule orders them. */
+static void check_dead_layer(rl_protocol protocol, int64_t rank_of_first, int64_t rank_of_last)
+{
+    fixture f = set_up(protocol);
+    const rl_analysis_settings settings = {protocol, 5};
+    int64_t C = f.model->config.hidden_size, N = 4 * C;
+    rl_norm_offsets norm = rl_model_norm_of_hidden_state(f.model, 3);
+    rl_neuron_table *base = NULL, *stage = NULL;
+    rl_error err = {0};
+    assert_ok(rl_analyse_neurons(&base, f.model, f.data, &settings, NULL, NULL, 0, &err), err);
+    for (int64_t c = 0; c < C; c++) f.model->weights[norm.gamma + c] = f.model->weights[norm.beta + c] = 0;
+    assert_ok(rl_analyse_neurons(&stage, f.model, f.data, &settings, base, NULL, 0, &err), err);
+    for (int64_t n = 3 * C; n < N; n++) {
+        assert_true(stage->score[n] == 0 && stage->sd[n] == 0 && stage->top_word[5 * n] == -1);
+        assert_int_equal(stage->null[n], protocol == RL_PROTOCOL_CORRECTED || protocol == RL_PROTOCOL_HEAD);
+        assert_true(isnan(stage->similarity[n])); /* and no words, so no similarity */
+    }
+    assert_int_equal(stage->rank[3 * C], rank_of_first);
+    assert_int_equal(stage->rank[N - 1], rank_of_last);
+    rl_neuron_table_free(base);
+    rl_neuron_table_free(stage);
+    tear_down(&f);
+}
+
+static void test_a_dead_layer(void **state)
+{
+    (void)state;
+    check_dead_layer(RL_PROTOCOL_CORRECTED, 48, 63); /* ties: smaller id first */
+    check_dead_layer(RL_PROTOCOL_PUBLISHED, 63, 48); /* larger id first */
+    check_dead_layer(RL_PROTOCOL_HEAD, 63, 48);
+}
+
 static void test_another_models_base_is_refused(void **state)
 {
     fixture f = set_up(RL_PROTOCOL_CORRECTED);
@@ -251,6 +330,8 @@ int main(void)
         cmocka_unit_test(test_corrected),
         cmocka_unit_test(test_published),
         cmocka_unit_test(test_head),
+        cmocka_unit_test(test_several_batches),
+        cmocka_unit_test(test_a_dead_layer),
         cmocka_unit_test(test_another_models_base_is_refused),
         cmocka_unit_test(test_activations_that_are_not_finite),
     };

@@ -57,16 +57,19 @@ static void test_low_scores_are_filtered_strictly_above_a_tenth(void **state)
     static const float a[] = {.1f, .1f, .1f, .1f, 0, .1f, .1f};
     static const int32_t words[] = {DOG, THE, CAT, SAT, RAN};
     static const double scores[] = {1, .1666666585555014, .1666666585555014, .1666666585555014, .1666666585555014};
-    /* |z| of 10 : 1 with mean 0, so the others score 0.1f's share: 1/10 exactly is not above 0.1 */
-    static const float tenth[] = {10, -10, 1, -1};
-    static const int32_t types[] = {0, 1, 2, 3}, kept[] = {0, 1};
+    /* mean 0, mean square 204 / 51 = 4: z is exactly half the value, and 1 is exactly a tenth of 10: not above it */
+    static const float tenth[51] = {10, -10, 1, -1, 1, -1};
+    static const int32_t types[] = {0, 1, 2, 3, 2, 3}, kept[] = {0, 1};
     static const double ones[] = {1, 1};
-    int32_t word[K];
+    int32_t word[K], type[51];
     double score[K];
+    float sd;
     (void)state;
     top_of_column(word, score, NULL, NULL, a, two_sentences, 7);
     assert_list(word, score, words, scores, 5);
-    top_of_column(word, score, NULL, NULL, tenth, types, 4);
+    for (int w = 0; w < 51; w++) type[w] = w < 6 ? types[w] : 4;
+    top_of_column(word, score, NULL, &sd, tenth, type, 51);
+    assert_same(sd, 2);
     assert_list(word, score, kept, ones, 2);
 }
 
