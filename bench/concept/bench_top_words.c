@@ -1,8 +1,8 @@
 /* bench_top_words.c -- top words of all neurons of DistilBERT on the location corpus, on synthetic activations.
  *
- * 7 layers x 768 neurons, 74,052 words of 13,561 types (8,118 of them once), as protocol §11. Prints one JSON line; the NeuroX
- * figure to set it against comes from bench/peers or ../shared/peers/neurox_top_words.py. --smoke: small, for CTest.
- * The answer is checked first: one neuron against a plain double loop written for this purpose. */
+ * 7 layers x 768 neurons, 74,052 words of 13,561 types (8,118 of them once), as protocol §11. Prints one JSON line; the
+ * NeuroX figure to set it against comes from bench/peers or ../shared/peers/neurox_top_words.py. --smoke: small, for
+ * CTest. The answer is checked first: one neuron against a plain double loop written for this purpose. */
 #include "relearn/concept.h"
 
 #include <inttypes.h>
@@ -86,15 +86,16 @@ static rl_status bench(const shape *s, rl_error *err)
         RL_TRY(rl_top_words(word, score, NULL, NULL, X, type, s->types, s->words, C, s->top, err));
     seconds = rl_now_s() - seconds;
     for (int64_t c = 0; c < 8; c++) {
-        /* synthetic values are multiples of 0.01, so equal best scores are common: compare the score's place, not the word */
+        /* synthetic values are multiples of 0.01, so equal best scores are common: compare the score's place, not the
+         * word */
         int32_t best = best_type(X, type, s, c, sum, count);
         double share = sum[word[c * s->top]] / (double)count[word[c * s->top]] / (sum[best] / (double)count[best]);
         agree += share > 1 - 1e-4;
     }
     if (agree != 8) status = rl_fail(err, RL_ERR_INTERNAL, "top words differ from the plain loop");
     printf("{\"bench\": \"top_words\", \"neurons\": %" PRId64 ", \"words\": %" PRId64 ", \"types\": %" PRId32
-           ", \"seconds\": %.4f, \"correct\": %s}\n", C * s->layers, s->words, s->types, seconds,
-           agree == 8 ? "true" : "false");
+           ", \"seconds\": %.4f, \"correct\": %s}\n",
+           C * s->layers, s->words, s->types, seconds, agree == 8 ? "true" : "false");
 cleanup:
     rl_free(X);
     rl_free(type);

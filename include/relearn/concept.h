@@ -25,8 +25,10 @@ typedef rl_status rl_layer_visitor(void *context, int64_t layer, const float *ac
 rl_status rl_activations_visit(const rl_model *model, const rl_encoded *data, rl_layer_visitor *visit, void *context,
                                rl_error *err);
 
-/* A concept corpus made ready for one tokenizer: classes per word and sub-words. Sentences over max_length sub-words are dropped
- * (num_dropped); 100 or more of them is RL_ERR_INPUT, as in NeuroX. */
+/* A concept corpus made ready for one tokenizer: classes per word and sub-words. Sentences over max_length sub-words
+ * are dropped (num_dropped); 100 or more of them is RL_ERR_INPUT, as in NeuroX. corrected also drops words without any
+ * sub-word (protocol §14.10). corpus->words keeps the file's ids, dropped words included. published, head: the positive
+ * is one whole label string, or a comma part that only one label string has. */
 typedef struct rl_concept_data {
     rl_corpus *corpus;        /* owned */
     rl_encoded *encoded;      /* owned */
@@ -129,7 +131,7 @@ typedef struct rl_prune_settings {
     bool permanent; /* mask re-applied after every step */
     bool zero_beta; /* beta too (protocol §14.4); default keep */
 } rl_prune_settings;
-/* How many ids: corrected floor(ratio * N + 0.5); published 3000/5376 of N, head N's L*C/2, when ratio < 0. */
+/* How many ids: floor(ratio * N + 0.5); when ratio < 0 published 3000/5376 of N, head L*C/2, corrected N/2. */
 int64_t rl_prune_count(rl_protocol protocol, double ratio, int64_t num_layers, int64_t hidden_size);
 /* ids[count] to prune. concept: the front of the ranking (head: its tail, protocol §7.2); least: the other end; random: corrected
  * uniform without replacement from (seed, RL_PURPOSE_PRUNE), head/published ids 0..count-1 (protocol §7.3, as run); none: count must be 0. */

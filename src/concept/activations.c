@@ -1,8 +1,8 @@
 /* activations.c -- all words of a corpus through the model, one layer of everything after the other (design §4).
  *
  * The hidden states of the whole corpus, [T, C], are moved up in place, batch by batch; after each layer sub-words are
- * averaged into [W, C] and shown to the visitor. Batches are runs of whole sentences in corpus order, cut by length alone:
- * the last bits of a matrix product may depend on its height, so the cut is a pure function of the data. */
+ * averaged into [W, C] and shown to the visitor. Batches are runs of whole sentences in corpus order, cut by length
+ * alone: the last bits of a matrix product may depend on its height, so the cut is a pure function of the data. */
 #include "concept_internal.h"
 
 #include <inttypes.h>
@@ -25,7 +25,8 @@ typedef struct pass {
 static int64_t batch_end(const rl_encoded *data, int64_t first)
 {
     int64_t end = first + 1;
-    while (end < data->num_sentences && data->sentence_start[end + 1] - data->sentence_start[first] <= BATCH_TOKENS) end++;
+    while (end < data->num_sentences && data->sentence_start[end + 1] - data->sentence_start[first] <= BATCH_TOKENS)
+        end++;
     return end;
 }
 
@@ -50,7 +51,9 @@ static void measure_batches(pass *p)
 static rl_batch make_batch(pass *p, int64_t first, int64_t end)
 {
     const int64_t *start = p->data->sentence_start;
-    rl_batch batch = {.num_sentences = end - first, .num_tokens = start[end] - start[first], .start = p->start,
+    rl_batch batch = {.num_sentences = end - first,
+                      .num_tokens = start[end] - start[first],
+                      .start = p->start,
                       .ids = p->data->ids + start[first]};
     for (int64_t s = first; s <= end; s++) p->start[s - first] = (int32_t)(start[s] - start[first]);
     for (int64_t s = first; s < end; s++) batch.max_length = larger(batch.max_length, start[s + 1] - start[s]);
@@ -93,8 +96,10 @@ static void average_words(pass *p)
 rl_status rl_check_vocabulary(int32_t id, int64_t vocab_size, rl_error *err)
 {
     if (id >= 0 && id < vocab_size) return RL_OK;
-    return rl_fail(err, RL_ERR_INPUT, "the tokenizer gives id %" PRId32 ", but the model's vocabulary has %" PRId64
-                   " entries; expected the tokenizer the model was trained with", id, vocab_size);
+    return rl_fail(err, RL_ERR_INPUT,
+                   "the tokenizer gives id %" PRId32 ", but the model's vocabulary has %" PRId64
+                   " entries; expected the tokenizer the model was trained with",
+                   id, vocab_size);
 }
 
 static rl_status count_pieces(pass *p, rl_error *err)

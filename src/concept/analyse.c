@@ -1,7 +1,7 @@
 /* analyse.c -- one streaming pass over a model's layers gives everything the neuron table holds.
  *
- * Per layer, while its activations are in memory: contrast, score, top words, sd. Afterwards, over all neurons: rank, null,
- * saliency, similarity to the base stage. */
+ * Per layer, while its activations are in memory: contrast, score, top words, sd. Afterwards, over all neurons: rank,
+ * null, saliency, similarity to the base stage. */
 #include "concept_internal.h"
 
 #include <inttypes.h>
@@ -82,7 +82,8 @@ static rl_status find_null(rl_neuron_table *t, const analysis *a, const rl_neuro
     if (!faithful(&a->settings))
         return rl_null_by_sd(t->null, t->sd, base ? base->sd : t->sd, t->num_layers_plus_1, t->hidden_size, err);
     for (int64_t n = 0; n < t->num_neurons; n++)
-        t->null[n] = rl_null_by_words(a->settings.protocol, t->top_word + n * t->top_k, t->top_k, a->data->corpus->words);
+        t->null[n] =
+            rl_null_by_words(a->settings.protocol, t->top_word + n * t->top_k, t->top_k, a->data->corpus->words);
     return RL_OK;
 }
 
@@ -116,8 +117,9 @@ static rl_status check_base(const rl_neuron_table *base, const rl_neuron_table *
     if (!base || (base->num_layers_plus_1 == table->num_layers_plus_1 && base->hidden_size == table->hidden_size &&
                   base->top_k == table->top_k))
         return RL_OK;
-    return rl_fail(err, RL_ERR_INPUT, "the base stage has %" PRId64 " x %" PRId64 " neurons with %" PRId64
-                   " top words, this one %" PRId64 " x %" PRId64 " with %" PRId64 "; expected the same model and setting",
+    return rl_fail(err, RL_ERR_INPUT,
+                   "the base stage has %" PRId64 " x %" PRId64 " neurons with %" PRId64 " top words, this one %" PRId64
+                   " x %" PRId64 " with %" PRId64 "; expected the same model and setting",
                    base->num_layers_plus_1, base->hidden_size, base->top_k, table->num_layers_plus_1,
                    table->hidden_size, table->top_k);
 }

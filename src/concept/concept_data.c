@@ -1,7 +1,9 @@
-/* concept_data.c -- a concept corpus made ready for one tokenizer: which words count, in which class, as which sub-words.
+/* concept_data.c -- a concept corpus made ready for one tokenizer: which words count, in which class, as which
+ * sub-words.
  *
  * Dropped: sentences longer than max_length (as in NeuroX, 100 of them are an error); under `corrected` also words the
- * tokenizer leaves nothing of, whose rows would be zero in every layer (protocol §14.10). Word ids stay those of the file. */
+ * tokenizer leaves nothing of, whose rows would be zero in every layer (protocol §14.10). Word ids stay those of the
+ * file. */
 #include "concept_internal.h"
 
 #include <inttypes.h>
@@ -93,11 +95,15 @@ static rl_status drop(rl_concept_data *data, const uint8_t *keep, int64_t max_le
     data->num_dropped = sentences - drop_words(data->corpus, data->encoded, keep, max_length);
     drop_tokens(data->encoded, place, words, max_length);
     if (data->num_dropped >= MAX_DROPPED)
-        status = rl_fail(err, RL_ERR_INPUT, "%s: %" PRId64 " sentences are longer than %" PRId64 " sub-words; expected "
-                         "fewer than %d", data->corpus->path, data->num_dropped, max_length, MAX_DROPPED);
+        status = rl_fail(err, RL_ERR_INPUT,
+                         "%s: %" PRId64 " sentences are longer than %" PRId64 " sub-words; expected "
+                         "fewer than %d",
+                         data->corpus->path, data->num_dropped, max_length, MAX_DROPPED);
     else if (words == 0)
-        status = rl_fail(err, RL_ERR_INPUT, "%s: no word is left: every sentence is longer than %" PRId64
-                         " sub-words or holds only words the tokenizer drops", data->corpus->path, max_length);
+        status = rl_fail(err, RL_ERR_INPUT,
+                         "%s: no word is left: every sentence is longer than %" PRId64
+                         " sub-words or holds only words the tokenizer drops",
+                         data->corpus->path, max_length);
 cleanup:
     rl_free(place);
     return status;
@@ -105,7 +111,8 @@ cleanup:
 
 /* --------------------------------------------------------------------------------------------------- classes */
 
-/* published, head: one class per label string, in order of first occurrence among the kept words. label_class[labels]: -1 or class. */
+/* published, head: one class per label string, in order of first occurrence among the kept words. label_class[labels]:
+ * -1 or class. */
 static rl_status classes_by_label(rl_concept_data *data, int32_t *label_class, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -122,8 +129,9 @@ static rl_status classes_by_label(rl_concept_data *data, int32_t *label_class, r
     return status;
 }
 
-/* The one label string that is the concept: equal to the positive, or, when none is, the only one with such a comma part.
- * (The authors look the whole string up, which fails on their own second corpus: protocol §14.25.) is_concept [W]: scratch. */
+/* The one label string that is the concept: equal to the positive, or, when none is, the only one with such a comma
+ * part. (The authors look the whole string up, which fails on their own second corpus: protocol §14.25.) is_concept
+ * [W]: scratch. */
 static rl_status find_positive_label(int32_t *label, const rl_corpus *corpus, uint8_t *is_concept,
                                      const char *const *positives, size_t num_positives, rl_error *err)
 {
@@ -134,9 +142,11 @@ static rl_status find_positive_label(int32_t *label, const rl_corpus *corpus, ui
         for (int64_t w = 0; w < corpus->num_words; w++) {
             if (!is_concept[w] || corpus->label[w] == found) continue;
             if (found >= 0)
-                return rl_fail(err, RL_ERR_INPUT, "%s: '%s' and '%s' are both positive; protocols published and head rank "
-                               "one label string; expected one of them in full", corpus->path,
-                               rl_names_get(corpus->labels, found), rl_names_get(corpus->labels, corpus->label[w]));
+                return rl_fail(err, RL_ERR_INPUT,
+                               "%s: '%s' and '%s' are both positive; protocols published and head rank "
+                               "one label string; expected one of them in full",
+                               corpus->path, rl_names_get(corpus->labels, found),
+                               rl_names_get(corpus->labels, corpus->label[w]));
             found = corpus->label[w];
         }
     }
@@ -169,8 +179,10 @@ static rl_status two_classes(rl_concept_data *data, const uint8_t *is_concept, r
     data->positive_class = 1;
     for (int64_t w = 0; w < data->corpus->num_words; w++) count[data->word_class[w] = is_concept[w]]++;
     if (count[0] && count[1]) return RL_OK;
-    return rl_fail(err, RL_ERR_INPUT, "%s: after dropping long sentences and words without sub-words, %s word is of the "
-                   "concept; expected some and not all", data->corpus->path, count[1] ? "every" : "no");
+    return rl_fail(err, RL_ERR_INPUT,
+                   "%s: after dropping long sentences and words without sub-words, %s word is of the "
+                   "concept; expected some and not all",
+                   data->corpus->path, count[1] ? "every" : "no");
 }
 
 /* -------------------------------------------------------------------------------------------------- together */

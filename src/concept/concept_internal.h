@@ -4,8 +4,9 @@
 
 #include "relearn/concept.h"
 
-/* Loops over neurons, compiled per vector width and picked at load time. Only element-wise IEEE operations are inside and
- * contraction is off (room.cmake), so every clone gives the same bits. Sanitizers instrument ifunc resolvers: no clones there. */
+/* Loops over neurons, compiled per vector width and picked at load time. Only element-wise IEEE operations are inside
+ * and contraction is off (room.cmake), so every clone gives the same bits. Sanitizers instrument ifunc resolvers: no
+ * clones there. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
     !defined(__SANITIZE_THREAD__) && defined(__linux__) && !defined(RELEARN_NO_CLONES)
 #define RL_PER_ISA __attribute__((target_clones("default", "avx2", "avx512f")))

@@ -95,8 +95,11 @@ rl_status rl_neuron_table_write(const rl_neuron_table *table, const char *path, 
     rl_status status = RL_OK;
     rl_buffer bytes = {0};
     span list[NUM_ARRAYS];
-    header head = {.byte_order = BYTE_ORDER_MARK, .version = TABLE_VERSION, .hidden_size = table->hidden_size,
-                   .num_layers_plus_1 = table->num_layers_plus_1, .top_k = table->top_k};
+    header head = {.byte_order = BYTE_ORDER_MARK,
+                   .version = TABLE_VERSION,
+                   .hidden_size = table->hidden_size,
+                   .num_layers_plus_1 = table->num_layers_plus_1,
+                   .top_k = table->top_k};
     uint64_t checksum;
     memcpy(head.magic, magic, sizeof magic);
     list_arrays(list, table);
@@ -146,7 +149,8 @@ static rl_status check_file(header *head, const rl_file_view *view, const char *
     if (!dimensions_are_sane(head)) return damaged(err, path, "impossible dimensions");
     if (file_size(head) != view->size) return damaged(err, path, "the size does not fit the header");
     memcpy(&checksum, view->data + view->size - sizeof checksum, sizeof checksum);
-    if (rl_hash64(view->data, view->size - sizeof checksum) != checksum) return damaged(err, path, "the checksum differs");
+    if (rl_hash64(view->data, view->size - sizeof checksum) != checksum)
+        return damaged(err, path, "the checksum differs");
     return RL_OK;
 }
 
@@ -206,8 +210,10 @@ static rl_status append_words(rl_buffer *text, const rl_neuron_table *table, int
         int32_t word = table->top_word[n * table->top_k + j];
         if (word < 0) break;
         if (word >= rl_names_count(words))
-            return rl_fail(err, RL_ERR_INPUT, "neuron %" PRId64 " has top word %" PRId32 " of a vocabulary of %" PRId32
-                           "; the table belongs to another corpus", n, word, rl_names_count(words));
+            return rl_fail(err, RL_ERR_INPUT,
+                           "neuron %" PRId64 " has top word %" PRId32 " of a vocabulary of %" PRId32
+                           "; the table belongs to another corpus",
+                           n, word, rl_names_count(words));
         if (j) RL_TRY(rl_buffer_append(text, " ", 1, err));
         RL_TRY(rl_buffer_append(text, rl_names_get(words, word), strlen(rl_names_get(words, word)), err));
     }

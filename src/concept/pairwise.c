@@ -1,8 +1,8 @@
 /* pairwise.c -- numpy's float32 sum, bit for bit: one column, or all columns of a layer at once.
  *
- * Source: numpy/core/src/umath/loops_utils.h.src, FLOAT_pairwise_sum (protocol §11): fewer than 8 terms in a plain loop; up
- * to 128 in eight running sums; beyond that two halves, the first a multiple of 8 long. For a whole layer the eight
- * running sums are eight rows of C, so X is read once, row after row, and the loops run over neurons. */
+ * Source: numpy/core/src/umath/loops_utils.h.src, FLOAT_pairwise_sum (protocol §11): fewer than 8 terms in a plain
+ * loop; up to 128 in eight running sums; beyond that two halves, the first a multiple of 8 long. For a whole layer the
+ * eight running sums are eight rows of C, so X is read once, row after row, and the loops run over neurons. */
 #include "concept_internal.h"
 
 #include <string.h>
@@ -38,8 +38,9 @@ float rl_pairwise_sum(const float *x, int64_t n, int64_t stride)
 
 /* --------------------------------------------------------------------------------- the same for C columns */
 
-/* y[C] += the given number of rows of x, `step` floats apart, one after the other; mean not NULL: of (x - mean)^2. Eight rows at
- * once read y once and keep eight streams of memory in flight: twice as fast as one (0.15 -> 0.08 s on 1.6 GB). */
+/* y[C] += the given number of rows of x, `step` floats apart, one after the other; mean not NULL: of (x - mean)^2.
+ * Eight rows at once read y once and keep eight streams of memory in flight: twice as fast as one (0.15 -> 0.08 s
+ * on 1.6 GB). */
 RL_PER_ISA static void add_8_rows(float *restrict y, const float *restrict x, int64_t step, int64_t C)
 {
     for (int64_t c = 0; c < C; c++) {

@@ -6,8 +6,8 @@
 
 /* ---------------------------------------------------------------------------------------------- how many */
 
-/* published: 3,000 of DistilBERT's 5,376, and in proportion elsewhere; head: 768 * 6 // 2; corrected: the half that the paper
- * speaks of (protocol §14.2). */
+/* published: 3,000 of DistilBERT's 5,376, and in proportion elsewhere; head: 768 * 6 // 2; corrected: the half that the
+ * paper speaks of (protocol §14.2). */
 static int64_t own_count(rl_protocol protocol, int64_t num_layers, int64_t C)
 {
     int64_t N = (num_layers + 1) * C;

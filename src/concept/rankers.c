@@ -43,7 +43,8 @@ static rl_status count_classes(int64_t *counts, const int32_t *word_class, int64
         counts[word_class[w]]++;
     }
     for (int32_t k = 0; k < K; k++)
-        if (!counts[k]) return rl_fail(err, RL_ERR_INPUT, "class %" PRId32 " has no word; a mean needs at least one", k);
+        if (!counts[k])
+            return rl_fail(err, RL_ERR_INPUT, "class %" PRId32 " has no word; a mean needs at least one", k);
 cleanup:
     return status;
 }
@@ -70,8 +71,8 @@ cleanup:
 
 /* ----------------------------------------------------------------------------------------------- probeless */
 
-/* One neuron's sums, in numpy's order: classes (or pairs of them) in class order. Source: neurox/interpretation/probeless.py,
- * _get_tag_wise_ranking and _get_overall_ranking. */
+/* One neuron's sums, in numpy's order: classes (or pairs of them) in class order. Source:
+ * neurox/interpretation/probeless.py, _get_tag_wise_ranking and _get_overall_ranking. */
 static float distance_of(const float *means, int64_t C, int64_t c, int32_t K, int32_t tag)
 {
     float sum = 0.0f;
@@ -119,8 +120,10 @@ rl_status rl_rank_neurons(int32_t *order, int32_t *rank, const double *score, in
     for (int64_t n = 0; n < N; n++) {
         list[n] = (scored){score[n], (int32_t)n};
         if (isnan(score[n])) {
-            status = rl_fail(err, RL_ERR_DIVERGED, "the score of neuron %" PRId64 " is not a number: "
-                             "the model's activations are not finite", n);
+            status = rl_fail(err, RL_ERR_DIVERGED,
+                             "the score of neuron %" PRId64 " is not a number: "
+                             "the model's activations are not finite",
+                             n);
             goto cleanup;
         }
     }
@@ -169,8 +172,7 @@ rl_status rl_contrast(double *difference, double *effect, const float *X, const 
     }
     RL_REQUIRE(count[0] > 0 && count[1] > 0, err);
     for (int64_t c = 0; c < 2 * C; c++) mean[c] /= (double)count[c >= C];
-    for (int64_t w = 0; w < W; w++)
-        add_deviation(squares, X + w * C, mean + (word_class[w] == positive_class) * C, C);
+    for (int64_t w = 0; w < W; w++) add_deviation(squares, X + w * C, mean + (word_class[w] == positive_class) * C, C);
     for (int64_t c = 0; c < C; c++) difference[c] = mean[C + c] - mean[c];
     effect_sizes(effect, difference, squares, W, C);
 cleanup:

@@ -1,11 +1,11 @@
 /* top_words.c -- the words a neuron answers to most: NeuroX's get_top_words for all neurons of a layer at once.
  *
- * Source: neurox/analysis/corpus.py (protocol §11). Three passes over X[W, C]: mean; sd; then word type by word type, each
- * type's rows in corpus order, so that the sums of one type, [C], stay in the first-level cache.
+ * Source: neurox/analysis/corpus.py (protocol §11). Three passes over X[W, C]: mean; sd; then word type by word type,
+ * each type's rows in corpus order, so that the sums of one type, [C], stay in the first-level cache.
  *
  * The list of a neuron is the first k types by score/max, descending, ties by first occurrence; max is known only
- * after the last type. So types are logged as they come when fewer than k earlier ones score at least as much (any other
- * type is behind those k for good, whatever max is), some 50 a neuron, and the log is replayed in the end. */
+ * after the last type. So types are logged as they come when fewer than k earlier ones score at least as much (any
+ * other type is behind those k for good, whatever max is), some 50 a neuron, and the log is replayed in the end. */
 #include "concept_internal.h"
 
 #include <math.h>
@@ -32,11 +32,11 @@ typedef struct finder {
     const float *X;
     int64_t C, k;
     const float *mean, *sd;
-    double *score;     /* [C] of the type at hand */
-    double *max;       /* [C] */
-    double *leaders;   /* [C, k] highest scores so far, descending */
-    double *entry;     /* [C] = leaders[k-1]: what a newcomer must exceed */
-    int64_t *last;     /* [C] latest candidate */
+    double *score;   /* [C] of the type at hand */
+    double *max;     /* [C] */
+    double *leaders; /* [C, k] highest scores so far, descending */
+    double *entry;   /* [C] = leaders[k-1]: what a newcomer must exceed */
+    int64_t *last;   /* [C] latest candidate */
     candidate *log;
     int64_t num_log, log_capacity;
 } finder;
@@ -115,7 +115,8 @@ RL_PER_ISA static void add_z(double *restrict score, const float *restrict x, co
     for (int64_t c = 0; c < C; c++) score[c] += z_score(x[c], mean[c], sd[c]);
 }
 
-/* Four rows in order: their memory is fetched side by side, which halves the time of a walk by type (0.43 -> 0.22 s). */
+/* Four rows in order: their memory is fetched side by side, which halves the time of a walk by type (0.43 -> 0.22 s).
+ */
 RL_PER_ISA static void add_4_z(double *restrict score, const float *restrict X, const int64_t *restrict row,
                                const float *restrict mean, const float *restrict sd, int64_t C)
 {
@@ -188,8 +189,8 @@ cleanup:
     return status;
 }
 
-/* The chain runs from the latest type to the earliest, so a tie puts the earlier one in front. A channel with sd 0 has infinite
- * or NaN scores only, and inf / inf is NaN: its list is empty, as NeuroX's. */
+/* The chain runs from the latest type to the earliest, so a tie puts the earlier one in front. A channel with sd 0 has
+ * infinite or NaN scores only, and inf / inf is NaN: its list is empty, as NeuroX's. */
 static void pick(const finder *f, int64_t c, int32_t *word, double *score)
 {
     int64_t held = 0, k = f->k;

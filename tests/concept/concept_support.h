@@ -1,4 +1,5 @@
-/* concept_support.h -- what the concept room's tests share: a fixed matrix, JSON goldens, the tiny model of protocol §15. */
+/* concept_support.h -- what the concept room's tests share: a fixed matrix, JSON goldens, the tiny model of protocol
+ * §15. */
 #ifndef RELEARN_TEST_CONCEPT_SUPPORT_H
 #define RELEARN_TEST_CONCEPT_SUPPORT_H
 
@@ -25,7 +26,10 @@ static inline json_t *member(const json_t *object, const char *key)
     return found;
 }
 
-static inline int64_t integer_of(const json_t *object, const char *key) { return json_integer_value(member(object, key)); }
+static inline int64_t integer_of(const json_t *object, const char *key)
+{
+    return json_integer_value(member(object, key));
+}
 
 /* Element i of an array; null is NaN. */
 static inline double number_at(const json_t *array, int64_t i)
@@ -72,7 +76,11 @@ static inline void fixed_channels(fixed_matrix *m, int64_t w)
 
 static inline fixed_matrix make_fixed_matrix(int64_t W, int64_t C, int32_t types)
 {
-    fixed_matrix m = {W, C, types, calloc((size_t)(W * C), sizeof(float)), calloc((size_t)W, sizeof(int32_t)),
+    fixed_matrix m = {W,
+                      C,
+                      types,
+                      calloc((size_t)(W * C), sizeof(float)),
+                      calloc((size_t)W, sizeof(int32_t)),
                       calloc((size_t)W, sizeof(int32_t))};
     uint64_t state = 1;
     for (int64_t w = 0; w < W; w++) {
@@ -125,14 +133,17 @@ static inline rl_model *tiny_protocol_model(const char *type)
     rl_model *model = NULL;
     rl_error err = {0};
     bool bert = !strcmp(type, "bert");
-    snprintf(text, sizeof text,
-             "{\"model_type\": \"%s\", \"architectures\": [\"%sForTokenClassification\"], \"vocab_size\": 16, \"%s\": 8, \"%s\": 2, \"%s\": 2, \"%s\": 16,"
-             "\"max_position_embeddings\": 12, \"type_vocab_size\": 2, \"pad_token_id\": 0, \"relearn_random_init\": 7, \"%s\": \"gelu\","
-             "\"id2label\": {\"0\":\"O\",\"1\":\"B-PER\",\"2\":\"I-PER\",\"3\":\"B-ORG\",\"4\":\"I-ORG\",\"5\":\"B-LOC\","
-             "\"6\":\"I-LOC\",\"7\":\"B-MISC\",\"8\":\"I-MISC\"}}",
-             type, bert ? "Bert" : "DistilBert", bert ? "hidden_size" : "dim", bert ? "num_hidden_layers" : "n_layers",
-             bert ? "num_attention_heads" : "n_heads", bert ? "intermediate_size" : "hidden_dim",
-             bert ? "hidden_act" : "activation");
+    snprintf(
+        text, sizeof text,
+        "{\"model_type\": \"%s\", \"architectures\": [\"%sForTokenClassification\"], \"vocab_size\": 16, \"%s\": 8, "
+        "\"%s\": 2, \"%s\": 2, \"%s\": 16,"
+        "\"max_position_embeddings\": 12, \"type_vocab_size\": 2, \"pad_token_id\": 0, \"relearn_random_init\": 7, "
+        "\"%s\": \"gelu\","
+        "\"id2label\": {\"0\":\"O\",\"1\":\"B-PER\",\"2\":\"I-PER\",\"3\":\"B-ORG\",\"4\":\"I-ORG\",\"5\":\"B-LOC\","
+        "\"6\":\"I-LOC\",\"7\":\"B-MISC\",\"8\":\"I-MISC\"}}",
+        type, bert ? "Bert" : "DistilBert", bert ? "hidden_size" : "dim", bert ? "num_hidden_layers" : "n_layers",
+        bert ? "num_attention_heads" : "n_heads", bert ? "intermediate_size" : "hidden_dim",
+        bert ? "hidden_act" : "activation");
     snprintf(path, sizeof path, "%s/config.json", support_temporary_folder());
     support_write(path, text);
     assert_ok(rl_linalg_init(NULL, &err), err);

@@ -1,4 +1,5 @@
-/* A concept corpus made ready: which words and sentences are dropped, the classes of each protocol, and what is refused. */
+/* A concept corpus made ready: which words and sentences are dropped, the classes of each protocol, and what is
+ * refused. */
 #include "concept_support.h"
 
 static rl_tokenizer *tokenizer;
@@ -18,8 +19,8 @@ static int free_tokenizer(void **state)
     return 0;
 }
 
-static rl_status create(rl_concept_data **out, const char *tokens, const char *labels, const char *positive, int64_t max_length,
-                        rl_protocol protocol, rl_error *err)
+static rl_status create(rl_concept_data **out, const char *tokens, const char *labels, const char *positive,
+                        int64_t max_length, rl_protocol protocol, rl_error *err)
 {
     char tokens_path[4200], labels_path[4200];
     snprintf(tokens_path, sizeof tokens_path, "%s/tokens", support_temporary_folder());
@@ -104,8 +105,8 @@ static void test_sub_words_follow_their_words(void **state)
     rl_concept_data_free(data);
 }
 
-static void assert_refused(const char *text, const char *label_text, const char *positive, int64_t max_length, rl_protocol protocol,
-                           const char *message)
+static void assert_refused(const char *text, const char *label_text, const char *positive, int64_t max_length,
+                           rl_protocol protocol, const char *message)
 {
     rl_concept_data *data = NULL;
     rl_error err = {0};
@@ -126,10 +127,11 @@ static void test_what_is_refused(void **state)
     assert_refused("the river\n", "x N/A\n", "x", 3, RL_PROTOCOL_PUBLISHED, "no word is left");
     assert_refused("the \xc2\x80\n", "N/A x\n", "x", 9, RL_PROTOCOL_CORRECTED, "no word is of the concept");
     assert_refused("the \xc2\x80\n", "x N/A\n", "x", 9, RL_PROTOCOL_CORRECTED, "every word is of the concept");
-    assert_refused("the river\nthe sea and houses and the sea\n", "N/A y\nN/A N/A N/A N/A N/A N/A x\n", "x", 6, RL_PROTOCOL_HEAD,
-                   "no word of the concept is left");
+    assert_refused("the river\nthe sea and houses and the sea\n", "N/A y\nN/A N/A N/A N/A N/A N/A x\n", "x", 6,
+                   RL_PROTOCOL_HEAD, "no word of the concept is left");
     assert_refused(tokens, labels, "nowhere", 9, RL_PROTOCOL_CORRECTED, "nowhere");
-    assert_refused("a the river\n", "p,q q,r N/A\n", "q", 9, RL_PROTOCOL_PUBLISHED, "'p,q' and 'q,r' are both positive");
+    assert_refused("a the river\n", "p,q q,r N/A\n", "q", 9, RL_PROTOCOL_PUBLISHED,
+                   "'p,q' and 'q,r' are both positive");
     rl_buffer_free(&text);
     rl_buffer_free(&label);
 }

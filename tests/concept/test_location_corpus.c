@@ -28,10 +28,12 @@ static rl_concept_data *create(const char *tokens, const char *labels, const cha
 static void test_location(void **state)
 {
     int64_t published[2] = {0}, corrected[2] = {0};
-    rl_concept_data *data = create(location_tokens, location_labels, "SEM:named_entity:location", RL_PROTOCOL_PUBLISHED);
+    rl_concept_data *data =
+        create(location_tokens, location_labels, "SEM:named_entity:location", RL_PROTOCOL_PUBLISHED);
     (void)state;
     count_classes(data, published);
-    assert_true(data->corpus->num_words == 74052 && rl_names_count(data->corpus->words) == 13561 && data->num_dropped == 0);
+    assert_true(data->corpus->num_words == 74052 && rl_names_count(data->corpus->words) == 13561 &&
+                data->num_dropped == 0);
     assert_true(published[0] == 70750 && published[1] == 3302 && data->positive_class == 1);
     rl_concept_data_free(data);
     data = create(location_tokens, location_labels, "SEM:named_entity:location", RL_PROTOCOL_CORRECTED);
@@ -44,7 +46,8 @@ static void test_america(void **state)
 {
     static const int64_t expected[] = {143091, 6162, 808, 573};
     int64_t count[4] = {0}, two[2] = {0}, sorted[4];
-    rl_concept_data *data = create(america_tokens, america_labels, "SEM:origin:north_america:mexico", RL_PROTOCOL_PUBLISHED);
+    rl_concept_data *data =
+        create(america_tokens, america_labels, "SEM:origin:north_america:mexico", RL_PROTOCOL_PUBLISHED);
     (void)state;
     assert_int_equal(data->num_classes, 4);
     count_classes(data, count);

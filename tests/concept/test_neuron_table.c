@@ -1,4 +1,5 @@
-/* The neuron table's file comes back bit for bit; any damaged, cut or foreign one is refused by name. The CSV is RFC 4180. */
+/* The neuron table's file comes back bit for bit; any damaged, cut or foreign one is refused by name. The CSV is RFC
+ * 4180. */
 #include "concept_support.h"
 
 static rl_neuron_table *make_table(void)

@@ -9,7 +9,8 @@ typedef struct synthetic {
     double similarity[N];
 } synthetic;
 
-/* base ids = (4391 rho + 7) mod 5376, stage 4 ids = (1231 rho + 3) mod 5376, null iff id mod 5 = 0, word sets equal iff id mod 11 = 0. */
+/* base ids = (4391 rho + 7) mod 5376, stage 4 ids = (1231 rho + 3) mod 5376, null iff id mod 5 = 0, word sets equal iff
+ * id mod 11 = 0. */
 static synthetic *make_synthetic(void)
 {
     synthetic *s = calloc(1, sizeof *s);
@@ -46,7 +47,8 @@ static void assert_percents(const double *saliency, const double *expected)
 
 static void test_redistribution_of_the_base(void **state)
 {
-    static const int counts4608[] = {261, 263, 264, 262, 263, 263, 264}, counts5376[] = {306, 310, 309, 307, 309, 310, 307};
+    static const int counts4608[] = {261, 263, 264, 262, 263, 263, 264},
+                     counts5376[] = {306, 310, 309, 307, 309, 310, 307};
     static const double percent4608[] = {14.185, 14.293, 14.348, 14.239, 14.293, 14.293, 14.348};
     synthetic *s = make_synthetic();
     double saliency[N];
@@ -82,7 +84,8 @@ static void test_redistribution_after_retraining(void **state)
 }
 
 /* The golden prints 6 digits. */
-static void assert_layers(const double *values, bool nan_as_zero, double mean0, double error0, double mean6, double error6)
+static void assert_layers(const double *values, bool nan_as_zero, double mean0, double error0, double mean6,
+                          double error6)
 {
     double mean[LAYERS], sd[LAYERS], error[LAYERS];
     rl_layer_means(mean, sd, error, values, LAYERS, C, nan_as_zero);
@@ -174,9 +177,12 @@ static void test_centre_of_mass_and_recovery(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_redistribution_of_the_base),  cmocka_unit_test(test_redistribution_after_retraining),
-        cmocka_unit_test(test_mean_saliency),               cmocka_unit_test(test_mean_similarity_and_regression_rows),
-        cmocka_unit_test(test_small_example_and_nan_rules), cmocka_unit_test(test_centre_of_mass_and_recovery),
+        cmocka_unit_test(test_redistribution_of_the_base),
+        cmocka_unit_test(test_redistribution_after_retraining),
+        cmocka_unit_test(test_mean_saliency),
+        cmocka_unit_test(test_mean_similarity_and_regression_rows),
+        cmocka_unit_test(test_small_example_and_nan_rules),
+        cmocka_unit_test(test_centre_of_mass_and_recovery),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Probeless ranking is NeuroX's: the worked example of protocol §6.1 and NeuroX's own float32 numbers, bit for bit; ties and NaN
- * as documented; contrast against a plain loop. LABELS: unit golden */
+/* Probeless ranking is NeuroX's: the worked example of protocol §6.1 and NeuroX's own float32 numbers, bit for bit;
+ * ties and NaN as documented; contrast against a plain loop. LABELS: unit golden */
 #include "concept_support.h"
 
 static const float X[] = {1, 0, 2, 0, 0, 1, 2, 1, 3, 1, 0, 0, 1, 1, 2, 2, 0, 0, 1, 1};
@@ -70,7 +70,8 @@ static void test_two_hundred_words(void **state)
 static void test_neurox_to_the_bit(void **state)
 {
     json_t *golden = read_golden("golden/concept/neurox.json"), *classes = member(golden, "class_order");
-    fixed_matrix m = make_fixed_matrix(integer_of(golden, "W"), integer_of(golden, "C"), (int32_t)integer_of(golden, "types"));
+    fixed_matrix m =
+        make_fixed_matrix(integer_of(golden, "W"), integer_of(golden, "C"), (int32_t)integer_of(golden, "types"));
     int32_t K = (int32_t)json_array_size(classes), class_of[8];
     float means[8 * 32];
     int64_t counts[8];
@@ -87,7 +88,8 @@ static void test_neurox_to_the_bit(void **state)
         char tag[8];
         snprintf(tag, sizeof tag, "%d", (int)number_at(classes, k));
         rl_probeless_scores(score, means, m.C, K, k);
-        for (int64_t c = 0; c < m.C; c++) assert_same(score[c], number_at(member(member(golden, "tag_scores"), tag), c));
+        for (int64_t c = 0; c < m.C; c++)
+            assert_same(score[c], number_at(member(member(golden, "tag_scores"), tag), c));
     }
     rl_probeless_scores(score, means, m.C, K, -1);
     for (int64_t c = 0; c < m.C; c++) assert_same(score[c], number_at(member(golden, "overall"), c));
@@ -156,9 +158,12 @@ static void test_contrast(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_worked_example),        cmocka_unit_test(test_two_hundred_words),
-        cmocka_unit_test(test_neurox_to_the_bit),     cmocka_unit_test(test_ties),
-        cmocka_unit_test(test_nan_is_a_diverged_run), cmocka_unit_test(test_a_class_without_words_is_refused),
+        cmocka_unit_test(test_worked_example),
+        cmocka_unit_test(test_two_hundred_words),
+        cmocka_unit_test(test_neurox_to_the_bit),
+        cmocka_unit_test(test_ties),
+        cmocka_unit_test(test_nan_is_a_diverged_run),
+        cmocka_unit_test(test_a_class_without_words_is_refused),
         cmocka_unit_test(test_contrast),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,14 @@
-/* Pruning: protocol §15's pruned losses, logits, hidden states and gradients; which ids each selection takes; where they lie. */
+/* Pruning: protocol §15's pruned losses, logits, hidden states and gradients; which ids each selection takes; where
+ * they lie. */
 #include "concept_support.h"
 
 #define CLOSE(a, b) assert_close(a, b, 1e-5, 2e-6) /* the protocol prints 6 digits, float32 keeps about as many */
 
 /* The batch of §15 without its padding. */
-static const int32_t ids[] = {5, 6, 7, 8, 9, 10, 11, 12}, labels[] = {-100, 0, 5, 6, -100, -100, 3, -100}, start[] = {0, 5, 8};
-static const rl_batch batch = {.num_sentences = 2, .num_tokens = 8, .max_length = 5, .start = start, .ids = ids, .labels = labels};
+static const int32_t ids[] = {5, 6, 7, 8, 9, 10, 11, 12}, labels[] = {-100, 0, 5, 6, -100, -100, 3, -100},
+                     start[] = {0, 5, 8};
+static const rl_batch batch = {
+    .num_sentences = 2, .num_tokens = 8, .max_length = 5, .start = start, .ids = ids, .labels = labels};
 static const int32_t pruned[] = {3, 10, 20};
 
 typedef struct fixture {
@@ -171,10 +174,10 @@ static void test_impossible_counts(void **state)
     int32_t chosen[3];
     rl_error err = {0};
     (void)state;
-    assert_fails(rl_prune_choose(chosen, 3, order, 2, RL_SELECT_CONCEPT, RL_PROTOCOL_CORRECTED, 0, &err), RL_ERR_INPUT, err,
-                 "cannot prune 3 of 2");
-    assert_fails(rl_prune_choose(chosen, 1, order, 2, RL_SELECT_NONE, RL_PROTOCOL_CORRECTED, 0, &err), RL_ERR_INPUT, err,
-                 "select none");
+    assert_fails(rl_prune_choose(chosen, 3, order, 2, RL_SELECT_CONCEPT, RL_PROTOCOL_CORRECTED, 0, &err), RL_ERR_INPUT,
+                 err, "cannot prune 3 of 2");
+    assert_fails(rl_prune_choose(chosen, 1, order, 2, RL_SELECT_NONE, RL_PROTOCOL_CORRECTED, 0, &err), RL_ERR_INPUT,
+                 err, "select none");
     assert_ok(rl_prune_choose(chosen, 0, order, 2, RL_SELECT_NONE, RL_PROTOCOL_CORRECTED, 0, &err), err);
 }
 

@@ -10,12 +10,13 @@ typedef struct row {
 static void test_table_of_the_protocol(void **state)
 {
     static const row rows[] = {
-        {5376, 0, 1},        {5376, 99, 1},          {5376, 100, .981046},  {5376, 2299, .583017}, {5376, 2300, .564064},
-        {5376, 2699, .507202}, {5376, 2700, .488249}, {5376, 4500, .147081}, {5376, 4600, .128127}, {5376, 5375, .00454890},
-        {4608, 0, 1},        {4608, 99, 1},          {4608, 100, .977817},  {4608, 2299, .511979}, {4608, 2300, .489796},
-        {4608, 2699, .423248}, {4608, 2700, .401065}, {4608, 4500, .00177462}, {4608, 4600, .0204082}, {4608, 5375, .175688},
-        {2688, 0, 1},        {2688, 99, 1},          {2688, 100, .961360},  {2688, 2299, .149923}, {2688, 2300, .111283},
-        {2688, 1299, .536321}, {2688, 1300, .497682}, {2688, 2687, .00463679},
+        {5376, 0, 1},          {5376, 99, 1},           {5376, 100, .981046},   {5376, 2299, .583017},
+        {5376, 2300, .564064}, {5376, 2699, .507202},   {5376, 2700, .488249},  {5376, 4500, .147081},
+        {5376, 4600, .128127}, {5376, 5375, .00454890}, {4608, 0, 1},           {4608, 99, 1},
+        {4608, 100, .977817},  {4608, 2299, .511979},   {4608, 2300, .489796},  {4608, 2699, .423248},
+        {4608, 2700, .401065}, {4608, 4500, .00177462}, {4608, 4600, .0204082}, {4608, 5375, .175688},
+        {2688, 0, 1},          {2688, 99, 1},           {2688, 100, .961360},   {2688, 2299, .149923},
+        {2688, 2300, .111283}, {2688, 1299, .536321},   {2688, 1300, .497682},  {2688, 2687, .00463679},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -52,7 +53,8 @@ static void test_corrected_saliency_and_T(void **state)
 static void test_python_isalpha(void **state)
 {
     static const char *letters[] = {"Ankara", "é", "Â", "straße", "日本", "ʻ", "ª", "Ǆ"};
-    static const char *others[] = {"", "£", "½", "3", "O'Brien", "a-b", "\xc2\x80", "a b", "e\xcc\x81", "Ⅷ", "\xff", "a\xc3"};
+    static const char *others[] = {"",         "£",   "½",         "3", "O'Brien", "a-b",
+                                   "\xc2\x80", "a b", "e\xcc\x81", "Ⅷ", "\xff",    "a\xc3"};
     (void)state;
     for (size_t i = 0; i < sizeof letters / sizeof *letters; i++) assert_true(rl_is_alphabetic(letters[i]));
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) assert_false(rl_is_alphabetic(others[i]));
@@ -96,9 +98,12 @@ static void test_null_by_sd(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table_of_the_protocol), cmocka_unit_test(test_counts_of_the_protocol),
-        cmocka_unit_test(test_corrected_saliency_and_T), cmocka_unit_test(test_python_isalpha),
-        cmocka_unit_test(test_null_by_words), cmocka_unit_test(test_null_by_sd),
+        cmocka_unit_test(test_table_of_the_protocol),
+        cmocka_unit_test(test_counts_of_the_protocol),
+        cmocka_unit_test(test_corrected_saliency_and_T),
+        cmocka_unit_test(test_python_isalpha),
+        cmocka_unit_test(test_null_by_words),
+        cmocka_unit_test(test_null_by_sd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,12 +1,17 @@
-/* Similarity of top-word lists: gensim's n_similarity on the vectors of protocol §13, empty lists, and vectors from a model. */
+/* Similarity of top-word lists: gensim's n_similarity on the vectors of protocol §13, empty lists, and vectors from a
+ * model. */
 #include "concept_support.h"
 
 /* Rows of the golden's fastText file: input row r, column c = float32(sin(0.3 r + 0.7 c)). */
-static float input(int r, int c) { return (float)sin(.3 * r + .7 * c); }
+static float input(int r, int c)
+{
+    return (float)sin(.3 * r + .7 * c);
+}
 
 enum { THE, CAT, DOG, ANKARA, E_ACUTE, NOTHING, WORDS };
 
-/* Rows: word row first for the two words of the vocabulary, then 2 + bucket of each n-gram, as the protocol lists them. */
+/* Rows: word row first for the two words of the vocabulary, then 2 + bucket of each n-gram, as the protocol lists them.
+ */
 static const int rows[WORDS][12] = {
     {0, 3, 8, 2, 6, 2, -1},
     {1, 9, 5, 3, 7, 8, -1},
@@ -87,7 +92,8 @@ static void test_vectors_of_a_model(void **state)
     }
     model->config.vocab_size = 20; /* a tokenizer of another model */
     float *untouched = table;
-    assert_fails(rl_word_vectors_from_model(&untouched, model, tokenizer, words, &err), RL_ERR_INPUT, err, "vocabulary has 20");
+    assert_fails(rl_word_vectors_from_model(&untouched, model, tokenizer, words, &err), RL_ERR_INPUT, err,
+                 "vocabulary has 20");
     assert_ptr_equal(untouched, table);
     rl_free(table);
     rl_free(list.ids);

@@ -1,5 +1,5 @@
-/* A small random BERT on a small corpus: activations as PyTorch's, and every column of the neuron tables, of the base model and
- * of a pruned one, as numpy and NeuroX compute them, under each protocol. LABELS: unit golden */
+/* A small random BERT on a small corpus: activations as PyTorch's, and every column of the neuron tables, of the base
+ * model and of a pruned one, as numpy and NeuroX compute them, under each protocol. LABELS: unit golden */
 #include "concept_support.h"
 
 #define FOLDER "golden/concept/tiny"
@@ -17,8 +17,8 @@ static void load_data(fixture *f, rl_protocol protocol)
 {
     const char *positive = "SEM:named_entity:location";
     rl_error err = {0};
-    assert_ok(rl_concept_data_create(&f->data, support_file(FOLDER "/tokens.txt"), support_file(FOLDER "/labels.txt"), &positive, 1,
-                                     f->tokenizer, 64, protocol, &err),
+    assert_ok(rl_concept_data_create(&f->data, support_file(FOLDER "/tokens.txt"), support_file(FOLDER "/labels.txt"),
+                                     &positive, 1, f->tokenizer, 64, protocol, &err),
               err);
     assert_ok(rl_word_vectors_from_model(&f->vectors, f->model, f->tokenizer, f->data->corpus->words, &err), err);
 }
@@ -89,8 +89,13 @@ static rl_encoded *repeat(const rl_encoded *one)
 {
     rl_encoded *many = calloc(1, sizeof *many);
     int64_t S = one->num_sentences, T = one->num_tokens;
-    *many = (rl_encoded){COPIES * S, COPIES * T, COPIES * one->num_words, one->max_length,
-                         calloc((size_t)(COPIES * S + 1), sizeof(int64_t)), calloc((size_t)(COPIES * T), sizeof(int32_t)), NULL,
+    *many = (rl_encoded){COPIES * S,
+                         COPIES * T,
+                         COPIES * one->num_words,
+                         one->max_length,
+                         calloc((size_t)(COPIES * S + 1), sizeof(int64_t)),
+                         calloc((size_t)(COPIES * T), sizeof(int32_t)),
+                         NULL,
                          calloc((size_t)(COPIES * T), sizeof(int64_t))};
     for (int64_t s = 0; s < COPIES * S; s++) many->sentence_start[s + 1] = s / S * T + one->sentence_start[s % S + 1];
     for (int64_t t = 0; t < COPIES * T; t++) {
@@ -141,16 +146,19 @@ static void test_a_failing_visitor_ends_the_pass(void **state)
     int calls = 0;
     rl_error err = {0};
     (void)state;
-    assert_fails(rl_activations_visit(f.model, f.data->encoded, refuse, &calls, &err), RL_ERR_IO, err, "the visitor's own");
+    assert_fails(rl_activations_visit(f.model, f.data->encoded, refuse, &calls, &err), RL_ERR_IO, err,
+                 "the visitor's own");
     assert_int_equal(calls, 2);
     f.model->config.vocab_size = 50;
-    assert_fails(rl_activations_visit(f.model, f.data->encoded, refuse, &calls, &err), RL_ERR_INPUT, err, "vocabulary has 50");
+    assert_fails(rl_activations_visit(f.model, f.data->encoded, refuse, &calls, &err), RL_ERR_INPUT, err,
+                 "vocabulary has 50");
     tear_down(&f);
 }
 
 /* ------------------------------------------------------------------------------------------------- neuron tables */
 
-/* Two orders agree where scores are further apart than the tolerance: at every rank stands a neuron of the same score. */
+/* Two orders agree where scores are further apart than the tolerance: at every rank stands a neuron of the same score.
+ */
 static void check_ranks(const rl_neuron_table *t, const json_t *expected)
 {
     const json_t *order = member(expected, "order"), *score = member(expected, "score");
@@ -167,7 +175,8 @@ static void check_top_words(const rl_neuron_table *t, const rl_names *words, con
         assert_true((word >= 0) == (pair != NULL));
         if (!pair) continue;
         assert_string_equal(rl_names_get(words, word), json_string_value(json_array_get(pair, 0)));
-        assert_close(t->top_score[n * t->top_k + j], number_at(pair, 1), 1e-4, 0); /* a channel's sd may be 10 % of its mean */
+        assert_close(t->top_score[n * t->top_k + j], number_at(pair, 1), 1e-4,
+                     0); /* a channel's sd may be 10 % of its mean */
     }
 }
 
@@ -184,7 +193,8 @@ static void check_table(const rl_neuron_table *t, const rl_names *words, const j
         CLOSE(t->mean_difference[n], number_at(member(expected, "mean_difference"), n));
         CLOSE(t->sd[n], number_at(member(expected, "sd"), n));
         assert_int_equal(t->null[n], (int)number_at(member(expected, "null"), n));
-        if (t->sd[n] > 1e-3f) assert_close(t->effect_size[n], number_at(member(expected, "effect_size"), n), 1e-3, 1e-4);
+        if (t->sd[n] > 1e-3f)
+            assert_close(t->effect_size[n], number_at(member(expected, "effect_size"), n), 1e-3, 1e-4);
         check_top_words(t, words, member(expected, "top_words"), n);
         assert_close_or_both_nan(t->similarity[n], number_at(member(expected, "similarity"), n));
         assert_true(isnan(t->saliency[n]) == (t->null[n] == 1));
@@ -260,8 +270,8 @@ static void test_head(void **state)
     check_protocol(RL_PROTOCOL_HEAD, "head");
 }
 
-/* The last layer all gone, gamma and beta: its own median sd is 0, so only the base's tells that its neurons are null; their
- * scores are all 0, so only the tie rule orders them. */
+/* The last layer all gone, gamma and beta: its own median sd is 0, so only the base's tells that its neurons are null;
+ * their scores are all 0, so only the tie rule orders them. */
 static void check_dead_layer(rl_protocol protocol, int64_t rank_of_first, int64_t rank_of_last)
 {
     fixture f = set_up(protocol);
@@ -317,7 +327,8 @@ static void test_activations_that_are_not_finite(void **state)
     rl_error err = {0};
     (void)state;
     f.model->weights[rl_model_norm_of_hidden_state(f.model, 0).gamma] = NAN;
-    assert_fails(rl_analyse_neurons(&table, f.model, f.data, &settings, NULL, NULL, 0, &err), RL_ERR_DIVERGED, err, "neuron 0 is not");
+    assert_fails(rl_analyse_neurons(&table, f.model, f.data, &settings, NULL, NULL, 0, &err), RL_ERR_DIVERGED, err,
+                 "neuron 0 is not");
     assert_null(table);
     tear_down(&f);
 }

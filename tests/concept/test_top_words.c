@@ -1,5 +1,5 @@
-/* Top words are NeuroX's: the worked examples of protocol §11 and §6.1, and NeuroX's own numbers, bit for bit, on a fixed matrix.
- * LABELS: unit golden */
+/* Top words are NeuroX's: the worked examples of protocol §11 and §6.1, and NeuroX's own numbers, bit for bit, on a
+ * fixed matrix. LABELS: unit golden */
 #include "concept_support.h"
 
 #define K 5
@@ -41,7 +41,8 @@ static void test_scores_of_the_worked_example(void **state)
 static void test_equal_scores_keep_the_order_of_first_occurrence(void **state)
 {
     static const float a[] = {1, -1, 0, 1, 1, -1, -1};
-    static const int32_t in_order[] = {THE, CAT, DOG, RAN, FAR}, other_ids[] = {9, 4, 3, 9, 2, 1, 0}, renamed[] = {9, 4, 2, 1, 0};
+    static const int32_t in_order[] = {THE, CAT, DOG, RAN, FAR}, other_ids[] = {9, 4, 3, 9, 2, 1, 0},
+                         renamed[] = {9, 4, 2, 1, 0};
     static const double ones[] = {1, 1, 1, 1, 1};
     int32_t word[K];
     double score[K];
@@ -83,7 +84,8 @@ static void test_constant_channels(void **state)
     float mean, sd;
     (void)state;
     top_of_column(word, score, &mean, &sd, off, two_sentences, 7);
-    assert_close(fabs((double)mean - (double).1f), 7.45e-9, 1e-2, 0); /* the mean is one rounding off, so every z is 1 */
+    assert_close(fabs((double)mean - (double).1f), 7.45e-9, 1e-2,
+                 0); /* the mean is one rounding off, so every z is 1 */
     assert_list(word, score, first_five, ones, 5);
     top_of_column(word, score, &mean, &sd, exact, two_sentences, 7);
     assert_same(sd, 0);
@@ -94,7 +96,8 @@ static void test_constant_channels(void **state)
 static void test_two_hundred_words(void **state)
 {
     static const int32_t words0[] = {0, 7, 14, 21, 28}, words2[] = {31, 15, 24, 26, 13};
-    static const double scores0[] = {1, .993331, .986493, .979490, .972320}, scores2[] = {1, .972151, .944166, .913594, .899458};
+    static const double scores0[] = {1, .993331, .986493, .979490, .972320},
+                        scores2[] = {1, .972151, .944166, .913594, .899458};
     float X[200 * 6];
     int32_t type[200], word[6 * K];
     double score[6 * K];
@@ -127,7 +130,8 @@ static void check_column(const json_t *list, const int32_t *word, const double *
 static void test_neurox_to_the_bit(void **state)
 {
     json_t *golden = read_golden("golden/concept/neurox.json");
-    fixed_matrix m = make_fixed_matrix(integer_of(golden, "W"), integer_of(golden, "C"), (int32_t)integer_of(golden, "types"));
+    fixed_matrix m =
+        make_fixed_matrix(integer_of(golden, "W"), integer_of(golden, "C"), (int32_t)integer_of(golden, "types"));
     int32_t word[32 * K];
     double score[32 * K];
     float mean[32], sd[32];
@@ -146,7 +150,8 @@ static void test_neurox_to_the_bit(void **state)
 static void test_numpys_float32_sum(void **state)
 {
     json_t *golden = read_golden("golden/concept/neurox.json"), *value;
-    fixed_matrix m = make_fixed_matrix(integer_of(golden, "W"), integer_of(golden, "C"), (int32_t)integer_of(golden, "types"));
+    fixed_matrix m =
+        make_fixed_matrix(integer_of(golden, "W"), integer_of(golden, "C"), (int32_t)integer_of(golden, "types"));
     const char *length;
     (void)state;
     assert_true(json_object_size(member(golden, "sums")) == 8);
