@@ -1,6 +1,6 @@
-/* bench_kernels.c -- the passes between the matrix products, on every instruction set of this processor, at the shape of
- * a training batch: 8 sentences of 20 tokens. One JSON line a case; ns_per_element is the best call within the budget,
- * ms_per_step what the pass costs in one training step of that model. What a pass writes is first compared with
+/* bench_kernels.c -- the passes between the matrix products, on every instruction set of this processor, at the shape
+ * of a training batch: 8 sentences of 20 tokens. One JSON line a case; ns_per_element is the best call within the
+ * budget, ms_per_step what the pass costs in one training step of that model. What a pass writes is first compared with
  * the slowest set's (AdamW, which works on its own state, is left to its test).
  *   bench_linalg_kernels [--smoke] [--width C] [--head D] [--layers L] [--length TOKENS] */
 #include "linalg_internal.h"
@@ -20,8 +20,8 @@ typedef struct batch {
 
 static void residual_layer_norm(batch *b)
 {
-    rl_residual_layer_norm_forward(b->out, b->saved, b->mean, b->rstd, b->x, b->row, b->other, b->row, b->row, b->T, b->C,
-                                   1e-12f, b->dropout);
+    rl_residual_layer_norm_forward(b->out, b->saved, b->mean, b->rstd, b->x, b->row, b->other, b->row, b->row, b->T,
+                                   b->C, 1e-12f, b->dropout);
 }
 static void layer_norm_backward(batch *b)
 {
@@ -157,7 +157,8 @@ int main(int argc, char **argv)
     float **arrays[] = {&b.x, &b.other, &b.out, &b.saved, &b.row, &b.row_sums, &b.row_sums2, &b.mean, &b.rstd};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) *arrays[i] = numbers(b.T * b.F, 0.05f);
     float **weights[] = {&b.p, &b.g, &b.m, &b.v};
-    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) *weights[i] = numbers(b.num_weights, i == 3 ? 0.0f : 1e-3f);
+    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
+        *weights[i] = numbers(b.num_weights, i == 3 ? 0.0f : 1e-3f);
     b.probs = numbers(rl_attention_probs_count(b.start, b.B, b.H), 0.0f);
     b.scratch = numbers((int64_t)rl_attention_scratch_count(b.n, b.D), 0.0f);
     float *first = numbers(b.T * b.F, 0.0f);

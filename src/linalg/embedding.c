@@ -1,4 +1,5 @@
-/* embedding.c -- the sum of the three embedding tables, and the gradients of the tables: memory traffic, not arithmetic. */
+/* embedding.c -- the sum of the three embedding tables, and the gradients of the tables: memory traffic, not
+ * arithmetic. */
 #include "linalg_internal.h"
 
 #include <string.h>

@@ -42,9 +42,10 @@ static void product_onednn(bool transpose_a, bool transpose_b, int64_t M, int64_
 }
 #endif
 
-/* The build's best first. Measured, one core, GFLOP/s forward / dx / dW at T = 160 (bench_gemm):
- * Zen 4, FMA peak 118: 384 x 1536: oneDNN 96-102 / 115 / 111, OpenBLAS 0.3.21 100 / 100 / 104;
- *                      768 x 3072: oneDNN 92-99 / 98-112 / 109, OpenBLAS 88 / 91-94 / 96-98. */
+/* The build's best first. Measured on one core of a Zen 4 (FMA peak 118), the three products forward / dx / dW at T = 160,
+ * best of each, GFLOP/s (bench_linalg_gemm prints the like):
+ *   384 x 1536 both ways: oneDNN 2.6.3 90-102 / 114-116 / 110-114, OpenBLAS 0.3.21  99-101 / 99-102 / 103-106
+ *   768 x 3072 both ways: oneDNN 2.6.3 92-99  / 98-112  / 108-110, OpenBLAS 0.3.21  88     / 91-94  / 96-98 */
 static const char *const backend_names[] = {
 #ifdef RELEARN_HAVE_ONEDNN
     "onednn",
@@ -111,11 +112,12 @@ static rl_status check_one(const char *backend, rl_gemm_function *product, bool 
                 sum += (double)A[transpose_a ? k * lda + i : i * lda + k] * B[transpose_b ? j * ldb + k : k * ldb + j];
             double expected = alpha * sum + beta * before, found = C[i * ldc + j];
             if (!(fabs(found - expected) <= 1e-3)) /* products of magnitude <= 3.6: float rounding stays below 1e-4 */
-                return rl_fail(err, RL_ERR_INTERNAL,
-                               "matrix products of back end '%s' are wrong on this processor: %s%s [%d, %d] x [%d, %d], "
-                               "element (%d, %d) is %g; expected %g; try another with RELEARN_GEMM",
-                               backend, transpose_a ? "T" : "N", transpose_b ? "T" : "N", CHECK_M, CHECK_K, CHECK_K,
-                               CHECK_N, (int)i, (int)j, found, expected);
+                return rl_fail(
+                    err, RL_ERR_INTERNAL,
+                    "matrix products of back end '%s' are wrong on this processor: %s%s [%d, %d] x [%d, %d], "
+                    "element (%d, %d) is %g; expected %g; try another with RELEARN_GEMM",
+                    backend, transpose_a ? "T" : "N", transpose_b ? "T" : "N", CHECK_M, CHECK_K, CHECK_K, CHECK_N,
+                    (int)i, (int)j, found, expected);
         }
     return RL_OK;
 }
@@ -174,7 +176,8 @@ void rl_gemm(bool transpose_a, bool transpose_b, int64_t M, int64_t N, int64_t K
 }
 
 /* The bias is laid down first and the product added to it: one write instead of a pass that reads and writes. */
-void rl_linear_forward(float *y, const float *x, const float *weight, const float *bias, int64_t T, int64_t N, int64_t K)
+void rl_linear_forward(float *y, const float *x, const float *weight, const float *bias, int64_t T, int64_t N,
+                       int64_t K)
 {
     for (int64_t t = 0; bias && t < T; t++) memcpy(y + t * N, bias, (size_t)N * sizeof *y);
     rl_gemm(false, true, T, N, K, 1.0f, x, K, weight, K, bias ? 1.0f : 0.0f, y, N);

@@ -49,8 +49,8 @@ rl_status rl_linalg_find_isa(size_t *index, const char *name, size_t usable, rl_
     while (name && i < NUM_ISAS && strcmp(name, isa_names[i]) != 0) i++;
     if (i == NUM_ISAS) return refuse_unknown(name, err);
     if (i >= usable)
-        return rl_fail(err, RL_ERR_INPUT, "RELEARN_ISA=%s: this processor does not have it; the best it has is %s", name,
-                       isa_names[usable - 1]);
+        return rl_fail(err, RL_ERR_INPUT, "RELEARN_ISA=%s: this processor does not have it; the best it has is %s",
+                       name, isa_names[usable - 1]);
     *index = name ? i : usable - 1;
     return RL_OK;
 }

@@ -71,7 +71,8 @@ static inline int64_t rl_attention_padded(int64_t n)
 }
 
 typedef void rl_gemm_function(bool transpose_a, bool transpose_b, int64_t M, int64_t N, int64_t K, float alpha,
-                              const float *A, int64_t lda, const float *B, int64_t ldb, float beta, float *C, int64_t ldc);
+                              const float *A, int64_t lda, const float *B, int64_t ldb, float beta, float *C,
+                              int64_t ldc);
 /* All four transpositions of one product against a naive one in double; RL_ERR_INTERNAL names the back end. */
 rl_status rl_gemm_check(const char *backend, rl_gemm_function *product, rl_error *err);
 

@@ -1,4 +1,5 @@
-/* linalg_cases.h -- what the kernel tests share: every instruction set of this processor, numbers, and distance in ulps. */
+/* linalg_cases.h -- what the kernel tests share: every instruction set of this processor, numbers, and distance in
+ * ulps. */
 #ifndef RELEARN_LINALG_CASES_H
 #define RELEARN_LINALG_CASES_H
 

@@ -66,8 +66,8 @@ static void test_many_steps_are_the_reference(void **state)
         }
 }
 
-/* protocol §3: gradients (3, 4), (12) have norm 13; clipped they are (0.230769, 0.307692), (0.923077). With beta1 = 0 and no
- * history the first moment is the clipped gradient. */
+/* protocol §3: gradients (3, 4), (12) have norm 13; clipped they are (0.230769, 0.307692), (0.923077). With beta1 = 0
+ * and no history the first moment is the clipped gradient. */
 static void test_clip_of_the_protocol(void **state)
 {
     const float g[] = {3, 4, 12};

@@ -14,7 +14,8 @@ static float factor_of(uint64_t e, rl_dropout dropout)
     return factor;
 }
 
-/* One query of one head in float64: weights[n] before dropout, out[D] after it. qkv is double, so that it can be nudged. */
+/* One query of one head in float64: weights[n] before dropout, out[D] after it. qkv is double, so that it can be
+ * nudged. */
 static void reference_query(double *weights, double *out, const double *qkv, const packed *s, int64_t b, int64_t head,
                             int64_t i, uint64_t first, rl_dropout dropout)
 {
@@ -44,14 +45,16 @@ static uint64_t first_of(const packed *s, int64_t b, int64_t head)
 
 static void check_forward(const packed *s, const float *qkv, const float *out, const float *probs, rl_dropout dropout)
 {
-    double *wide = allocate((size_t)(s->T * 3 * s->C), sizeof *wide), *weights = allocate(2048, sizeof *weights), row[256];
+    double *wide = allocate((size_t)(s->T * 3 * s->C), sizeof *wide), *weights = allocate(2048, sizeof *weights),
+           row[256];
     for (int64_t i = 0; i < s->T * 3 * s->C; i++) wide[i] = qkv[i];
     for (int64_t b = 0; b < s->B; b++)
         for (int64_t head = 0; head < s->H; head++)
-            for (int64_t i = 0, n = s->start[b + 1] - s->start[b]; i < n; i += n > 100 ? 37 : 1) {
+            for (int64_t i = 0, n = s->start[b + 1] - s->start[b]; i < n; i += (n > 100 ? 37 : 1)) {
                 uint64_t first = first_of(s, b, head);
                 reference_query(weights, row, wide, s, b, head, i, first, dropout);
-                for (int64_t j = 0; j < n; j++) assert_close(probs[first + (uint64_t)(i * n + j)], weights[j], 3e-6, 1e-9);
+                for (int64_t j = 0; j < n; j++)
+                    assert_close(probs[first + (uint64_t)(i * n + j)], weights[j], 3e-6, 1e-9);
                 for (int64_t d = 0; d < s->D; d++)
                     assert_close(out[(s->start[b] + i) * s->C + head * s->D + d], row[d], 1e-5, 3e-6);
             }

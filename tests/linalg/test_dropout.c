@@ -47,7 +47,8 @@ static void test_a_pass_may_be_cut_anywhere(void **state)
         const int64_t cuts[] = {0, 1, 7, 519, 520, 1030, 1541, N};
         rl_dropout_apply(whole, x, N, dropout);
         for (size_t i = 0; i + 1 < sizeof cuts / sizeof *cuts; i++)
-            rl_kernels_in_use->dropout_at(parts + cuts[i], x + cuts[i], (uint64_t)cuts[i], cuts[i + 1] - cuts[i], dropout);
+            rl_kernels_in_use->dropout_at(parts + cuts[i], x + cuts[i], (uint64_t)cuts[i], cuts[i + 1] - cuts[i],
+                                          dropout);
         assert_memory_equal(whole, parts, sizeof whole);
     }
 }

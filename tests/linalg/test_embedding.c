@@ -17,12 +17,14 @@ static void test_forward_adds_word_position_and_type(void **state)
         for (int t = 0; t < T; t++)
             for (int c = 0; c < C; c++)
                 assert_close(sum[t * C + c],
-                             (double)word[ids[t] * C + c] + position[positions[t] * C + c] + (with_type ? type[c] : 0.0f),
+                             (double)word[ids[t] * C + c] + position[positions[t] * C + c] +
+                                 (with_type ? type[c] : 0.0f),
                              0, 3e-7);
     }
 }
 
-static void check_gradients(const float *dword, const float *dposition, const float *dtype, const float *dsum, int32_t pad)
+static void check_gradients(const float *dword, const float *dposition, const float *dtype, const float *dsum,
+                            int32_t pad)
 {
     for (int c = 0; c < C; c++) {
         double words[V] = {0}, places[P] = {0}, all = 0.0;

@@ -38,7 +38,8 @@ static void test_forward_is_the_reference_over_the_whole_range(void **state)
 
 static void test_extremes(void **state)
 {
-    const float x[] = {NAN, 0.0f, 100.0f, -100.0f, FLT_MAX, -FLT_MAX, INFINITY}, zero[7] = {0}, dy[] = {1, 1, 1, 1, 1, 1, 1};
+    const float x[] = {NAN, 0.0f, 100.0f, -100.0f, FLT_MAX, -FLT_MAX, INFINITY}, zero[7] = {0},
+                dy[] = {1, 1, 1, 1, 1, 1, 1};
     float y[7], pre[7], dx[7], dbias[7];
     (void)state;
     for (size_t isa = 0; use_isa(isa); isa++) {

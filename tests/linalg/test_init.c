@@ -1,5 +1,5 @@
-/* rl_linalg_init: picks what the environment asks for, refuses what is not there or multiplies wrongly, keeps every BLAS
- * to one thread, and says what is in use. */
+/* rl_linalg_init: picks what the environment asks for, refuses what is not there or multiplies wrongly, keeps every
+ * BLAS to one thread, and says what is in use. */
 #include "linalg_cases.h"
 
 #if defined(__GNUC__)
@@ -50,9 +50,11 @@ static void test_unknown_names_are_refused_and_change_nothing(void **state)
     setenv("RELEARN_GEMM", "mkl", 1);
     assert_fails(rl_linalg_init(NULL, &err), RL_ERR_INPUT, err, "RELEARN_GEMM=mkl: unknown matrix product back end");
     unsetenv("RELEARN_GEMM");
-    assert_fails(rl_linalg_init("blas", &err), RL_ERR_INPUT, err, "blas: unknown matrix product back end; this build has");
+    assert_fails(rl_linalg_init("blas", &err), RL_ERR_INPUT, err,
+                 "blas: unknown matrix product back end; this build has");
     setenv("RELEARN_ISA", "avx51", 1);
-    assert_fails(rl_linalg_init("cblas", &err), RL_ERR_INPUT, err, "RELEARN_ISA=avx51: unknown instruction set; expected");
+    assert_fails(rl_linalg_init("cblas", &err), RL_ERR_INPUT, err,
+                 "RELEARN_ISA=avx51: unknown instruction set; expected");
     unsetenv("RELEARN_ISA");
     assert_string_equal(rl_gemm_backend(), backend);
     assert_string_equal(rl_isa_name(), isa);

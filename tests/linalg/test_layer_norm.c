@@ -82,8 +82,8 @@ static void check_fused(norm_case *n, const float *bias, rl_dropout dropout)
         for (int c = 0; c < C; c++) assert_close(n->y[t * C + c], y[c], 0, 3e-6);
     }
     memcpy(in_place, n->x, sizeof in_place);
-    rl_residual_layer_norm_forward(y_in_place, in_place, n->mean, n->rstd, in_place, bias, n->residual, n->gamma, n->beta,
-                                   T, C, 1e-12f, dropout);
+    rl_residual_layer_norm_forward(y_in_place, in_place, n->mean, n->rstd, in_place, bias, n->residual, n->gamma,
+                                   n->beta, T, C, 1e-12f, dropout);
     assert_memory_equal(in_place, n->sum, sizeof in_place);
     assert_memory_equal(y_in_place, n->y, sizeof y_in_place);
 }

@@ -3,7 +3,8 @@
 #include "linalg_cases.h"
 
 #define CHUNK 1000
-/* 4 is promised. Measured over every 101st pattern: 1.00 and 2.59; these bounds also kill a coefficient that is slightly off. */
+/* 4 is promised. Measured over every 101st pattern: 1.00 and 2.59; these bounds also kill a coefficient that is
+ * slightly off. */
 #define MOST_EXP 2.0
 #define MOST_ERF 3.0
 

@@ -54,12 +54,13 @@ static void transpose(float *panel, const float *rows, const head *h)
     }
 }
 
-/* p[n] = softmax(s[n]); s has padded columns and is overwritten. NaN anywhere makes the row NaN: the maximum passes it by,
- * the sum does not. */
+/* p[n] = softmax(s[n]); s has padded columns and is overwritten. NaN anywhere makes the row NaN: the maximum passes it
+ * by, the sum does not. */
 static void softmax_row(float *restrict p, float *restrict s, const head *h)
 {
     float *last = s + h->padded - RL_ATTENTION_PAD;
-    for (int i = 0; i < RL_ATTENTION_PAD; i += RL_FLOATS) /* whole registers: a smaller store would stall the next load */
+    /* Whole registers: a smaller store would stall the load that follows. */
+    for (int i = 0; i < RL_ATTENTION_PAD; i += RL_FLOATS)
         store_floats(last + i, load_floats(last + i) + load_floats(h->padding + i));
     floats best = load_floats(s), sum = {0};
     for (int64_t j = RL_FLOATS; j < h->padded; j += RL_FLOATS) best = larger(load_floats(s + j), best);
@@ -87,7 +88,8 @@ static void head_forward(float *out, float *probs, const head *h, const rl_dropo
             ISA(dropout_at)(w.dropped, p, h->first + (uint64_t)(i * h->n), rows * h->n, *dropout);
             weights.data = w.dropped;
         }
-        small_product(out + i * h->stride / 3, h->stride / 3, weights, h->value, h->stride, rows, h->D, h->n, 1.0f, false);
+        small_product(out + i * h->stride / 3, h->stride / 3, weights, h->value, h->stride, rows, h->D, h->n, 1.0f,
+                      false);
     }
 }
 

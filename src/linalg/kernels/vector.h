@@ -1,7 +1,7 @@
 /* vector.h -- one register of this instruction set as a type, for the places where a plain loop does not get the code
  * it should: the small matrix product (accumulators must stay in registers), sums over the short rows of a softmax (an
- * `omp simd` sum ends in a chain of scalar additions), Philox (32 x 32 -> 64 bits has no loop form that gcc 12 turns into
- * pmuludq) and the FMA peak. */
+ * `omp simd` sum ends in a chain of scalar additions), Philox (32 x 32 -> 64 bits has no loop form that gcc 12 turns
+ * into pmuludq) and the FMA peak. */
 #ifndef RELEARN_LINALG_VECTOR_H
 #define RELEARN_LINALG_VECTOR_H
 

@@ -1,5 +1,6 @@
 /* vector_math.h -- exp and erf as straight-line code, so that loops over them vectorise on every instruction set.
- * No table, no branch, no libm. Coefficients: fit_vector_math.py beside this file. Tested to 4 ulp against double libm. */
+ * No table, no branch, no libm. Coefficients: fit_vector_math.py beside this file. Tested to 4 ulp against double libm.
+ */
 #ifndef RELEARN_LINALG_VECTOR_MATH_H
 #define RELEARN_LINALG_VECTOR_MATH_H
 
@@ -32,7 +33,8 @@ RL_INLINE float with_sign_of(float magnitude, float sign)
 }
 
 /* e^x = 2^k e^r, k = round(x / ln 2). Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits. 2^k is
- * applied in two halves, so results below FLT_MIN round once and those above FLT_MAX become inf. NaN passes both clamps. */
+ * applied in two halves, so results below FLT_MIN round once and those above FLT_MAX become inf. NaN passes both
+ * clamps. */
 RL_INLINE float exp_one(float x)
 {
     const float round_to_integer = 12582912.0f, ln2_high = 0.693145752f /* 15 bits: k * ln2_high is exact */,
