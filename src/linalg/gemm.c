@@ -42,7 +42,7 @@ static void product_onednn(bool transpose_a, bool transpose_b, int64_t M, int64_
 }
 #endif
 
-/* The build's best first. Measured on one core of a Zen 4 (FMA peak 118), the three products forward / dx / dW at T = 160,
+/* The build's best first. Measured on one core of a Zen 4 (FMA peak 118), products forward / dx / dW at T = 160,
  * best of each, GFLOP/s (bench_linalg_gemm prints the like):
  *   384 x 1536 both ways: oneDNN 2.6.3 90-102 / 114-116 / 110-114, OpenBLAS 0.3.21  99-101 / 99-102 / 103-106
  *   768 x 3072 both ways: oneDNN 2.6.3 92-99  / 98-112  / 108-110, OpenBLAS 0.3.21  88     / 91-94  / 96-98 */
