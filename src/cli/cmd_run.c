@@ -107,8 +107,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     screen view = {.live = rl_is_terminal(stderr)};
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
-    status = rl_stop_install(err);
-    if (status == RL_OK) status = make_plan(&sweep, &cycle, &plan, &directory, args, err);
+    status = make_plan(&sweep, &cycle, &plan, &directory, args, err);
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
     if (rank == 0) rl_print_plan(rl_args_flag(args, "dry-run") ? stdout : stderr, plan, num_ranks, directory, err);
     if (rl_args_flag(args, "dry-run")) goto cleanup;

@@ -50,6 +50,7 @@ static int run_command(const rl_command *command, int argc, char **argv)
     int exit_code = 0, rank = 0;
     rl_status status = rl_args_parse(&args, command, argc, argv, &err);
     if (command->uses_mpi) {
+        if (status == RL_OK) status = rl_stop_install(&err); /* MPI's start takes long enough for a signal to come */
         MPI_Init(NULL, NULL);
         MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_ARE_FATAL); /* a lost rank ends the job; the next start resumes */
         MPI_Comm_rank(MPI_COMM_WORLD, &rank);

@@ -151,6 +151,39 @@ cleanup:
     return status;
 }
 
+/* Rank 0: damaged shards go to DIR/quarantine, so that the next start makes them again. */
+static rl_status set_damaged_aside(const rl_plan *plan, const char *directory, rl_journal *journal, rl_error *err)
+{
+    rl_status status = RL_OK;
+    char *path = NULL, *aside = NULL, *folder = rl_path_join(directory, "quarantine", err);
+    if (!folder) return RL_ERR_MEMORY;
+    RL_TRY(rl_make_directories(folder, err));
+    for (int64_t r = 0; r < plan->sweep->num_runs; r++) {
+        rl_error why = {0};
+        const char *id = plan->sweep->runs[r].id;
+        rl_free(path);
+        rl_free(aside);
+        path = rl_plan_shard_path(directory, id, err);
+        aside = rl_format(err, "%s/%s.h5", folder, id);
+        if (!path || !aside) {
+            status = RL_ERR_MEMORY;
+            goto cleanup;
+        }
+        if (!rl_path_exists(path) || rl_shard_check(path, id, &why) == RL_OK) continue;
+        if (rename(path, aside) != 0) {
+            status = rl_fail_errno(err, "%s: cannot be moved to %s", path, aside);
+            goto cleanup;
+        }
+        RL_TRY(rl_journal_append(journal, json_pack("{s:s, s:s, s:s}", "event", "run_failed", "run", id, "error", why.message),
+                                 true, err));
+    }
+cleanup:
+    rl_free(path);
+    rl_free(aside);
+    rl_free(folder);
+    return status;
+}
+
 /* ----------------------------------------------------------------------------------------------------- whole */
 
 typedef struct holdings { /* rank 0's */
@@ -210,6 +243,8 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     MPI_Bcast(&result, (int)sizeof result, MPI_BYTE, 0, comm);
     if (!result.stopped)
         RL_TRY(gather_results(comm, plan, options->directory, &h.state, h.gathered, h.journal, &num_damaged, err));
+    if (rank == 0 && num_damaged) status = set_damaged_aside(plan, options->directory, h.journal, err);
+    RL_TRY(rl_cluster_agree(comm, status, err));
     result.runs.failed += num_damaged; /* a shard that was whole and is damaged now: set aside, redone by the next start */
     result.runs.done -= num_damaged;
     if (rank == 0)

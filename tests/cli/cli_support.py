@@ -15,6 +15,8 @@ parser.add_argument("--mpiexec", default="mpirun")
 parser.add_argument("--keep", action="store_true", help="leave the temporary folder")
 parser.add_argument("only", nargs="*", help="names of tests to run")
 options = parser.parse_args()
+if os.geteuid() == 0:  # containers and CI: Open MPI asks twice
+    os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
 
 folder = pathlib.Path(tempfile.mkdtemp(prefix="relearn-cli-"))
 world = pathlib.Path(subprocess.run([options.make_world, str(folder)], check=True, capture_output=True, text=True).stdout.strip())
