@@ -52,7 +52,7 @@ static void test_words_and_sentences(void **state)
     rl_corpus *corpus = NULL;
     rl_error err;
     (void)state;
-    assert_ok(rl_conll_read(&corpus, A_FILE("w.conll", "Z\xc3\xbcrich x I-LOC\nis x O\n\nZ\xc3\xbcrich x I-LOC\n"), NULL, 0,
+    assert_ok(rl_conll_read(&corpus, A_FILE("w.conll", "\xef\xbb\xbfZ\xc3\xbcrich x I-LOC\nis x O\n\nZ\xc3\xbcrich x I-LOC\n"), NULL, 0,
                             &err), err);
     assert_int_equal(corpus->num_sentences, 2);
     assert_int_equal(corpus->num_words, 3);

@@ -3,7 +3,7 @@
  * LABELS: unit */
 #include "text_support.h"
 
-enum { ROUNDS = 400 };
+enum { ROUNDS = 200 };
 
 /* Change, drop or double a few bytes; returns the new length. `text` holds 2 * length + 16 bytes. */
 static size_t damage(char *text, size_t length, uint32_t round)

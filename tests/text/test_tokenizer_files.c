@@ -70,6 +70,8 @@ static void test_tokenizer_json_wins_over_vocab_txt(void **state)
     (void)state;
     expect(FOLDER("tokenizer.json", CASED_JSON, "vocab.txt", "damaged"), "Paris", "5");
     expect(FOLDER("tokenizer.json", CASED_JSON), "\xc3\xa9s", "8 9");
+    expect(FOLDER("tokenizer.json", "{\"normalizer\":{\"type\":\"BertNormalizer\",\"lowercase\":false,\"strip_accents\":true}," PRE ","
+                  MODEL(JSON_SPECIALS ",\"E\":5,\"\xc3\x89\":6") "}"), "\xc3\x89", "5");
 }
 
 /* BertTokenizer rebuilds its normaliser from tokenizer_config.json; the backend class does not. */
@@ -117,11 +119,13 @@ static void test_added_tokens(void **state)
     static const char json[] = "{" NORMALISER("true") "," PRE "," MODEL(JSON_SPECIALS ",\"a\":5,\"b\":6,\"##b\":7")
         ",\"added_tokens\":[{\"id\":3,\"content\":\"[SEP]\",\"special\":true,\"normalized\":false,\"single_word\":false},"
         "{\"id\":8,\"content\":\"<X>\",\"special\":false,\"normalized\":false},{\"id\":9,\"content\":\"<X>>\",\"special\":false,\"normalized\":false},"
-        "{\"id\":10,\"content\":\"R\xc3\x89\",\"special\":false,\"normalized\":true}]}";
+        "{\"id\":10,\"content\":\"R\xc3\x89\",\"special\":false,\"normalized\":true},"
+        "{\"id\":11,\"content\":\"\xc3\x9c\"}]}";
     (void)state;
     expect(FOLDER("tokenizer.json", json), "a<X>b", "5 8 6");
     expect(FOLDER("tokenizer.json", json), "a<X>>b[SEP]ab", "5 9 6 3 5 7");
     expect(FOLDER("tokenizer.json", json), "<x>", "1 1 1");
+    expect(FOLDER("tokenizer.json", json), "a\xc3\xbc" "b", "5 11 6"); /* U with dots: normalised unless said otherwise */
     expect(FOLDER("tokenizer.json", json), "are\xcc\x81""b", "5 10 6");
     expect(FOLDER("tokenizer.json", json, "tokenizer_config.json", "{\"added_tokens_decoder\":{\"5\":{\"content\":\"a\",\"special\":true}}}"),
            "bab", "6 5 6");

@@ -235,7 +235,8 @@ def int32(values):
 def make_codepoints():
     """Every code point through BertNormalizer, one digest per plane and setting: [count, codes...] as int32 end to end."""
     from tokenizers import normalizers
-    settings = {"uncased": (True, True, True, True), "cased": (True, True, False, False), "raw": (False, False, True, False)}
+    settings = {"uncased": (True, True, True, True), "cased": (True, True, False, False),
+                "kept": (True, True, False, True), "raw": (False, False, True, False)}
     with open(GOLDEN / "codepoints.txt", "w") as out:
         for name, (clean, chinese, strip, lower) in settings.items():
             normalise = normalizers.BertNormalizer(clean_text=clean, handle_chinese_chars=chinese, strip_accents=strip,
