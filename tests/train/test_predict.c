@@ -130,6 +130,37 @@ static void test_word_and_subword_levels(void **state)
     rl_model_free(model);
 }
 
+/* Words of two sub-words with predictions that differ: the first one counts. */
+static void test_a_words_tag_is_its_first_subwords(void **state)
+{
+    enum { WORDS = 5, TOKENS = 2 * WORDS + 2 };
+    int64_t sentence_start[] = {0, WORDS}, token_start[] = {0, TOKENS}, word[TOKENS];
+    int32_t gold[WORDS], unused[WORDS] = {0}, ids[TOKENS], labels[TOKENS], predicted[TOKENS], differing = 0;
+    rl_corpus corpus = {
+        .num_sentences = 1, .num_words = WORDS, .sentence_start = sentence_start, .word = unused, .label = gold};
+    rl_encoded data = {1, TOKENS, WORDS, TOKENS, token_start, ids, labels, word};
+    rl_error err = {0};
+    rl_evaluation e = {0};
+    rl_model *model = spread_model();
+    (void)state;
+    for (int t = 0; t < TOKENS; t++) {
+        bool special = t == 0 || t == TOKENS - 1;
+        ids[t] = 4 + 5 * t % 12;
+        labels[t] = special ? RL_IGNORE_LABEL : 0;
+        word[t] = special ? -1 : (t - 1) / 2;
+    }
+    assert_ok(rl_predict(model, &data, predicted, NULL, &err), err);
+    for (int w = 0; w < WORDS; w++) {
+        gold[w] = predicted[2 * w + 1];
+        differing += predicted[2 * w + 1] != predicted[2 * w + 2];
+    }
+    assert_true(differing > 0);
+    assert_ok(rl_evaluate(&e, model, &corpus, &data, &err), err);
+    assert_close(e.word->accuracy, 1, 1e-15, 0);
+    rl_evaluation_clear(&e);
+    rl_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +168,7 @@ int main(void)
         cmocka_unit_test(test_many_batches_without_labels),
         cmocka_unit_test(test_loss_without_labels_is_our_mistake),
         cmocka_unit_test(test_word_and_subword_levels),
+        cmocka_unit_test(test_a_words_tag_is_its_first_subwords),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,21 @@ static void test_same_seed_same_bits_other_seed_other_dropout(void **state)
     drop(&a), drop(&b), drop(&c);
 }
 
+/* With nothing learnt between steps, what changes the loss of the same batch is its step's own masks. */
+static void test_every_step_draws_its_own_dropout(void **state)
+{
+    rl_train_settings settings = toy_settings();
+    (void)state;
+    settings.batch_size = TOY_SENTENCES;
+    settings.shuffle = false;
+    settings.learning_rate = 0;
+    outcome a = train(0.1, settings, 1, NULL, NULL), b = train(0, settings, 1, NULL, NULL);
+    assert_ok(a.status, a.err);
+    assert_true(a.log.steps[0].loss != a.log.steps[1].loss && a.log.steps[1].loss != a.log.steps[2].loss);
+    assert_true(b.log.steps[0].loss == b.log.steps[1].loss && b.log.steps[1].loss == b.log.steps[2].loss);
+    drop(&a), drop(&b);
+}
+
 static void test_dropout_key_overrides_the_model(void **state)
 {
     rl_train_settings settings = toy_settings();
@@ -274,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_loss_falls),
         cmocka_unit_test(test_an_epoch_has_every_token_once),
         cmocka_unit_test(test_same_seed_same_bits_other_seed_other_dropout),
+        cmocka_unit_test(test_every_step_draws_its_own_dropout),
         cmocka_unit_test(test_dropout_key_overrides_the_model),
         cmocka_unit_test(test_dropout_is_unbiased_on_the_first_loss),
         cmocka_unit_test(test_masked_weights_stay_zero),
