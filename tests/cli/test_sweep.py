@@ -55,9 +55,9 @@ def test_more_seeds_compute_only_what_is_new():
 
 def test_a_stopped_sweep_resumes_to_the_same_bits():
     command = [options.program, "run", "sweep.yaml", "--out", "stopped", "--set", "train.epochs=30", "--set", "seed=0"]
-    for _ in range(60):
+    for attempt in range(40):
         process = subprocess.Popen(command, cwd=world, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.25)
+        time.sleep(0.3 + 0.05 * attempt)
         process.send_signal(signal.SIGTERM)
         code = process.wait(timeout=60)
         if code not in (75, -signal.SIGTERM):  # the latter: before main had begun
