@@ -30,8 +30,8 @@ rl_status text_add_token(rl_tokenizer *tokenizer, const char *path, const char *
     int32_t known = text_token_id(tokenizer, content);
     if (content[0] == '\0') return RL_OK; /* tokenizers ignores it */
     if (known >= 0 && known != id)
-        return rl_fail(err, RL_ERR_INPUT, "%s: the added token '%.100s' has the id %d, but the vocabulary says %d", path,
-                       content, id, known);
+        return rl_fail(err, RL_ERR_INPUT, "%s: the added token '%.100s' has the id %d, but the vocabulary says %d",
+                       path, content, id, known);
     for (size_t i = 0; i < tokenizer->num_added; i++)
         if (strcmp(tokenizer->added[i].content, content) == 0) return RL_OK; /* the first mention's flags hold */
     RL_TRY(reserve_token(tokenizer, err));
@@ -61,8 +61,10 @@ rl_status text_add_token_object(rl_tokenizer *tokenizer, const char *path, const
     RL_TRY(text_json_bool(object, "normalized", path, &normalised, err));
     RL_TRY(text_json_bool(object, "single_word", path, &single_word, err));
     if (single_word)
-        return rl_fail(err, RL_ERR_INPUT, "%s: the added token '%.100s' is single_word, which is not supported; "
-                       "\"single_word\": false was expected", path, content);
+        return rl_fail(err, RL_ERR_INPUT,
+                       "%s: the added token '%.100s' is single_word, which is not supported; "
+                       "\"single_word\": false was expected",
+                       path, content);
     /* lstrip and rstrip only swallow white space, which BertPreTokenizer drops anyway. */
     RL_TRY(text_add_token(tokenizer, path, content, (int32_t)id, special, normalised, err));
 cleanup:

@@ -62,7 +62,8 @@ static rl_status read_sentence(text_builder *builder, const text_lines *tokens, 
     size_t word_length = 0, label_length = 0;
     int32_t id;
     if (num_words == 0)
-        return rl_fail_at(err, RL_ERR_INPUT, tokens->path, tokens->number, 0, "an empty line; every line is a sentence");
+        return rl_fail_at(err, RL_ERR_INPUT, tokens->path, tokens->number, 0,
+                          "an empty line; every line is a sentence");
     if (num_words != num_labels)
         return rl_fail_at(err, RL_ERR_INPUT, labels->path, labels->number, 0,
                           "%" PRId64 " labels for the %" PRId64 " words of line %ld of %s; one for each was expected",
@@ -174,9 +175,10 @@ static rl_status refuse_no_positive(const rl_corpus *corpus, const char *const *
     RL_ALLOC(names, count, err);
     for (size_t i = 0; i < count; i++) names[i] = rl_names_get(parts, (int32_t)i);
     const char *wanted = num_positives ? positives[0] : "", *nearest = rl_nearest_name(wanted, names, count);
-    status = rl_fail(err, RL_ERR_INPUT, "%s: none of its %" PRId64 " words carries the label '%.200s'%s; %s is '%.200s'",
-                     corpus->path, corpus->num_words, wanted, num_positives > 1 ? " or one of the others asked for" : "",
-                     nearest ? "the nearest label" : "a label it has", nearest ? nearest : names[count - 1]);
+    status =
+        rl_fail(err, RL_ERR_INPUT, "%s: none of its %" PRId64 " words carries the label '%.200s'%s; %s is '%.200s'",
+                corpus->path, corpus->num_words, wanted, num_positives > 1 ? " or one of the others asked for" : "",
+                nearest ? "the nearest label" : "a label it has", nearest ? nearest : names[count - 1]);
 cleanup:
     rl_free(names);
     rl_names_free(parts);
@@ -196,9 +198,11 @@ rl_status rl_concept_positive(uint8_t *is_concept, const rl_corpus *corpus, cons
     if (found == 0) {
         status = refuse_no_positive(corpus, positives, num_positives, err);
     } else if (found == corpus->num_words) {
-        status = rl_fail(err, RL_ERR_INPUT, "%s: all of its %" PRId64 " words carry the label '%.200s'%s; "
-                         "words without the concept are needed to compare with", corpus->path, corpus->num_words,
-                         positives[0], num_positives > 1 ? " or another asked for" : "");
+        status =
+            rl_fail(err, RL_ERR_INPUT,
+                    "%s: all of its %" PRId64 " words carry the label '%.200s'%s; "
+                    "words without the concept are needed to compare with",
+                    corpus->path, corpus->num_words, positives[0], num_positives > 1 ? " or another asked for" : "");
     } else {
         for (int64_t w = 0; w < corpus->num_words; w++) is_concept[w] = positive[corpus->label[w]];
     }

@@ -1,9 +1,10 @@
 /* conll.c -- CoNLL columns -> sentences of words with IOB2 labels.
  *
  * Every tag scheme is converted by one rule, because where a chunk starts can be told from a tag and its predecessor in
- * all of them: at B-, S- and U-; at any tag whose type is not the predecessor's; after O; after E-, S-, L- and U-, which
- * end their chunk. A chunk's first word becomes B-, the others I-. IOB2 maps to itself, IOB1's I- after O or another type
- * becomes B- (protocol §1.1), and BIOES and BILOU lose their ends. The chunks are the ones seqeval sees in the file. */
+ * all of them: at B-, S- and U-; at any tag whose type is not the predecessor's; after O; after E-, S-, L- and U-,
+ * which end their chunk. A chunk's first word becomes B-, the others I-. IOB2 maps to itself, IOB1's I- after O or
+ * another type becomes B- (protocol §1.1), and BIOES and BILOU lose their ends. The chunks are the ones seqeval sees in
+ * the file. */
 #include "text_internal.h"
 
 #include <stdio.h>
@@ -21,14 +22,14 @@ typedef struct reader {
     text_lines lines;
     text_builder builder;
     int64_t limit;
-    const rl_names *given;           /* the caller's label set, or NULL */
+    const rl_names *given; /* the caller's label set, or NULL */
     rl_names *tags, *types;
-    parsed_tag *parsed;              /* [count of tags] */
+    parsed_tag *parsed; /* [count of tags] */
     size_t parsed_capacity;
-    int32_t *label_of_code;          /* [2 * types + 1]; -1 = not in the given set */
+    int32_t *label_of_code; /* [2 * types + 1]; -1 = not in the given set */
     size_t code_capacity;
-    long num_columns, columns_line;  /* set by the first word line */
-    parsed_tag previous;             /* of the same sentence; 'O' at its start */
+    long num_columns, columns_line; /* set by the first word line */
+    parsed_tag previous;            /* of the same sentence; 'O' at its start */
 } reader;
 
 static bool is_blank(char c) { return c == ' ' || c == '\t'; }
@@ -216,7 +217,8 @@ static rl_status read_lines(reader *r, rl_error *err)
     }
     RL_TRY(end_sentence(r, err));
     if (r->builder.corpus->num_sentences == 0)
-        status = rl_fail(err, RL_ERR_INPUT, "%s: no sentence; lines of a word and its tag were expected", r->lines.path);
+        status =
+            rl_fail(err, RL_ERR_INPUT, "%s: no sentence; lines of a word and its tag were expected", r->lines.path);
 cleanup:
     return status;
 }

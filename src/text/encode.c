@@ -30,7 +30,10 @@ cleanup:
     return status;
 }
 
-static int64_t pieces_of(const word_pieces *pieces, int32_t word) { return pieces->start[word + 1] - pieces->start[word]; }
+static int64_t pieces_of(const word_pieces *pieces, int32_t word)
+{
+    return pieces->start[word + 1] - pieces->start[word];
+}
 
 /* Tokens of one sentence, specials included, cut to max_length. */
 static int64_t sentence_tokens(const word_pieces *pieces, const rl_corpus *corpus, int64_t s, int64_t max_length)
@@ -41,8 +44,9 @@ static int64_t sentence_tokens(const word_pieces *pieces, const rl_corpus *corpu
     return tokens < max_length ? tokens : max_length;
 }
 
-/* The label of a word's second and further pieces: I-T after B-T where the set has it, else the same (protocol §1.1, whose
- * y + 1 where y is odd this is for CoNLL-2003's ids; by name it also holds for a model that numbers its labels otherwise). */
+/* The label of a word's second and further pieces: I-T after B-T where the set has it, else the same (protocol §1.1,
+ * whose y + 1 where y is odd this is for CoNLL-2003's ids; by name it also holds for a model that numbers its labels
+ * otherwise). */
 static rl_status continuing_labels(int32_t **out, const rl_names *labels, rl_error *err)
 {
     rl_status status = RL_OK;

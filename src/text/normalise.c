@@ -1,5 +1,5 @@
-/* normalise.c -- BertNormalizer of the tokenizers package (tokenizers/src/normalizers/bert.rs), code point by code point:
- * clean_text, handle_chinese_chars, strip_accents (NFD without marks), lowercase, in this order. */
+/* normalise.c -- BertNormalizer of the tokenizers package (tokenizers/src/normalizers/bert.rs), code point by code
+ * point: clean_text, handle_chinese_chars, strip_accents (NFD without marks), lowercase, in this order. */
 #include "text_internal.h"
 
 #include <utf8proc.h>

@@ -1,8 +1,8 @@
 /* seqeval.c -- entity precision, recall and F1 as seqeval 1.2.2's default mode gives them, to the last digit.
  *
- * seqeval/metrics/sequence_labeling.py, get_entities: sentences are joined with an O after each; a tag is a first letter
- * and a type; start_of_chunk and end_of_chunk decide from a tag and its predecessor. An entity is right when type, first
- * and last word agree. At most one chunk ends at any word, so one walk over both sequences counts them. */
+ * seqeval/metrics/sequence_labeling.py, get_entities: sentences are joined with an O after each; a tag is a first
+ * letter and a type; start_of_chunk and end_of_chunk decide from a tag and its predecessor. An entity is right when
+ * type, first and last word agree. At most one chunk ends at any word, so one walk over both sequences counts them. */
 #include "text_internal.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* text_internal.h -- what the files of the text room share: lines of a file, code points, tags, the tokenizer's insides. */
+/* text_internal.h -- what the files of the text room share: lines of a file, code points, tags, the tokenizer's
+ * insides. */
 #ifndef RELEARN_TEXT_INTERNAL_H
 #define RELEARN_TEXT_INTERNAL_H
 
@@ -24,13 +25,13 @@ bool text_is_python_space(int32_t code);
 /* ----------------------------------------------------------------------------------- character classes */
 
 /* As tokenizers 0.23.3 sees them (unicode_tables.c is generated from it): its Unicode version is not utf8proc's. */
-bool text_is_other(int32_t code);            /* categories Cc, Cf, Co; unassigned ones are kept */
-bool text_is_nonspacing_mark(int32_t code);  /* category Mn */
-bool text_is_ordered_mark(int32_t code);     /* a combining class other than 0 */
-bool text_is_punctuation(int32_t code);      /* ASCII punctuation and symbols, categories P* */
-bool text_is_white_space(int32_t code);      /* the White_Space property */
-bool text_is_chinese(int32_t code);          /* BERT's CJK ideograph blocks */
-int32_t text_lower(int32_t code);            /* one to one; U+0130 apart, see normalise.c */
+bool text_is_other(int32_t code);           /* categories Cc, Cf, Co; unassigned ones are kept */
+bool text_is_nonspacing_mark(int32_t code); /* category Mn */
+bool text_is_ordered_mark(int32_t code);    /* a combining class other than 0 */
+bool text_is_punctuation(int32_t code);     /* ASCII punctuation and symbols, categories P* */
+bool text_is_white_space(int32_t code);     /* the White_Space property */
+bool text_is_chinese(int32_t code);         /* BERT's CJK ideograph blocks */
+int32_t text_lower(int32_t code);           /* one to one; U+0130 apart, see normalise.c */
 
 typedef struct text_range {
     int32_t first, last;
@@ -40,7 +41,8 @@ typedef struct text_case_range {
     int32_t first, last, step, delta;
 } text_case_range;
 extern const text_range text_other_ranges[], text_nonspacing_ranges[], text_ordered_ranges[], text_punctuation_ranges[];
-extern const size_t text_num_other_ranges, text_num_nonspacing_ranges, text_num_ordered_ranges, text_num_punctuation_ranges;
+extern const size_t text_num_other_ranges, text_num_nonspacing_ranges, text_num_ordered_ranges,
+    text_num_punctuation_ranges;
 extern const text_case_range text_late_case_ranges[];
 extern const size_t text_num_late_case_ranges;
 
@@ -56,7 +58,8 @@ typedef struct text_lines {
     size_t length;
 } text_lines;
 rl_status text_lines_open(text_lines *out, const char *path, rl_error *err);
-/* *more = false at the end. NUL, a stray CR and bytes that are not UTF-8 are RL_ERR_INPUT with line and column (in bytes). */
+/* *more = false at the end. NUL, a stray CR and bytes that are not UTF-8 are RL_ERR_INPUT with line and column (in
+ * bytes). */
 rl_status text_lines_next(text_lines *lines, bool *more, rl_error *err);
 void text_lines_close(text_lines *lines);
 
@@ -84,17 +87,17 @@ typedef struct text_added_token {
     size_t length;
     int32_t id;
     bool special;
-    bool normalised;        /* matched in the normalised text, not in the raw one */
-    int32_t *codes;         /* normalised content, where normalised */
+    bool normalised; /* matched in the normalised text, not in the raw one */
+    int32_t *codes;  /* normalised content, where normalised */
     size_t num_codes;
 } text_added_token;
 
 /* Strings -> ids, where ids need not be dense. */
 typedef struct text_vocabulary {
     rl_names *names;
-    int32_t *ids;           /* [count of names] */
+    int32_t *ids; /* [count of names] */
     size_t capacity;
-    size_t longest;         /* in bytes */
+    size_t longest; /* in bytes */
 } text_vocabulary;
 rl_status text_vocabulary_add(text_vocabulary *vocabulary, const char *token, size_t length, int32_t id, rl_error *err);
 int32_t text_vocabulary_find(const text_vocabulary *vocabulary, const char *token, size_t length); /* id or -1 */
@@ -104,18 +107,18 @@ typedef struct text_normaliser {
 } text_normaliser;
 
 struct rl_tokenizer {
-    char *path;                      /* the file the vocabulary came from, for messages */
+    char *path; /* the file the vocabulary came from, for messages */
     text_normaliser normaliser;
-    text_vocabulary whole;           /* every token as it is written: a word's first piece */
-    text_vocabulary continuing;      /* tokens that start with the prefix, without it: all further pieces */
-    char *prefix;                    /* "##" */
-    int64_t max_word_characters;     /* 100 */
+    text_vocabulary whole;       /* every token as it is written: a word's first piece */
+    text_vocabulary continuing;  /* tokens that start with the prefix, without it: all further pieces */
+    char *prefix;                /* "##" */
+    int64_t max_word_characters; /* 100 */
     text_added_token *added;
     size_t num_added, added_capacity;
-    bool raw_start[256];             /* first bytes of raw added tokens: most words skip the search */
+    bool raw_start[256]; /* first bytes of raw added tokens: most words skip the search */
     bool any_normalised;
     rl_special_ids special;
-    int32_t num_ids;                 /* largest id + 1 */
+    int32_t num_ids; /* largest id + 1 */
     int64_t max_length;
 };
 
@@ -123,7 +126,7 @@ struct rl_tokenizer {
 typedef struct text_scratch {
     text_codes codes, decomposed;
     rl_buffer utf8;
-    size_t *boundary;                /* [characters + 1] byte offsets into utf8 */
+    size_t *boundary; /* [characters + 1] byte offsets into utf8 */
     size_t boundary_capacity;
 } text_scratch;
 void text_scratch_free(text_scratch *scratch);
@@ -145,9 +148,9 @@ typedef struct text_loading {
     rl_tokenizer *tokenizer;
     char *json_path, *vocab_path, *config_path, *map_path; /* NULL where the folder has no such file */
     json_t *json, *config, *map;
-    int strip_accents;                                     /* 0, 1, or -1: as lowercase */
-    const char *name[TEXT_NUM_SPECIALS];                   /* borrowed from the JSON roots */
-    const char *template_cls, *template_sep;               /* of tokenizer.json's post_processor, or NULL */
+    int strip_accents;                       /* 0, 1, or -1: as lowercase */
+    const char *name[TEXT_NUM_SPECIALS];     /* borrowed from the JSON roots */
+    const char *template_cls, *template_sep; /* of tokenizer.json's post_processor, or NULL */
 } text_loading;
 
 /* *value = object[key] where it is there and not null; another type is RL_ERR_INPUT naming path and key. */

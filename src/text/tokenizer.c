@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-const char *const rl_tokenizer_files[] = {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"};
+const char *const rl_tokenizer_files[] = {"tokenizer.json", "tokenizer_config.json", "vocab.txt",
+                                          "special_tokens_map.json"};
 const size_t rl_num_tokenizer_files = sizeof rl_tokenizer_files / sizeof *rl_tokenizer_files;
 
 enum { MAX_WORD_CHARACTERS = 100 }; /* BERT's max_input_chars_per_word */
@@ -22,7 +23,8 @@ static rl_status find_file(char **path, const char *folder, const char *name, rl
     return RL_OK;
 }
 
-/* transformers writes 1e30 as an integer for "no limit", which overflows jansson's: all numbers are read as reals here. */
+/* transformers writes 1e30 as an integer for "no limit", which overflows jansson's: all numbers are read as reals here.
+ */
 static rl_status read_config(json_t **out, const char *path, rl_error *err)
 {
     rl_file_view view = {0};
@@ -54,8 +56,10 @@ static rl_status find_files(text_loading *loading, const char *folder, rl_error 
         return rl_fail(err, RL_ERR_INPUT, "%s: no tokenizer; tokenizer.json or vocab.txt was expected there", folder);
     RL_TRY(find_file(&added, folder, "added_tokens.json", err));
     if (added && !loading->json_path)
-        status = rl_fail(err, RL_ERR_INPUT, "%s: is read with tokenizer.json only; save the tokenizer with transformers "
-                         "to get that file", added);
+        status = rl_fail(err, RL_ERR_INPUT,
+                         "%s: is read with tokenizer.json only; save the tokenizer with transformers "
+                         "to get that file",
+                         added);
 cleanup:
     rl_free(added);
     return status;
@@ -81,9 +85,9 @@ static rl_status refuse_missing(const rl_tokenizer *tokenizer, const char *name,
     if (!all) return RL_ERR_MEMORY;
     for (size_t i = 0; i < count; i++) all[i] = rl_names_get(names, (int32_t)i);
     const char *nearest = rl_nearest_name(name, all, count);
-    rl_status status = rl_fail(err, RL_ERR_INPUT, "%s: the special token '%.100s' is not in the vocabulary%s%.100s%s",
-                               tokenizer->path, name, nearest ? "; the nearest is '" : "", nearest ? nearest : "",
-                               nearest ? "'" : "");
+    rl_status status =
+        rl_fail(err, RL_ERR_INPUT, "%s: the special token '%.100s' is not in the vocabulary%s%.100s%s", tokenizer->path,
+                name, nearest ? "; the nearest is '" : "", nearest ? nearest : "", nearest ? "'" : "");
     rl_free(all);
     return status;
 }
@@ -102,9 +106,11 @@ static rl_status settle_specials(text_loading *loading, rl_error *err)
     tokenizer->special = (rl_special_ids){ids[TEXT_PAD], ids[TEXT_UNK], ids[TEXT_CLS], ids[TEXT_SEP], ids[TEXT_MASK]};
     if (loading->template_cls && (strcmp(loading->template_cls, loading->name[TEXT_CLS]) != 0 ||
                                   strcmp(loading->template_sep, loading->name[TEXT_SEP]) != 0))
-        status = rl_fail(err, RL_ERR_INPUT, "%s: post_processor puts a sentence between '%.60s' and '%.60s', but the "
-                         "folder's cls_token and sep_token are '%.60s' and '%.60s'", loading->json_path,
-                         loading->template_cls, loading->template_sep, loading->name[TEXT_CLS], loading->name[TEXT_SEP]);
+        status = rl_fail(err, RL_ERR_INPUT,
+                         "%s: post_processor puts a sentence between '%.60s' and '%.60s', but the "
+                         "folder's cls_token and sep_token are '%.60s' and '%.60s'",
+                         loading->json_path, loading->template_cls, loading->template_sep, loading->name[TEXT_CLS],
+                         loading->name[TEXT_SEP]);
 cleanup:
     return status;
 }

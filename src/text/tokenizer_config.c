@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const special_keys[TEXT_NUM_SPECIALS] = {"pad_token", "unk_token", "cls_token", "sep_token", "mask_token"};
+static const char *const special_keys[TEXT_NUM_SPECIALS] = {"pad_token", "unk_token", "cls_token", "sep_token",
+                                                            "mask_token"};
 
 /* -------------------------------------------------------------------------------------------------- class */
 
@@ -109,7 +110,8 @@ static rl_status add_listed_tokens(text_loading *loading, const json_t *object, 
         const char *name = json_string_value(json_is_object(item) ? json_object_get(item, "content") : item);
         int32_t id = name ? text_token_id(loading->tokenizer, name) : -1;
         if (id < 0)
-            return rl_fail(err, RL_ERR_INPUT, "%s: '%.100s' of %s is not in the vocabulary", path, name ? name : "?", key);
+            return rl_fail(err, RL_ERR_INPUT, "%s: '%.100s' of %s is not in the vocabulary", path, name ? name : "?",
+                           key);
         RL_TRY(text_add_token(loading->tokenizer, path, name, id, true, false, err));
     }
 cleanup:

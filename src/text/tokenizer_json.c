@@ -10,7 +10,8 @@
 
 static const char *kind_of(const json_t *value)
 {
-    static const char *const kinds[] = {"an object", "an array", "a string", "an integer", "a number", "true", "false", "null"};
+    static const char *const kinds[] = {"an object", "an array", "a string", "an integer",
+                                        "a number",  "true",     "false",    "null"};
     return value ? kinds[json_typeof(value)] : "missing";
 }
 
@@ -96,7 +97,8 @@ static rl_status read_vocabulary(text_loading *loading, const json_t *vocab, rl_
     if (!json_is_object(vocab) || json_object_size(vocab) == 0)
         return rl_fail(err, RL_ERR_INPUT, "%s: model.vocab is %s; an object of tokens and ids was expected",
                        loading->json_path, json_is_object(vocab) ? "empty" : kind_of(vocab));
-    for (void *i = json_object_iter((json_t *)(uintptr_t)vocab); i; i = json_object_iter_next((json_t *)(uintptr_t)vocab, i)) {
+    for (void *i = json_object_iter((json_t *)(uintptr_t)vocab); i;
+         i = json_object_iter_next((json_t *)(uintptr_t)vocab, i)) {
         const char *token = json_object_iter_key(i);
         const json_t *id = json_object_iter_value(i);
         if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
@@ -145,7 +147,8 @@ static rl_status read_added_tokens(text_loading *loading, rl_error *err)
     rl_status status = RL_OK;
     const json_t *list = json_object_get(loading->json, "added_tokens");
     if (list && !json_is_null(list) && !json_is_array(list))
-        return rl_fail(err, RL_ERR_INPUT, "%s: added_tokens is %s; an array was expected", loading->json_path, kind_of(list));
+        return rl_fail(err, RL_ERR_INPUT, "%s: added_tokens is %s; an array was expected", loading->json_path,
+                       kind_of(list));
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *token = json_array_get(list, i), *id = json_object_get(token, "id");
         RL_TRY(text_add_token_object(loading->tokenizer, loading->json_path, token,
@@ -178,7 +181,8 @@ static rl_status read_post_processor(text_loading *loading, rl_error *err)
         }
     }
     if (loading->template_cls && loading->template_sep) return RL_OK;
-    return rl_fail(err, RL_ERR_INPUT, "%s: post_processor '%.60s' does not make [CLS] A [SEP] of a sentence, as BERT's does",
+    return rl_fail(err, RL_ERR_INPUT,
+                   "%s: post_processor '%.60s' does not make [CLS] A [SEP] of a sentence, as BERT's does",
                    loading->json_path, type ? type : kind_of(part));
 }
 

@@ -72,10 +72,7 @@ bool text_is_ordered_mark(int32_t code)
     return code >= 0x300 && in_ranges(text_ordered_ranges, text_num_ordered_ranges, code);
 }
 
-bool text_is_punctuation(int32_t code)
-{
-    return in_ranges(text_punctuation_ranges, text_num_punctuation_ranges, code);
-}
+bool text_is_punctuation(int32_t code) { return in_ranges(text_punctuation_ranges, text_num_punctuation_ranges, code); }
 
 /* White_Space, stable since Unicode 6.3 (PropList.txt). */
 bool text_is_white_space(int32_t code)
@@ -87,7 +84,8 @@ bool text_is_white_space(int32_t code)
 
 bool text_is_python_space(int32_t code) { return text_is_white_space(code) || (code >= 0x1c && code <= 0x1f); }
 
-/* BERT's blocks as tokenizers has them: extension E starts at 2B920 there (2B820 in BERT's Python), and ids follow it. */
+/* BERT's blocks as tokenizers has them: extension E starts at 2B920 there (2B820 in BERT's Python), and ids follow it.
+ */
 bool text_is_chinese(int32_t code)
 {
     static const text_range blocks[] = {{0x3400, 0x4dbf},   {0x4e00, 0x9fff},   {0xf900, 0xfaff},  {0x20000, 0x2a6df},

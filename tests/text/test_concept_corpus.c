@@ -2,26 +2,33 @@
  * LABELS: unit */
 #include "text_support.h"
 
-static rl_status read_pair(rl_corpus **corpus, const char *tokens, size_t t, const char *labels, size_t l, rl_error *err)
+static rl_status read_pair(rl_corpus **corpus, const char *tokens, size_t t, const char *labels, size_t l,
+                           rl_error *err)
 {
     char path[512];
     snprintf(path, sizeof path, "%s", a_file("tokens.txt", tokens, t));
     return rl_concept_corpus_read(corpus, path, a_file("labels.txt", labels, l), err);
 }
-#define READ(corpus, tokens, labels, err) read_pair((corpus), (tokens), sizeof(tokens) - 1, (labels), sizeof(labels) - 1, (err))
+#define READ(corpus, tokens, labels, err)                                                                              \
+    read_pair((corpus), (tokens), sizeof(tokens) - 1, (labels), sizeof(labels) - 1, (err))
 
 static void test_words_and_labels(void **state)
 {
     rl_corpus *corpus = NULL;
     rl_error err;
     (void)state;
-    assert_ok(READ(&corpus, "  Mt Diogenes , \xc2\x80 a\xc2\xa0""b\r\nParis\r\n", "N/A LOC,LOC:hill N/A N/A N/A\nLOC", &err), err);
+    assert_ok(READ(&corpus,
+                   "  Mt Diogenes , \xc2\x80 a\xc2\xa0"
+                   "b\r\nParis\r\n",
+                   "N/A LOC,LOC:hill N/A N/A N/A\nLOC", &err),
+              err);
     assert_int_equal(corpus->num_sentences, 2);
     assert_int_equal(corpus->num_words, 6);
     assert_string_equal(word_of(corpus, 0), "Mt");
-    assert_string_equal(word_of(corpus, 3), "\xc2\x80");       /* a control character is a word */
-    assert_string_equal(word_of(corpus, 4), "a\xc2\xa0""b");   /* only ASCII spaces separate */
-    assert_string_equal(label_of(corpus, 1), "LOC,LOC:hill");  /* commas do not split */
+    assert_string_equal(word_of(corpus, 3), "\xc2\x80"); /* a control character is a word */
+    assert_string_equal(word_of(corpus, 4), "a\xc2\xa0"
+                                            "b");             /* only ASCII spaces separate */
+    assert_string_equal(label_of(corpus, 1), "LOC,LOC:hill"); /* commas do not split */
     assert_string_equal(rl_names_get(corpus->labels, 0), "N/A");
     assert_int_equal(rl_names_count(corpus->labels), 3);
     rl_corpus_free(corpus);
@@ -67,12 +74,12 @@ static void test_all_positive_is_refused(void **state)
     rl_corpus_free(corpus);
 }
 
-#define REFUSED(tokens, labels, message)                                            \
-    do {                                                                            \
-        rl_corpus *none = NULL;                                                     \
-        rl_error why;                                                               \
-        assert_fails(READ(&none, tokens, labels, &why), RL_ERR_INPUT, why, message); \
-        assert_null(none);                                                          \
+#define REFUSED(tokens, labels, message)                                                                               \
+    do {                                                                                                               \
+        rl_corpus *none = NULL;                                                                                        \
+        rl_error why;                                                                                                  \
+        assert_fails(READ(&none, tokens, labels, &why), RL_ERR_INPUT, why, message);                                   \
+        assert_null(none);                                                                                             \
     } while (0)
 
 static void test_damage(void **state)
@@ -94,8 +101,9 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words_and_labels), cmocka_unit_test(test_blank_end_of_file), cmocka_unit_test(test_positives),
-        cmocka_unit_test(test_all_positive_is_refused), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_words_and_labels), cmocka_unit_test(test_blank_end_of_file),
+        cmocka_unit_test(test_positives),        cmocka_unit_test(test_all_positive_is_refused),
+        cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,9 +40,11 @@ static void test_line_ends_separators_and_documents(void **state)
     const char *labels = "B-PER O / B-LOC";
     EXPECT("a B-PER\nb O\n\nc B-LOC\n", labels);
     EXPECT("a B-PER\r\nb O\r\n\r\nc B-LOC\r\n", labels);
-    EXPECT("a B-PER\nb O\n\nc B-LOC", labels);               /* no final newline */
-    EXPECT("a\tB-PER\nb \t O\n \t \nc  B-LOC  \n", labels);  /* tabs, runs of blanks, a blank line of blanks */
-    EXPECT("\xef\xbb\xbf" "a B-PER\nb O\n\n\n\nc B-LOC\n\n", labels);
+    EXPECT("a B-PER\nb O\n\nc B-LOC", labels);              /* no final newline */
+    EXPECT("a\tB-PER\nb \t O\n \t \nc  B-LOC  \n", labels); /* tabs, runs of blanks, a blank line of blanks */
+    EXPECT("\xef\xbb\xbf"
+           "a B-PER\nb O\n\n\n\nc B-LOC\n\n",
+           labels);
     EXPECT("-DOCSTART- -X- O O\n\na B-PER\nb O\n-DOCSTART-\nc B-LOC\n", labels); /* any number of columns */
     EXPECT("a NN B-PER\nb NN O\n\nc NN B-LOC\n", labels);
 }
@@ -52,8 +54,10 @@ static void test_words_and_sentences(void **state)
     rl_corpus *corpus = NULL;
     rl_error err;
     (void)state;
-    assert_ok(rl_conll_read(&corpus, A_FILE("w.conll", "\xef\xbb\xbfZ\xc3\xbcrich x I-LOC\nis x O\n\nZ\xc3\xbcrich x I-LOC\n"), NULL, 0,
-                            &err), err);
+    assert_ok(rl_conll_read(&corpus,
+                            A_FILE("w.conll", "\xef\xbb\xbfZ\xc3\xbcrich x I-LOC\nis x O\n\nZ\xc3\xbcrich x I-LOC\n"),
+                            NULL, 0, &err),
+              err);
     assert_int_equal(corpus->num_sentences, 2);
     assert_int_equal(corpus->num_words, 3);
     assert_int_equal(corpus->sentence_start[1], 2);
@@ -67,13 +71,14 @@ static void test_words_and_sentences(void **state)
 /* CoNLL-2003's types come first in the order of its ids, others bytewise; every type has its pair. */
 static void test_label_ids(void **state)
 {
-    static const char *const expected[] = {"O",      "B-ORG",  "I-ORG", "B-LOC", "I-LOC", "B-MISC",
+    static const char *const expected[] = {"O",      "B-ORG",  "I-ORG",  "B-LOC",  "I-LOC", "B-MISC",
                                            "I-MISC", "B-DATE", "I-DATE", "B-date", "I-date"};
     rl_corpus *corpus = NULL;
     rl_error err;
     (void)state;
-    assert_ok(rl_conll_read(&corpus, A_FILE("l.conll", "a I-date\nb I-MISC\nc I-LOC\nd I-DATE\ne I-ORG\n"), NULL, 0, &err),
-              err);
+    assert_ok(
+        rl_conll_read(&corpus, A_FILE("l.conll", "a I-date\nb I-MISC\nc I-LOC\nd I-DATE\ne I-ORG\n"), NULL, 0, &err),
+        err);
     assert_int_equal(rl_names_count(corpus->labels), 11);
     for (int32_t i = 0; i < 11; i++) assert_string_equal(rl_names_get(corpus->labels, i), expected[i]);
     assert_int_equal(corpus->label[0], 9);
@@ -86,7 +91,8 @@ static rl_names *names_of(const char *const *labels, int count)
     rl_names *names = NULL;
     int32_t id;
     assert_int_equal(rl_names_create(&names, NULL), RL_OK);
-    for (int i = 0; i < count; i++) assert_int_equal(rl_names_intern(names, labels[i], strlen(labels[i]), &id, NULL), RL_OK);
+    for (int i = 0; i < count; i++)
+        assert_int_equal(rl_names_intern(names, labels[i], strlen(labels[i]), &id, NULL), RL_OK);
     return names;
 }
 
@@ -107,8 +113,9 @@ static void test_given_labels_set_the_ids(void **state)
     corpus = NULL;
     assert_fails(rl_conll_read(&corpus, A_FILE("g.conll", "a I-LOC\nb O\n\nc x\n"), given, 0, &err), RL_ERR_INPUT, err,
                  "g.conll:4:3: unknown tag 'x'");
-    assert_fails(rl_conll_read(&corpus, A_FILE("g.conll", "a I-LOC\nb I-LOCC\n"), given, 0, &err), RL_ERR_INPUT, err,
-                 "g.conll:2:3: tag 'I-LOCC' (B-LOCC in IOB2) is not one of the 5 labels expected; the nearest is 'B-LOC'");
+    assert_fails(
+        rl_conll_read(&corpus, A_FILE("g.conll", "a I-LOC\nb I-LOCC\n"), given, 0, &err), RL_ERR_INPUT, err,
+        "g.conll:2:3: tag 'I-LOCC' (B-LOCC in IOB2) is not one of the 5 labels expected; the nearest is 'B-LOC'");
     assert_null(corpus);
     rl_names_free(given);
 }

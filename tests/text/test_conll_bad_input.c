@@ -24,7 +24,8 @@ static void test_tags(void **state)
 {
     (void)state;
     REFUSED("a O\nb PER\n", "bad.conll:2:3: unknown tag 'PER'; expected O, or B-, I-, E-, S-, L- or U- and a type");
-    REFUSED("a B-PER\nb b-PER\n", "unknown tag 'b-PER'; expected O, or B-, I-, E-, S-, L- or U- and a type; the nearest is 'B-PER'");
+    REFUSED("a B-PER\nb b-PER\n",
+            "unknown tag 'b-PER'; expected O, or B-, I-, E-, S-, L- or U- and a type; the nearest is 'B-PER'");
     REFUSED("a I-LOC\nb I_LOC\n", "the nearest is 'I-LOC'");
     REFUSED("a o\n", "unknown tag 'o'; expected O, or B-, I-, E-, S-, L- or U- and a type; the nearest is 'O'");
     REFUSED("a B-\n", "unknown tag 'B-'");
@@ -61,13 +62,15 @@ static void test_nothing_in_it(void **state)
     REFUSED("\n\n \n", "bad.conll: no sentence");
     REFUSED("-DOCSTART- -X- O O\n\n", "bad.conll: no sentence");
     assert_fails(rl_conll_read(&corpus, "/nowhere/eng.train", NULL, 0, &err), RL_ERR_INPUT, err, "/nowhere/eng.train");
-    assert_fails(rl_conll_read(&corpus, support_temporary_folder(), NULL, 0, &err), RL_ERR_INPUT, err, "not a regular file");
+    assert_fails(rl_conll_read(&corpus, support_temporary_folder(), NULL, 0, &err), RL_ERR_INPUT, err,
+                 "not a regular file");
 }
 
 /* Every truncation of a file is read or refused, never more; asan watches. */
 static void test_any_truncation(void **state)
 {
-    static const char text[] = "-DOCSTART- -X- O\r\n\r\nZ\xc3\xbcrich NN B-LOC\r\n\xf0\x9f\x98\x80 . E-LOC\r\n\r\nx y O\r\n";
+    static const char text[] =
+        "-DOCSTART- -X- O\r\n\r\nZ\xc3\xbcrich NN B-LOC\r\n\xf0\x9f\x98\x80 . E-LOC\r\n\r\nx y O\r\n";
     (void)state;
     for (size_t n = 0; n < sizeof text; n++) {
         rl_corpus *corpus = NULL;
@@ -81,8 +84,11 @@ static void test_any_truncation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_columns),           cmocka_unit_test(test_tags),  cmocka_unit_test(test_a_tag_longer_than_any),
-        cmocka_unit_test(test_bytes),             cmocka_unit_test(test_nothing_in_it),
+        cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_tags),
+        cmocka_unit_test(test_a_tag_longer_than_any),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_nothing_in_it),
         cmocka_unit_test(test_any_truncation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

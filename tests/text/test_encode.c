@@ -29,11 +29,11 @@ static rl_encoded *encode(const rl_corpus *corpus, bool with_labels, int64_t max
     return encoded;
 }
 
-#define EXPECT(array, ...)                                                              \
-    do {                                                                                \
-        const int64_t expected[] = {__VA_ARGS__};                                       \
-        for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)                 \
-            assert_int_equal((int64_t)(array)[i], expected[i]);                         \
+#define EXPECT(array, ...)                                                                                             \
+    do {                                                                                                               \
+        const int64_t expected[] = {__VA_ARGS__};                                                                      \
+        for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)                                                \
+            assert_int_equal((int64_t)(array)[i], expected[i]);                                                        \
     } while (0)
 
 /* protocol §1.1: labels [5,0,3], word ids [-,0,0,0,1,2,2,-] -> [-100,5,6,6,0,3,4,-100]. */
@@ -111,7 +111,8 @@ static void test_no_room_is_refused(void **state)
     rl_encoded *e = NULL;
     rl_error err;
     (void)state;
-    assert_fails(rl_encode_corpus(&e, tokenizer, corpus, true, 2, &err), RL_ERR_INPUT, err, "leaves no room between [CLS] and [SEP]");
+    assert_fails(rl_encode_corpus(&e, tokenizer, corpus, true, 2, &err), RL_ERR_INPUT, err,
+                 "leaves no room between [CLS] and [SEP]");
     assert_null(e);
     rl_tokenizer_free(tokenizer);
     rl_corpus_free(corpus);
@@ -139,12 +140,9 @@ static void test_other_label_orders(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_worked_example),
-        cmocka_unit_test(test_an_inside_label_stays),
-        cmocka_unit_test(test_a_word_without_tokens),
-        cmocka_unit_test(test_truncation_cuts_inside_a_word),
-        cmocka_unit_test(test_labels_only_on_request),
-        cmocka_unit_test(test_no_room_is_refused),
+        cmocka_unit_test(test_worked_example),         cmocka_unit_test(test_an_inside_label_stays),
+        cmocka_unit_test(test_a_word_without_tokens),  cmocka_unit_test(test_truncation_cuts_inside_a_word),
+        cmocka_unit_test(test_labels_only_on_request), cmocka_unit_test(test_no_room_is_refused),
         cmocka_unit_test(test_other_label_orders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,7 +50,8 @@ static void test_all_planes(void **state)
     assert_int_equal(count, 4 * 17);
 }
 
-/* Marks that survive strip_accents (category Mc) come out in canonical order; those younger than the tables stay put. */
+/* Marks that survive strip_accents (category Mc) come out in canonical order; those younger than the tables stay put.
+ */
 static void test_order_of_marks(void **state)
 {
     static const text_normaliser uncased = {true, true, true, true};
@@ -59,10 +60,13 @@ static void test_order_of_marks(void **state)
         int32_t codes[4];
         size_t count;
     } cases[] = {
-        {"a\xf0\x9d\x85\xad\xf0\x9d\x85\xa5", {'a', 0x1d165, 0x1d16d}, 3},             /* 1D16D (226), 1D165 (216) */
-        {"a\xe3\x80\xae\xcc\x81\xf0\x9d\x85\xa5", {'a', 0x1d165, 0x302e}, 3},          /* around a mark that goes */
-        {"a\xf0\x9d\x85\xad" "b\xf0\x9d\x85\xa5", {'a', 0x1d16d, 'b', 0x1d165}, 4},     /* a letter between */
-        {"\xe3\x80\xae\xe1\xab\x83\xe3\x80\xae", {0x302e, 0x1ac3, 0x302e}, 3},          /* 1AC3 (220): Unicode 14 */
+        {"a\xf0\x9d\x85\xad\xf0\x9d\x85\xa5", {'a', 0x1d165, 0x1d16d}, 3},    /* 1D16D (226), 1D165 (216) */
+        {"a\xe3\x80\xae\xcc\x81\xf0\x9d\x85\xa5", {'a', 0x1d165, 0x302e}, 3}, /* around a mark that goes */
+        {"a\xf0\x9d\x85\xad"
+         "b\xf0\x9d\x85\xa5",
+         {'a', 0x1d16d, 'b', 0x1d165},
+         4},                                                                   /* a letter between */
+        {"\xe3\x80\xae\xe1\xab\x83\xe3\x80\xae", {0x302e, 0x1ac3, 0x302e}, 3}, /* 1AC3 (220): Unicode 14 */
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

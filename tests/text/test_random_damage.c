@@ -1,5 +1,5 @@
-/* Seeded byte damage to every kind of file this room reads: each is read or refused with a line, never worse (run under asan
- * and ubsan), and a failure hands nothing over.
+/* Seeded byte damage to every kind of file this room reads: each is read or refused with a line, never worse (run under
+ * asan and ubsan), and a failure hands nothing over.
  * LABELS: unit */
 #include "text_support.h"
 
@@ -8,9 +8,11 @@ enum { ROUNDS = 200 };
 /* Change, drop or double a few bytes; returns the new length. `text` holds 2 * length + 16 bytes. */
 static size_t damage(char *text, size_t length, uint32_t round)
 {
-    static const char likely[] = "\0\n\r\t \"{}[]:,-\x80\xc3\xe2\xf0\xff" "09O#";
+    static const char likely[] = "\0\n\r\t \"{}[]:,-\x80\xc3\xe2\xf0\xff"
+                                 "09O#";
     for (uint32_t k = 0; k < 1 + round % 4; k++) {
-        uint32_t bits = rl_rng_bits(7, RL_PURPOSE_BOOTSTRAP, round, k, 0), how = rl_rng_bits(7, RL_PURPOSE_BOOTSTRAP, round, k, 1) % 4;
+        uint32_t bits = rl_rng_bits(7, RL_PURPOSE_BOOTSTRAP, round, k, 0),
+                 how = rl_rng_bits(7, RL_PURPOSE_BOOTSTRAP, round, k, 1) % 4;
         size_t at = length ? bits % length : 0;
         if (length == 0) break;
         if (how == 0) text[at] = (char)(bits >> 24);
@@ -77,8 +79,10 @@ static void test_tokenizer_files(void **state)
 
 static void test_corpora(void **state)
 {
-    static const char conll[] = "-DOCSTART- -X- O\n\nZ\xc3\xbcrich NN B-LOC\nis VB O\n\n\xf0\x9f\x98\x80 . I-PER\r\nx y E-PER\r\n";
-    static const char tokens[] = "Z\xc3\xbcrich is \xc2\x80 big\nso is Bern\n", labels[] = "L,L:city N/A N/A N/A\nN/A N/A L\n";
+    static const char conll[] =
+        "-DOCSTART- -X- O\n\nZ\xc3\xbcrich NN B-LOC\nis VB O\n\n\xf0\x9f\x98\x80 . I-PER\r\nx y E-PER\r\n";
+    static const char tokens[] = "Z\xc3\xbcrich is \xc2\x80 big\nso is Bern\n",
+                      labels[] = "L,L:city N/A N/A N/A\nN/A N/A L\n";
     (void)state;
     for (uint32_t round = 0; round < ROUNDS; round++) {
         char a[2 * sizeof conll + 16], b[2 * sizeof tokens + 16], path[512];

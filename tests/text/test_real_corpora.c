@@ -45,7 +45,9 @@ static void test_all_outside_scores(void **state)
     assert_ok(rl_conll_read(&corpus, support_data("conll2003/eng.testa"), NULL, 0, &err), err);
     outside = rl_calloc((size_t)corpus->num_words, sizeof *outside, &err);
     assert_non_null(outside);
-    assert_ok(rl_seqeval_score(&scores, corpus->labels, corpus->label, outside, corpus->sentence_start, corpus->num_sentences, &err), err);
+    assert_ok(rl_seqeval_score(&scores, corpus->labels, corpus->label, outside, corpus->sentence_start,
+                               corpus->num_sentences, &err),
+              err);
     assert_close(scores->accuracy, 42759. / 51362., 0, 0);
     assert_close(scores->overall.f1, 0, 0, 0);
     assert_int_equal(scores->overall.support, 5942);
@@ -108,7 +110,9 @@ static void test_concept_counts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conll_counts), cmocka_unit_test(test_all_outside_scores), cmocka_unit_test(test_concept_counts),
+        cmocka_unit_test(test_conll_counts),
+        cmocka_unit_test(test_all_outside_scores),
+        cmocka_unit_test(test_concept_counts),
     };
     if (!support_data("conll2003/eng.train") || !support_data("concepts/location_tokens.txt"))
         support_skip_program("no ../shared/data (CoNLL-2003, concept corpora)");

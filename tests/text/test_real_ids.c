@@ -1,10 +1,9 @@
-/* Every distinct word of the real files gets Hugging Face's ids, with MiniLM's uncased vocabulary and a small cased one, and
- * whole corpora are packed as transformers encodes them. Digests only: the data stay where they are.
+/* Every distinct word of the real files gets Hugging Face's ids, with MiniLM's uncased vocabulary and a small cased
+ * one, and whole corpora are packed as transformers encodes them. Digests only: the data stay where they are.
  * LABELS: golden real */
 #include "text_support.h"
 
 static json_t *golden;
-
 
 static uint64_t hex(const json_t *text) { return strtoull(json_string_value(text), NULL, 16); }
 
@@ -32,23 +31,29 @@ static void check_words(const rl_tokenizer *tokenizer, const rl_corpus *corpus, 
     int32_t chunk = (int32_t)json_integer_value(json_object_get(golden, "chunk"));
     assert_int_equal(json_array_size(digests), (rl_names_count(corpus->words) + chunk - 1) / chunk);
     for (size_t i = 0; i < json_array_size(digests); i++) {
-        bool same = chunk_digest(tokenizer, corpus->words, (int32_t)i * chunk, chunk) == hex(json_array_get(digests, i));
-        if (!same) print_error("%s: ids differ among the words %zu..%zu\n", corpus->path, i * chunk, (i + 1) * chunk - 1);
+        bool same =
+            chunk_digest(tokenizer, corpus->words, (int32_t)i * chunk, chunk) == hex(json_array_get(digests, i));
+        if (!same)
+            print_error("%s: ids differ among the words %zu..%zu\n", corpus->path, i * chunk, (i + 1) * chunk - 1);
         assert_true(same);
     }
 }
 
-static void check_packed(const rl_tokenizer *tokenizer, const rl_corpus *corpus, int64_t max_length, bool labelled, const json_t *expected)
+static void check_packed(const rl_tokenizer *tokenizer, const rl_corpus *corpus, int64_t max_length, bool labelled,
+                         const json_t *expected)
 {
     rl_encoded *e = NULL;
     rl_error err;
     double start = rl_now_s();
     assert_ok(rl_encode_corpus(&e, tokenizer, corpus, labelled, max_length, &err), err);
-    print_message("%s: %lld words, %lld tokens in %.3f s\n", corpus->path, (long long)e->num_words, (long long)e->num_tokens, rl_now_s() - start);
+    print_message("%s: %lld words, %lld tokens in %.3f s\n", corpus->path, (long long)e->num_words,
+                  (long long)e->num_tokens, rl_now_s() - start);
     assert_int_equal(e->num_tokens, json_integer_value(json_object_get(expected, "tokens")));
     assert_int_equal(e->max_length, json_integer_value(json_object_get(expected, "longest")));
     assert_true(rl_hash64(e->ids, (size_t)e->num_tokens * sizeof *e->ids) == hex(json_object_get(expected, "ids")));
-    if (labelled) assert_true(rl_hash64(e->labels, (size_t)e->num_tokens * sizeof *e->labels) == hex(json_object_get(expected, "labels")));
+    if (labelled)
+        assert_true(rl_hash64(e->labels, (size_t)e->num_tokens * sizeof *e->labels) ==
+                    hex(json_object_get(expected, "labels")));
     int32_t *words = rl_calloc((size_t)e->num_tokens, sizeof *words, &err);
     for (int64_t t = 0; t < e->num_tokens; t++) words[t] = (int32_t)e->word[t];
     assert_true(rl_hash64(words, (size_t)e->num_tokens * sizeof *words) == hex(json_object_get(expected, "words")));

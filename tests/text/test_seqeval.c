@@ -40,7 +40,8 @@ static void test_worked_example(void **state)
 {
     static const char *const types[] = {"LOC", "MISC", "ORG", "PER"};
     static const double expected[4][3] = {{1. / 2, 1. / 3, 0.4}, {0, 0, 0}, {0, 0, 0}, {1, 1, 1}};
-    rl_seqeval *s = score("B-PER I-PER O B-LOC / B-ORG I-ORG O / B-LOC B-LOC O O", "B-PER I-PER O I-LOC / B-ORG O O / B-LOC I-LOC O B-MISC");
+    rl_seqeval *s = score("B-PER I-PER O B-LOC / B-ORG I-ORG O / B-LOC B-LOC O O",
+                          "B-PER I-PER O I-LOC / B-ORG O O / B-LOC I-LOC O B-MISC");
     (void)state;
     assert_int_equal(s->num_types, 4);
     for (int i = 0; i < 4; i++) {
@@ -111,8 +112,10 @@ static void test_an_id_outside_the_labels_is_refused(void **state)
     (void)state;
     assert_int_equal(rl_names_create(&labels, NULL), RL_OK);
     assert_int_equal(rl_names_intern(labels, "O", 1, &id, NULL), RL_OK);
-    assert_fails(rl_seqeval_score(&scores, labels, (int32_t[]){0}, (int32_t[]){1}, start, 1, &err), RL_ERR_INTERNAL, err, "violated");
-    assert_fails(rl_seqeval_score(&scores, labels, (int32_t[]){-100}, (int32_t[]){0}, start, 1, &err), RL_ERR_INTERNAL, err, "violated");
+    assert_fails(rl_seqeval_score(&scores, labels, (int32_t[]){0}, (int32_t[]){1}, start, 1, &err), RL_ERR_INTERNAL,
+                 err, "violated");
+    assert_fails(rl_seqeval_score(&scores, labels, (int32_t[]){-100}, (int32_t[]){0}, start, 1, &err), RL_ERR_INTERNAL,
+                 err, "violated");
     assert_null(scores);
     rl_names_free(labels);
 }

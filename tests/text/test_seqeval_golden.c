@@ -1,5 +1,5 @@
-/* 600 random taggings with every transition of B, I, E, S and O: precision, recall, F1 and accuracy are seqeval 1.2.2's,
- * bit for bit.
+/* 600 random taggings with every transition of B, I, E, S and O: precision, recall, F1 and accuracy are
+ * seqeval 1.2.2's, bit for bit.
  * LABELS: golden */
 #include "text_support.h"
 

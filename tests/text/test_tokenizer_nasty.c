@@ -1,5 +1,5 @@
-/* Nasty strings get the ids of Hugging Face's fast tokenizers, cased and uncased, from tokenizer.json and from vocab.txt.
- * LABELS: golden */
+/* Nasty strings get the ids of Hugging Face's fast tokenizers, cased and uncased, from tokenizer.json and from
+ * vocab.txt. LABELS: golden */
 #include "text_support.h"
 
 /* The golden folder with its tokenizer.json left out. */
@@ -21,7 +21,8 @@ static const char *vocab_txt_folder(const char *name)
 static bool same_ids(const rl_id_list *got, const json_t *expected)
 {
     bool same = got->count == json_array_size(expected);
-    for (size_t i = 0; same && i < got->count; i++) same = got->ids[i] == json_integer_value(json_array_get(expected, i));
+    for (size_t i = 0; same && i < got->count; i++)
+        same = got->ids[i] == json_integer_value(json_array_get(expected, i));
     return same;
 }
 
@@ -45,7 +46,8 @@ static void check_all(const char *name, const char *folder)
         json_t *row = json_loads(line, JSON_ALLOW_NUL, NULL), *text = json_object_get(row, "text");
         rl_id_list ids = {0};
         assert_non_null(row);
-        assert_ok(rl_tokenizer_encode_word(tokenizer, json_string_value(text), json_string_length(text), &ids, &err), err);
+        assert_ok(rl_tokenizer_encode_word(tokenizer, json_string_value(text), json_string_length(text), &ids, &err),
+                  err);
         if (!same_ids(&ids, json_object_get(row, name))) {
             print_difference(name, line, &ids);
             wrong++;

@@ -20,8 +20,14 @@ static inline const char *a_file(const char *name, const void *bytes, size_t len
 
 #define A_FILE(name, text) a_file((name), (text), sizeof(text) - 1) /* NUL bytes inside are kept */
 
-static inline const char *word_of(const rl_corpus *corpus, int64_t w) { return rl_names_get(corpus->words, corpus->word[w]); }
-static inline const char *label_of(const rl_corpus *corpus, int64_t w) { return rl_names_get(corpus->labels, corpus->label[w]); }
+static inline const char *word_of(const rl_corpus *corpus, int64_t w)
+{
+    return rl_names_get(corpus->words, corpus->word[w]);
+}
+static inline const char *label_of(const rl_corpus *corpus, int64_t w)
+{
+    return rl_names_get(corpus->labels, corpus->label[w]);
+}
 
 /* The labels of a corpus as one string, sentences separated by " / ". */
 static inline const char *all_labels(const rl_corpus *corpus)
