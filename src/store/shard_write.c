@@ -306,40 +306,6 @@ static rl_status close_image(hid_t *file, image *kept, const char *path, rl_erro
     return kept->length ? RL_ERR_MEMORY : rl_fail(err, RL_ERR_INTERNAL, "%s: HDF5 made a file of another format", path);
 }
 
-static rl_status seal_text(char text[RL_SHARD_SEAL], const char *bytes, size_t length, rl_error *err)
-{
-    char hex[RL_DIGEST_HEX];
-    rl_hash *hash = NULL;
-    rl_status status = rl_hash_create(&hash, err);
-    if (status != RL_OK) return status;
-    rl_hash_bytes(hash, bytes + RL_SHARD_SEAL, length - RL_SHARD_SEAL);
-    rl_hash_digest(hash, hex);
-    rl_hash_free(hash);
-    memset(text, 0, RL_SHARD_SEAL);
-    snprintf(text, RL_SHARD_SEAL, RL_SHARD_FORMAT "\n%zu bytes, of those after the first %d XXH3-128 %s\n", length, RL_SHARD_SEAL, hex);
-    return RL_OK;
-}
-
-rl_status rl_shard_seal(char *bytes, size_t length, rl_error *err) { return seal_text(bytes, bytes, length, err); }
-
-rl_status rl_shard_check_seal(const char *path, rl_error *err)
-{
-    rl_status status = RL_OK;
-    char expected[RL_SHARD_SEAL];
-    rl_file_view view = {0};
-    RL_TRY(rl_file_view_open(&view, path, err));
-    if (view.size < RL_SHARD_SEAL || memcmp(view.data, RL_SHARD_FORMAT "\n", strlen(RL_SHARD_FORMAT) + 1)) {
-        status = rl_fail(err, RL_ERR_INPUT, "%s: is no shard of this relearn; expected a file that starts with \"%s\"", path, RL_SHARD_FORMAT);
-        goto cleanup;
-    }
-    RL_TRY(seal_text(expected, view.data, view.size, err));
-    if (memcmp(view.data, expected, RL_SHARD_SEAL))
-        status = rl_fail(err, RL_ERR_INPUT, "%s: is damaged or cut short; its %zu bytes do not match the checksum in its first line", path, view.size);
-cleanup:
-    rl_file_view_close(&view);
-    return status;
-}
-
 rl_status rl_shard_write(const char *path, const rl_run *run, const rl_sweep *sweep, const rl_run_result *result, rl_error *err)
 {
     rl_h5_quiet quiet = rl_h5_quiet_begin();

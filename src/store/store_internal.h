@@ -2,7 +2,7 @@
  *
  * h5.c          HDF5 with rl_error: quiet error stack, typed arrays, text attributes, content hashes
  * fields.c      the one table of what a run has per stage, read by the shard writer and by the gather
- * shard_*.c     one run <-> one file
+ * shard_*.c     one run <-> one file; shard_seal.c: its bytes are whole before HDF5 sees them
  * agree.c       a failure of one rank becomes the failure of all before the next collective call
  * survey.c      gather, part 1: which shards are whole, how large their arrays are, the global vocabulary
  * layout.c      gather, part 2: every dataset of results.h5 with its shape and dimension scales
@@ -111,15 +111,16 @@ extern const size_t rl_num_score_fields;
 extern const char *const rl_setting_paths[];
 extern const size_t rl_num_setting_paths;
 
-/* ------------------------------------------------------------------------------------ shard_read.c */
+/* ------------------------------------------------------------------------------------ shard_seal.c */
 
 #define RL_SHARD_FORMAT "relearn shard 1"
-/* The file starts with a user block (HDF5's place for an application's own bytes) that seals all bytes after it: HDF5 1.10.8 leaks ids on
- * damaged metadata and complains about them on stderr at exit, so it shall never see any. */
-#define RL_SHARD_SEAL 512
+#define RL_SHARD_SEAL 512 /* bytes of the file's user block (HDF5's place for an application's own): shard_seal.c */
 #define RL_RESULTS_FORMAT "relearn results 1"
-rl_status rl_shard_check_seal(const char *path, rl_error *err);
 rl_status rl_shard_seal(char *bytes, size_t length, rl_error *err); /* fill in the block of a whole file in memory */
+rl_status rl_shard_check_seal(const char *path, rl_error *err);
+
+/* ------------------------------------------------------------------------------------ shard_read.c */
+
 rl_place rl_shard_place(const rl_shard *shard);
 const rl_extents *rl_shard_extents(const rl_shard *shard);
 int64_t rl_shard_num_words(const rl_shard *shard);
