@@ -4,8 +4,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 static const rl_option options[] = {
     {"out", "DIR", "where results go (default: results/NAME of the sweep); what is there is resumed"},
@@ -18,14 +16,8 @@ static const rl_option options[] = {
 
 typedef struct screen {
     bool live;          /* a terminal: one line that is redrawn */
-    double last_line_s; /* plain mode: a tick line at most every 10 s */
+    double last_line_s; /* plain mode: a tick line at most every 10 s, an event at most every half second */
 } screen;
-
-static int terminal_width(void)
-{
-    struct winsize size;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
-}
 
 static void status_line(char *text, size_t size, const rl_sweep_progress *p)
 {
@@ -45,8 +37,8 @@ static void on_progress(void *context, const rl_sweep_progress *p)
     status_line(text, sizeof text, p);
     if (s->live) {
         if (p->is_event) fprintf(stderr, "\r\033[K%s%s%s\n", rl_dim(stderr), p->last_event, rl_plain(stderr));
-        fprintf(stderr, "\r\033[K%.*s", terminal_width() - 1, text);
-    } else if (p->is_event) {
+        fprintf(stderr, "\r\033[K%.*s", rl_terminal_width(stderr) - 1, text);
+    } else if (p->is_event && (rl_now_s() - s->last_line_s > 0.5 || !strncmp(p->last_event, "FAILED", 6))) {
         fprintf(stderr, "relearn: %s [%s]\n", p->last_event, text);
         s->last_line_s = rl_now_s();
     } else if (rl_now_s() - s->last_line_s > 10.0) {

@@ -54,9 +54,8 @@ static void print_text(const rl_sweep_status *s)
     rl_format_seconds(elapsed, s->elapsed_s);
     rl_format_seconds(eta, s->eta_s);
     rl_format_number(speed, isfinite(s->tokens_per_second) ? s->tokens_per_second : 0);
-    printf("%s%s%s: %s since %s (last word %s)\n", rl_bold(stdout), s->name, rl_plain(stdout),
-           s->alive ? "running" : s->counts.done == s->num_runs ? "finished, started" : "not running, last started", s->started,
-           s->updated);
+    printf("%s%s%s: %s; started %s, last event %s\n", rl_bold(stdout), s->name, rl_plain(stdout),
+           s->alive ? "running" : s->counts.done == s->num_runs ? "finished" : "not running", s->started, s->updated);
     printf("runs: %lld planned, %lld done, %lld failed, %lld running, %lld waiting; stages: %lld of %lld; %s elapsed",
            (long long)s->counts.planned, (long long)s->counts.done, (long long)s->counts.failed, (long long)s->counts.running,
            (long long)s->counts.waiting, (long long)s->nodes_done, (long long)s->nodes_total, elapsed);

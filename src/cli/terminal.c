@@ -1,15 +1,47 @@
 /* terminal.c -- colours only where a person looks, and numbers as people write them. */
 #include "cli.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+/* Open MPI gives its children a pseudo-terminal for stdout and a pipe for stderr, whatever it has itself: what counts is
+ * where mpirun, our parent, writes. Not found (another host's daemon): no terminal. -1 or an open descriptor. */
+static int open_launchers(int descriptor)
+{
+    char path[64], target[64];
+    snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long)getppid(), descriptor);
+    ssize_t length = readlink(path, target, sizeof target - 1);
+    if (length <= 0) return -1;
+    target[length] = '\0';
+    if (strncmp(target, "/dev/pts/", 9) != 0 && strncmp(target, "/dev/tty", 8) != 0) return -1;
+    return open(target, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+}
+
+static bool ends_at_terminal(FILE *out)
+{
+    if (!getenv("OMPI_COMM_WORLD_RANK")) return isatty(fileno(out));
+    int descriptor = open_launchers(fileno(out));
+    if (descriptor >= 0) close(descriptor);
+    return descriptor >= 0;
+}
 
 bool rl_is_terminal(FILE *out)
 {
     const char *term = getenv("TERM");
-    return isatty(fileno(out)) && !getenv("NO_COLOR") && term && strcmp(term, "dumb") != 0;
+    return term && strcmp(term, "dumb") != 0 && !getenv("NO_COLOR") && ends_at_terminal(out);
+}
+
+int rl_terminal_width(FILE *out)
+{
+    struct winsize size;
+    int descriptor = getenv("OMPI_COMM_WORLD_RANK") ? open_launchers(fileno(out)) : dup(fileno(out));
+    int width = descriptor >= 0 && ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+    if (descriptor >= 0) close(descriptor);
+    return width;
 }
 
 static const char *when_terminal(FILE *out, const char *code) { return rl_is_terminal(out) ? code : ""; }

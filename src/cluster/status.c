@@ -10,7 +10,8 @@
 
 typedef struct reading {
     rl_sweep_status *status;
-    rl_names *ids; /* run ids; id = row */
+    rl_names *ids;      /* run ids; id = row */
+    int64_t *f1_round;  /* [rows] the round that a run's f1 was measured after */
 } reading;
 
 void rl_sweep_status_free(rl_sweep_status *status)
@@ -46,7 +47,9 @@ static rl_status on_start(reading *r, const json_t *event, rl_error *err)
     int64_t n = (int64_t)json_array_size(ids);
     rl_run_status *runs = NULL;
     rl_names *names = NULL;
+    int64_t *rounds = NULL;
     RL_ALLOC(runs, n, err);
+    RL_ALLOC(rounds, n, err);
     RL_TRY(rl_names_create(&names, err));
     for (int64_t i = 0; i < n; i++) {
         const char *id = json_string_value(json_array_get(ids, (size_t)i));
@@ -56,6 +59,7 @@ static rl_status on_start(reading *r, const json_t *event, rl_error *err)
         int32_t old = rl_names_find(r->ids, id, strlen(id));
         if (old >= 0 && old < s->num_runs && !strcmp(s->runs[old].state, "done")) {
             runs[i] = s->runs[old];
+            rounds[i] = r->f1_round[old];
             s->runs[old].error = NULL;
             continue;
         }
@@ -66,7 +70,8 @@ static rl_status on_start(reading *r, const json_t *event, rl_error *err)
     for (int64_t i = 0; i < s->num_runs; i++) rl_free(s->runs[i].error);
     rl_free(s->runs);
     rl_names_free(r->ids);
-    s->runs = runs, s->num_runs = n, r->ids = names;
+    rl_free(r->f1_round);
+    s->runs = runs, s->num_runs = n, r->ids = names, r->f1_round = rounds;
     s->nodes_total = json_integer_value(json_object_get(event, "nodes"));
     s->nodes_done = 0;
     snprintf(s->started, sizeof s->started, "%s", text_of(event, "time"));
@@ -74,8 +79,18 @@ static rl_status on_start(reading *r, const json_t *event, rl_error *err)
     return RL_OK;
 cleanup:
     rl_free(runs);
+    rl_free(rounds);
     rl_names_free(names);
     return status;
+}
+
+/* Analyses end in any order: the F1 of the latest round is the run's. */
+static void on_f1(rl_run_status *run, int64_t *f1_round, const json_t *event)
+{
+    int64_t round = json_integer_value(json_object_get(event, "round"));
+    if (isfinite(run->f1) && round < *f1_round) return;
+    run->f1 = json_number_value(json_object_get(event, "f1"));
+    *f1_round = round;
 }
 
 static void on_node(rl_run_status *run, const char *kind, const json_t *event)
@@ -83,7 +98,6 @@ static void on_node(rl_run_status *run, const char *kind, const json_t *event)
     bool shard = !strcmp(text_of(event, "stage"), "shard");
     if (!strcmp(kind, "started")) set_state(run, "running");
     if (!strcmp(kind, "returned")) set_state(run, "waiting");
-    if (!strcmp(kind, "f1")) run->f1 = json_number_value(json_object_get(event, "f1"));
     if (!strcmp(kind, "done")) run->seconds += json_number_value(json_object_get(event, "seconds"));
     if (!strcmp(kind, "done") && shard) set_state(run, "done");
 }
@@ -103,6 +117,7 @@ static rl_status visit(void *context, const json_t *event, rl_error *err)
         run->error = rl_strdup(text_of(event, "error"), err);
         return run->error ? RL_OK : RL_ERR_MEMORY;
     }
+    if (!strcmp(kind, "f1")) on_f1(run, &r->f1_round[row], event);
     on_node(run, kind, event);
     return RL_OK;
 }
@@ -186,6 +201,7 @@ rl_status rl_sweep_status_read(rl_sweep_status **out, const char *directory, rl_
     r.status = NULL;
 cleanup:
     rl_names_free(r.ids);
+    rl_free(r.f1_round);
     rl_sweep_status_free(r.status);
     return status;
 }
