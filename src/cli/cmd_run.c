@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 static const rl_option options[] = {
     {"out", "DIR", "where results go (default: results/NAME of the sweep); what is there is resumed"},
@@ -46,6 +47,15 @@ static void on_progress(void *context, const rl_sweep_progress *p)
         s->last_line_s = rl_now_s();
     }
     fflush(stderr);
+}
+
+/* mpirun forwards stderr and stdout by separate ways: give the wiped line time to arrive before the outcome is printed. */
+static void end_live_view(void)
+{
+    const struct timespec pause = {0, 50 * 1000 * 1000};
+    fprintf(stderr, "\r\033[K");
+    fflush(stderr);
+    nanosleep(&pause, NULL);
 }
 
 /* ------------------------------------------------------------------------------------------------------- run */
@@ -105,7 +115,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     if (rl_args_flag(args, "dry-run")) goto cleanup;
     const rl_cluster_options cluster = {directory, &view, on_progress};
     status = rl_cluster_run(MPI_COMM_WORLD, plan, cycle, &cluster, &outcome, err);
-    if (rank == 0 && view.live) fprintf(stderr, "\r\033[K");
+    if (rank == 0 && view.live) end_live_view();
     if (status != RL_OK) goto cleanup;
     if (rank == 0) print_outcome(plan, &outcome, directory);
     *exit_code = outcome.stopped ? 75 : outcome.runs.failed ? 1 : 0;
