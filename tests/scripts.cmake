@@ -29,6 +29,12 @@ endfunction()
 # The rules of the sources: arrows between rooms, banned calls.
 relearn_script_test(rules.arrows test_arrows.py LABELS unit)
 relearn_script_test(rules.tidy test_tidy.py LABELS unit)
+# sweeps/quick is what its generator writes; quickstart's refusals; the installed copy from outside.
+relearn_script_test(quick.corpus test_quick_corpus.py LABELS unit)
+add_test(NAME quick.refusals COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/install/test_quickstart.sh)
+set_tests_properties(quick.refusals PROPERTIES LABELS unit TIMEOUT 60)
+add_test(NAME install.consumer COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/install/test_install.sh ${CMAKE_BINARY_DIR})
+set_tests_properties(install.consumer PROPERTIES LABELS unit TIMEOUT 120 SKIP_RETURN_CODE 77)
 
 # results.h5 in h5py and xarray: a synthetic sweep gathered by two ranks, then read in Python.
 add_executable(make_results store/make_results.c)
