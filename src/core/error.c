@@ -5,14 +5,39 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Bytes of the UTF-8 sequence at text, 0 when it is none (RFC 3629: no surrogates, no overlong forms). */
+static size_t sequence_length(const unsigned char *text)
+{
+    size_t length = text[0] < 0x80 ? 1 : text[0] >= 0xc2 && text[0] < 0xe0 ? 2 : (text[0] & 0xf0) == 0xe0 ? 3 : text[0] >= 0xf0 && text[0] < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80) return 0;
+    if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f)) return 0;
+    if ((text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f)) return 0;
+    return length;
+}
+
+/* One line of valid UTF-8, whatever a file's bytes said and wherever the message was cut: it goes to terminals and into JSON. */
+static void make_printable(char *message)
+{
+    unsigned char *to = (unsigned char *)message;
+    for (const unsigned char *from = to; *from;) {
+        size_t length = sequence_length(from);
+        if (length == 0 || *from < 0x20 || *from == 0x7f) {
+            *to++ = *from++ >= 0x80 ? '?' : ' ';
+            continue;
+        }
+        while (length--) *to++ = *from++;
+    }
+    *to = '\0';
+}
+
 static void set(rl_error *err, rl_status status, const char *prefix, const char *format, va_list arguments)
 {
     if (!err) return;
     err->status = status;
     size_t used = (size_t)snprintf(err->message, sizeof err->message, "%s", prefix);
     if (used < sizeof err->message) vsnprintf(err->message + used, sizeof err->message - used, format, arguments);
-    for (char *c = err->message; *c; c++)
-        if (*c == '\n' || *c == '\r') *c = ' '; /* one line, whatever a file's bytes said */
+    make_printable(err->message);
 }
 
 rl_status rl_fail(rl_error *err, rl_status status, const char *format, ...)
@@ -28,6 +53,8 @@ rl_status rl_fail_at(rl_error *err, rl_status status, const char *file, long lin
 {
     char prefix[512];
     va_list arguments;
+    size_t length = strlen(file), longest = sizeof prefix - 64; /* of a longer path the end says more, and the place must stay */
+    if (length > longest) file += length - longest;
     if (line > 0 && column > 0)
         snprintf(prefix, sizeof prefix, "%s:%ld:%ld: ", file, line, column);
     else if (line > 0)
@@ -66,6 +93,7 @@ rl_status rl_error_while(rl_error *err, rl_status status, const char *format, ..
     va_end(arguments);
     used = strlen(err->message);
     snprintf(err->message + used, sizeof err->message - used, ")");
+    make_printable(err->message);
     return status;
 }
 

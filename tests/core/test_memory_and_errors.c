@@ -70,6 +70,30 @@ static void test_errors_are_one_line_with_their_place(void **state)
     assert_int_equal(strlen(err.message), sizeof err.message - 1);
 }
 
+/* A message goes into the journal as JSON and to a terminal: whatever bytes a file held, it is valid UTF-8 without controls. */
+static void test_errors_are_valid_utf8_without_controls(void **state)
+{
+    rl_error err = {0};
+    char longer[1100], path[2000];
+    (void)state;
+    rl_fail(&err, RL_ERR_INPUT, "word '%s'", "\xff\x1b[2Jo\xcc\x88\xed\xa0\x80\xe2\x82");
+    assert_string_equal(err.message, "word '? [2Jo\xcc\x88\?\?\?\?\?'");
+    rl_fail(&err, RL_ERR_INPUT, "%s", "\xc0\x80 \xf4\x90\x80\x80 \xf0\x9f\x98\x80 \xe0\x80\x80");
+    assert_string_equal(err.message, "?? ???? \xf0\x9f\x98\x80 ???");
+    for (size_t i = 0; i < sizeof longer; i++) longer[i] = i % 2 ? '\x88' : '\xcc';
+    longer[sizeof longer - 1] = '\0';
+    for (int shift = 0; shift < 2; shift++) { /* cut inside a character or between two */
+        rl_fail(&err, RL_ERR_INPUT, "%s%s", shift ? "a" : "", longer);
+        json_t *text = json_string(err.message);
+        assert_non_null(text);
+        json_decref(text);
+    }
+    memset(path, 'd', sizeof path - 1);
+    memcpy(path + sizeof path - 8, "/a.yaml", 8);
+    rl_fail_at(&err, RL_ERR_INPUT, path, 12, 34, "what is wrong");
+    assert_non_null(strstr(err.message, "d/a.yaml:12:34: what is wrong"));
+}
+
 static void test_exit_codes_are_the_contract(void **state)
 {
     (void)state;
@@ -100,6 +124,7 @@ int main(void)
         cmocka_unit_test(test_regrow_keeps_and_zeroes),
         cmocka_unit_test(test_an_arena_is_full_when_it_is_full),
         cmocka_unit_test(test_errors_are_one_line_with_their_place),
+        cmocka_unit_test(test_errors_are_valid_utf8_without_controls),
         cmocka_unit_test(test_exit_codes_are_the_contract),
         cmocka_unit_test(test_a_buffer_grows_and_ends_in_nul),
     };
