@@ -129,7 +129,8 @@ static void started(coordinator *c, int32_t worker, int32_t node)
     record(c, node_event(c, "started", worker, node), false);
 }
 
-/* Every run that this failure takes down gets its reason, once. */
+/* Every run that this failure takes down gets its reason, once. Not synchronised one by one (10,000 runs may share a stage):
+ * what a crash loses of this, the next start finds out again. */
 static void blame_runs(coordinator *c, const char *message)
 {
     const rl_plan *plan = c->work->plan;
@@ -138,7 +139,7 @@ static void blame_runs(coordinator *c, const char *message)
         int32_t shard = plan->run_nodes[r][plan->num_run_nodes[r] - 1];
         if (rl_scheduler_state(c->scheduler, shard) != RL_NODE_FAILED) continue;
         c->state->run_errors[r] = rl_strdup(message, NULL);
-        record(c, json_pack("{s:s, s:s, s:s}", "event", "run_failed", "run", plan->sweep->runs[r].id, "error", message), true);
+        record(c, json_pack("{s:s, s:s, s:s}", "event", "run_failed", "run", plan->sweep->runs[r].id, "error", message), false);
     }
 }
 
@@ -170,6 +171,7 @@ static void finished(coordinator *c, int32_t worker, const rl_report *report)
         snprintf(c->event, sizeof c->event, "FAILED %s: %.200s", what, report->error.message);
     } else {
         rl_scheduler_returned(c->scheduler, worker, report->node);
+        rl_stop_request(); /* a rank that was signalled alone would get it back at once, and return it for ever */
         record(c, node_event(c, "returned", worker, report->node), false);
         snprintf(c->event, sizeof c->event, "stopped %s; it resumes where it was", what);
     }
@@ -265,8 +267,13 @@ static void drive_ranks(coordinator *c, MPI_Comm comm)
             rl_poll_pause(&idle_polls);
         if (rl_now_s() - c->last_tick_s >= tick_interval_s) tell(c, false);
     }
+}
+
+/* Workers wait for this in any case, also when rank 0 could not even begin. */
+static void dismiss(MPI_Comm comm, int num_ranks)
+{
     const int32_t leave = -1;
-    for (int32_t w = 0; w < c->num_workers; w++) MPI_Send(&leave, 1, MPI_INT32_T, w + 1, RL_TAG_ASSIGN, comm);
+    for (int w = 1; w < num_ranks; w++) MPI_Send(&leave, 1, MPI_INT32_T, w, RL_TAG_ASSIGN, comm);
 }
 
 /* ----------------------------------------------------------------------------------------------------- whole */
@@ -286,7 +293,7 @@ static void record_start(coordinator *c, int num_ranks)
         const char *reason = c->work->plan->run_error[r];
         if (!reason) continue;
         c->state->run_errors[r] = rl_strdup(reason, NULL);
-        record(c, json_pack("{s:s, s:s, s:s}", "event", "run_failed", "run", sweep->runs[r].id, "error", reason), true);
+        record(c, json_pack("{s:s, s:s, s:s}", "event", "run_failed", "run", sweep->runs[r].id, "error", reason), false);
     }
 }
 
@@ -316,6 +323,7 @@ rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_opt
     rl_sweep_progress last = progress_of(&c, false);
     write_progress_file(&c, &last);
 cleanup:
+    dismiss(comm, num_ranks);
     rl_scheduler_free(c.scheduler);
     rl_free(c.running);
     rl_free(c.running_since);

@@ -100,7 +100,9 @@ static json_t *parse_line(const char *line, size_t length)
     static const char mark[] = ",\"sum\":\"";
     const size_t tail = sizeof mark - 1 + 16 + 2;
     char sum[17];
-    if (length <= tail || memcmp(line + length - tail, mark, sizeof mark - 1) != 0) return NULL;
+    if (length <= tail || memcmp(line + length - tail, mark, sizeof mark - 1) != 0 ||
+        memcmp(line + length - 2, "\"}", 2) != 0)
+        return NULL;
     rl_buffer bare = {0};
     json_t *event = NULL;
     if (rl_buffer_append(&bare, line, length - tail, NULL) == RL_OK && rl_buffer_append(&bare, "}", 1, NULL) == RL_OK) {

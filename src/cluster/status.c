@@ -48,6 +48,8 @@ static rl_status on_start(reading *r, const json_t *event, rl_error *err)
     rl_run_status *runs = NULL;
     rl_names *names = NULL;
     int64_t *rounds = NULL;
+    char *name = rl_strdup(text_of(event, "sweep"), err);
+    if (!name) return RL_ERR_MEMORY;
     RL_ALLOC(runs, n, err);
     RL_ALLOC(rounds, n, err);
     RL_TRY(rl_names_create(&names, err));
@@ -75,9 +77,11 @@ static rl_status on_start(reading *r, const json_t *event, rl_error *err)
     s->nodes_total = json_integer_value(json_object_get(event, "nodes"));
     s->nodes_done = 0;
     snprintf(s->started, sizeof s->started, "%s", text_of(event, "time"));
-    if (!s->name) s->name = rl_strdup(text_of(event, "sweep"), err);
+    rl_free(s->name);
+    s->name = name;
     return RL_OK;
 cleanup:
+    rl_free(name);
     rl_free(runs);
     rl_free(rounds);
     rl_names_free(names);
@@ -95,9 +99,9 @@ static void on_f1(rl_run_status *run, int64_t *f1_round, const json_t *event)
 
 static void on_node(rl_run_status *run, const char *kind, const json_t *event)
 {
-    bool shard = !strcmp(text_of(event, "stage"), "shard");
-    if (!strcmp(kind, "started")) set_state(run, "running");
-    if (!strcmp(kind, "returned")) set_state(run, "waiting");
+    bool shard = !strcmp(text_of(event, "stage"), "shard"), failed = !strcmp(run->state, "failed");
+    if (!strcmp(kind, "started") && !failed) set_state(run, "running"); /* a failed run's other stages may go on: others share them */
+    if (!strcmp(kind, "returned") && !failed) set_state(run, "waiting");
     if (!strcmp(kind, "done")) run->seconds += json_number_value(json_object_get(event, "seconds"));
     if (!strcmp(kind, "done") && shard) set_state(run, "done");
 }
@@ -127,7 +131,7 @@ static bool is_alive(const char *directory)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     char *path = rl_path_join(directory, "lock", NULL);
-    int descriptor = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+    int descriptor = path ? open(path, O_RDONLY | O_CLOEXEC) : -1; /* onlookers may have no right to write */
     bool held = descriptor >= 0 && fcntl(descriptor, F_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
     if (descriptor >= 0) close(descriptor);
     rl_free(path);

@@ -1,6 +1,7 @@
 """`relearn run` on the tiny world: the same bits on any number of ranks, resuming, failing alone, sharing stages."""
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import time
@@ -14,6 +15,20 @@ def events(directory):
 
 def done_stages(directory):
     return [e for e in events(directory) if e["event"] == "done"]
+
+
+def descendants(pid):
+    """Its children and theirs, by /proc: to be killed by id, never by name."""
+    parent = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # gone meanwhile
+            pass
+    found = [pid]
+    for one in found:
+        found += [child for child, its in parent.items() if its == one]
+    return found[1:]
 
 
 def test_bits_are_the_same_on_1_2_and_3_ranks():
@@ -76,8 +91,8 @@ def test_a_killed_sweep_resumes_to_the_same_bits():
                                    start_new_session=True)
         time.sleep(delay)
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            subprocess.run(["pkill", "-9", "-f", f"{options.program} run sweep.yaml --out killed"])
+            for pid in (process.pid, *descendants(process.pid)):  # mpirun gives each rank a process group of its own
+                os.kill(pid, signal.SIGKILL)
             kills += 1
         process.wait(timeout=60)
         time.sleep(0.2)

@@ -115,12 +115,58 @@ static void test_a_folder_without_a_sweep_is_no_status(void **state)
     assert_fails(rl_sweep_status_read(&status, folder("nothing"), &err), RL_ERR_INPUT, err, "no sweep was ever started");
 }
 
+static void record(rl_journal *journal, const char *event, const char *run, const char *stage, const char *error)
+{
+    rl_error err = {0};
+    json_t *object = json_pack("{s:s, s:s, s:s, s:i}", "event", event, "run", run, "stage", stage, "round", 1);
+    if (error) json_object_set_new(object, "error", json_string(error));
+    assert_ok(rl_journal_append(journal, object, false, &err), err);
+}
+
+static void record_start(rl_journal *journal, const char *name)
+{
+    rl_error err = {0};
+    json_t *start = json_pack("{s:s, s:s, s:i, s:[s, s]}", "event", "start", "sweep", name, "nodes", 9, "runs", "aaaaaaaaaaaa",
+                              "bbbbbbbbbbbb");
+    assert_ok(rl_journal_append(journal, start, false, &err), err);
+}
+
+/* After a stage of a run failed, other stages that name it go on: it stays failed, and its reason stays, until the next start. */
+static void test_a_failed_run_stays_failed_with_its_reason(void **state)
+{
+    const char *directory = folder("failed");
+    rl_error err = {0};
+    rl_journal *journal = NULL;
+    rl_sweep_status *status = NULL;
+    (void)state;
+    assert_ok(rl_journal_open(&journal, directory, &err), err);
+    record_start(journal, "first");
+    record(journal, "started", "aaaaaaaaaaaa", "analyse", NULL);
+    record(journal, "failed", "aaaaaaaaaaaa", "analyse", "disk full");
+    record(journal, "run_failed", "aaaaaaaaaaaa", "", "disk full");
+    record(journal, "started", "aaaaaaaaaaaa", "retrain", NULL);
+    record(journal, "returned", "aaaaaaaaaaaa", "retrain", NULL);
+    assert_ok(rl_sweep_status_read(&status, directory, &err), err);
+    assert_string_equal(status->runs[0].state, "failed");
+    assert_string_equal(status->runs[0].error, "disk full");
+    assert_int_equal(status->counts.failed, 1);
+    assert_int_equal(status->counts.waiting, 1);
+    rl_sweep_status_free(status);
+    record_start(journal, "second");
+    assert_ok(rl_sweep_status_read(&status, directory, &err), err);
+    assert_string_equal(status->runs[0].state, "waiting");
+    assert_string_equal(status->name, "second");
+    rl_sweep_status_free(status);
+    rl_journal_close(journal);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_records_come_back_in_full),
         cmocka_unit_test(test_every_torn_tail_costs_one_record_at_most),
         cmocka_unit_test(test_a_flipped_bit_is_noticed),
+        cmocka_unit_test(test_a_failed_run_stays_failed_with_its_reason),
         cmocka_unit_test(test_a_folder_without_a_sweep_is_no_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
