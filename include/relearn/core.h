@@ -208,6 +208,8 @@ rl_status rl_atomic_write(rl_atomic_file *file, const void *bytes, size_t length
 rl_status rl_atomic_commit(rl_atomic_file *file, rl_error *err);
 void rl_atomic_abandon(rl_atomic_file *file); /* after commit: nothing left to do */
 rl_status rl_write_file(const char *path, const void *bytes, size_t length, rl_error *err); /* the three in one */
+/* Remove what kills left of the above in one folder: regular files NAME.tmp.PID. Only where nobody else writes. Absent is fine. */
+rl_status rl_remove_temporaries(const char *folder, rl_error *err);
 /* Make durable and visible a folder or file that was prepared under a temporary name. Replaces nothing that is a
  * non-empty folder (RL_OK and the temporary is removed when the target is already complete). */
 rl_status rl_publish(const char *temporary, const char *path, rl_error *err);

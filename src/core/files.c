@@ -221,6 +221,31 @@ rl_status rl_copy_file(const char *from, const char *to, rl_error *err)
     return status;
 }
 
+static bool is_temporary(const char *name)
+{
+    static const char mark[] = ".tmp.";
+    const char *at = strstr(name, mark), *digits = at ? at + sizeof mark - 1 : "";
+    return at && at != name && *digits && digits[strspn(digits, "0123456789")] == '\0';
+}
+
+rl_status rl_remove_temporaries(const char *path, rl_error *err)
+{
+    rl_status status = RL_OK;
+    struct stat info;
+    DIR *folder = opendir(path);
+    if (!folder) return errno == ENOENT ? RL_OK : rl_fail_errno(err, "%s: cannot be listed", path);
+    for (struct dirent *entry; status == RL_OK && (entry = readdir(folder));) {
+        if (!is_temporary(entry->d_name)) continue;
+        char *child = rl_path_join(path, entry->d_name, err);
+        if (!child) status = RL_ERR_MEMORY;
+        if (child && lstat(child, &info) == 0 && S_ISREG(info.st_mode) && unlink(child) != 0 && errno != ENOENT)
+            status = rl_fail_errno(err, "%s: cannot be removed", child);
+        rl_free(child);
+    }
+    closedir(folder);
+    return status;
+}
+
 static rl_status sync_path(const char *path, rl_error *err)
 {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);

@@ -76,6 +76,9 @@ cleanup:
     return status;
 }
 
+/* A file or folder that cannot be read is that model's fault alone: it has a digest, and loading it says what is wrong. */
+static const char unreadable[RL_DIGEST_HEX] = "unreadable";
+
 static rl_status hash_folder(const char *folder, char hex[RL_DIGEST_HEX], rl_error *err)
 {
     rl_status status = RL_OK;
@@ -83,14 +86,17 @@ static rl_status hash_folder(const char *folder, char hex[RL_DIGEST_HEX], rl_err
     char **names = NULL, *path = NULL;
     size_t count = 0;
     RL_TRY(rl_hash_create(&hash, err));
-    RL_TRY(list_model_files(&names, &count, folder, err));
+    status = list_model_files(&names, &count, folder, err);
+    if (status == RL_ERR_INPUT) rl_hash_text(hash, unreadable);
+    if (status == RL_ERR_MEMORY) goto cleanup;
+    status = RL_OK;
     for (size_t i = 0; i < count; i++) {
         char file_hex[RL_DIGEST_HEX];
         rl_free(path);
         path = rl_path_join(folder, names[i], err);
         if (!path) status = RL_ERR_MEMORY;
-        if (status == RL_OK) status = rl_hash_file(path, file_hex, err);
         if (status != RL_OK) goto cleanup;
+        if (rl_hash_file(path, file_hex, NULL) != RL_OK) memcpy(file_hex, unreadable, sizeof file_hex);
         rl_hash_text(hash, names[i]);
         rl_hash_text(hash, file_hex);
     }

@@ -275,6 +275,7 @@ static rl_status publish(const char *work, const char *folder, rl_error *err)
     char *checkpoint = rl_path_join(work, checkpoint_name, err);
     rl_status status = checkpoint ? rl_remove_tree(checkpoint, err) : RL_ERR_MEMORY;
     rl_free(checkpoint);
+    if (status == RL_OK) status = rl_remove_temporaries(work, err); /* a killed process' half-written weights */
     return status == RL_OK ? rl_publish(work, folder, err) : status;
 }
 

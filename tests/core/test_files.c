@@ -152,9 +152,34 @@ static void test_json_errors_have_a_place(void **state)
     json_decref(root);
 }
 
+/* What a kill leaves half-written is removed; names that only look like it are somebody's. */
+static void test_temporaries_are_removed_and_nothing_else(void **state)
+{
+    static const char *const names[] = {"a.h5.tmp.123", "model.safetensors.tmp.7", "b.tmp.", "c.tmp.12x", ".tmp.5", "d.tmp", "e.h5"};
+    char path[4200], folder[4100];
+    rl_error err = {0};
+    (void)state;
+    snprintf(folder, sizeof folder, "%s/temporaries", support_temporary_folder());
+    assert_ok(rl_remove_temporaries(folder, &err), err); /* absent */
+    snprintf(path, sizeof path, "%s/folder.tmp.9", folder);
+    assert_ok(rl_make_directories(path, &err), err);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        support_write(path, "x");
+    }
+    assert_ok(rl_remove_temporaries(folder, &err), err);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        assert_int_equal(rl_path_exists(path), i >= 2);
+    }
+    snprintf(path, sizeof path, "%s/folder.tmp.9", folder);
+    assert_true(rl_path_is_directory(path));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_temporaries_are_removed_and_nothing_else),
         cmocka_unit_test(test_write_replaces_whole_files),
         cmocka_unit_test(test_a_full_disk_keeps_the_old_file),
         cmocka_unit_test(test_unreadable_and_unwritable_are_named),
