@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 rl_status rl_cluster_agree(MPI_Comm comm, rl_status status, rl_error *err)
 {
@@ -22,6 +23,28 @@ rl_status rl_cluster_agree(MPI_Comm comm, rl_status status, rl_error *err)
     return local.status;
 }
 
+/* Every rank planned for itself; a node's number must mean the same stage everywhere. Collective. */
+static rl_status agree_on_plan(MPI_Comm comm, const rl_plan *plan, rl_error *err)
+{
+    rl_hash *hash = NULL;
+    char mine[RL_DIGEST_HEX] = "", first[RL_DIGEST_HEX];
+    rl_status status = rl_hash_create(&hash, err);
+    for (int32_t n = 0; status == RL_OK && n < plan->num_nodes; n++) rl_hash_text(hash, plan->nodes[n].stage.key);
+    for (int64_t r = 0; status == RL_OK && r < plan->sweep->num_runs; r++) rl_hash_text(hash, plan->sweep->runs[r].id);
+    if (status == RL_OK) rl_hash_digest(hash, mine);
+    rl_hash_free(hash);
+    memcpy(first, mine, sizeof first);
+    MPI_Bcast(first, (int)sizeof first, MPI_CHAR, 0, comm);
+    if (status == RL_OK && strcmp(first, mine)) {
+        char host[128] = "unknown";
+        gethostname(host, sizeof host - 1);
+        status = rl_fail(err, RL_ERR_INPUT,
+                         "%s: this rank plans other stages than rank 0: its files differ, or its matrix products do (here %s, %s); "
+                         "set RELEARN_ISA and RELEARN_GEMM to what all machines have", host, rl_gemm_backend(), rl_isa_name());
+    }
+    return rl_cluster_agree(comm, status, err);
+}
+
 static rl_status prepare_directory(const char *directory, rl_error *err)
 {
     static const char *const folders[] = {"stages", "runs"};
@@ -32,6 +55,15 @@ static rl_status prepare_directory(const char *directory, rl_error *err)
         if (status != RL_OK) return status;
     }
     return RL_OK;
+}
+
+/* What killed processes left half-written, in the folder itself and among the shards. We hold the lock. */
+static rl_status sweep_up(const char *directory, rl_error *err)
+{
+    char *runs = rl_path_join(directory, "runs", err);
+    rl_status status = runs ? rl_remove_temporaries(runs, err) : RL_ERR_MEMORY;
+    rl_free(runs);
+    return status == RL_OK ? rl_remove_temporaries(directory, err) : status;
 }
 
 /* ---------------------------------------------------------------------------------------------------- gather */
@@ -203,6 +235,7 @@ static rl_status take_hold(holdings *h, const rl_plan *plan, const char *directo
     }
     RL_TRY(prepare_directory(directory, err));
     RL_TRY(rl_lock_take(&h->lock, lock, err));
+    RL_TRY(sweep_up(directory, err));
     RL_TRY(rl_write_file(sweep, plan->sweep->resolved, strlen(plan->sweep->resolved), err));
     RL_TRY(rl_journal_open(&h->journal, directory, err));
     RL_ALLOC(h->state.run_errors, plan->sweep->num_runs, err);
@@ -233,6 +266,7 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     rl_sweep_outcome result = {0};
     const rl_work work = {plan, cycle, options->directory};
     MPI_Comm_rank(comm, &rank);
+    RL_TRY(agree_on_plan(comm, plan, err));
     if (rank == 0) status = take_hold(&h, plan, options->directory, err);
     RL_TRY(rl_cluster_agree(comm, status, err));
     if (rank == 0)
