@@ -13,6 +13,8 @@ static const rl_option options[] = {
     {"json", NULL, "JSON on standard output"},
     {NULL, NULL, NULL}};
 
+static const int max_ranks = 1000000; /* the forecast keeps a list of them */
+
 typedef struct totals {
     int64_t num_stages, stages_done, runs_done, runs_broken;
     int64_t by_kind[5];
@@ -53,6 +55,20 @@ static void print_axes(FILE *out, const rl_sweep *sweep)
     }
 }
 
+/* The reasons why runs cannot work, each once, the first few: nothing ran yet that status could tell of. */
+static void print_reasons(FILE *out, const rl_plan *plan, int64_t runs_broken)
+{
+    const char *shown[3];
+    int n = 0;
+    for (int64_t r = 0; r < plan->sweep->num_runs && n < 3; r++) {
+        bool is_new = plan->run_error[r] != NULL;
+        for (int i = 0; i < n && is_new; i++) is_new = strcmp(shown[i], plan->run_error[r]) != 0;
+        if (is_new) shown[n++] = plan->run_error[r];
+    }
+    if (n) fprintf(out, "  cannot run     %lld runs:\n", (long long)runs_broken);
+    for (int i = 0; i < n; i++) fprintf(out, "                 %s\n", shown[i]);
+}
+
 rl_status rl_print_plan(FILE *out, const rl_plan *plan, int num_ranks, const char *directory, rl_error *err)
 {
     char core[32], left[32], wall[32], disk[32], memory[32];
@@ -73,7 +89,7 @@ rl_status rl_print_plan(FILE *out, const rl_plan *plan, int num_ranks, const cha
     fprintf(out, "\n");
     if (t.stages_done || t.runs_done)
         fprintf(out, "  already there  %lld stages, %lld runs\n", (long long)t.stages_done, (long long)t.runs_done);
-    if (t.runs_broken) fprintf(out, "  cannot run     %lld runs; their reasons are in relearn status\n", (long long)t.runs_broken);
+    print_reasons(out, plan, t.runs_broken);
     fprintf(out, "  core time      %s, of which %s to do (predicted from FLOPs)\n", core, left);
     fprintf(out, "  wall time      about %s with %d rank%s (%d working)\n", wall, num_ranks, num_ranks == 1 ? "" : "s",
             num_ranks > 1 ? num_ranks - 1 : 1);
@@ -120,6 +136,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     int64_t ranks = 1;
     (void)exit_code;
     RL_TRY(rl_args_int(&ranks, args, "ranks", 1, 1, err));
+    if (ranks > max_ranks) return rl_fail(err, RL_ERR_USAGE, "--ranks: %lld is more than %d", (long long)ranks, max_ranks);
     RL_TRY(rl_linalg_init(NULL, err));
     RL_TRY(rl_sweep_read(&sweep, args->operands[0], sets, num_sets, rl_args_text(args, "filter", NULL), err));
     RL_TRY(rl_cycle_create(&cycle, directory, NULL, err));

@@ -3,6 +3,7 @@
 #include "plan_text.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -62,7 +63,7 @@ static void end_live_view(void)
 
 static char *default_directory(const rl_sweep *sweep, rl_error *err) { return rl_format(err, "results/%s", sweep->name); }
 
-static void print_outcome(const rl_plan *plan, const rl_sweep_outcome *outcome, const char *directory)
+static void print_outcome(const rl_sweep_outcome *outcome, const char *directory)
 {
     char elapsed[32];
     rl_format_seconds(elapsed, outcome->elapsed_s);
@@ -78,7 +79,15 @@ static void print_outcome(const rl_plan *plan, const rl_sweep_outcome *outcome, 
                rl_plain(stdout), directory);
     printf("; %lld stages computed in %s\n", (long long)outcome->stages_computed, elapsed);
     printf("results: %s/results.h5   tables: relearn show %s\n", directory, directory);
-    (void)plan;
+}
+
+/* srun without a process manager that this MPI speaks starts N strangers, each rank 0 of 1 (open-mpi/ompi#13523). */
+static rl_status refuse_strangers(int num_ranks, rl_error *err)
+{
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+    if (!tasks || atoi(tasks) < 2 || num_ranks > 1 || getenv("OMPI_COMM_WORLD_SIZE")) return RL_OK;
+    return rl_fail(err, RL_ERR_USAGE, "srun started %s processes that do not see each other as MPI ranks; use mpirun, or srun --mpi=pmix",
+                   tasks);
 }
 
 static rl_status make_plan(rl_sweep **sweep, rl_cycle **cycle, rl_plan **plan, char **directory, const rl_args *args,
@@ -109,15 +118,17 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     screen view = {.live = rl_is_terminal(stderr)};
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
-    status = make_plan(&sweep, &cycle, &plan, &directory, args, err);
+    status = refuse_strangers(num_ranks, err);
+    if (status == RL_OK) status = make_plan(&sweep, &cycle, &plan, &directory, args, err);
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
-    if (rank == 0) rl_print_plan(rl_args_flag(args, "dry-run") ? stdout : stderr, plan, num_ranks, directory, err);
+    if (rank == 0) status = rl_print_plan(rl_args_flag(args, "dry-run") ? stdout : stderr, plan, num_ranks, directory, err);
+    RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
     if (rl_args_flag(args, "dry-run")) goto cleanup;
     const rl_cluster_options cluster = {directory, &view, on_progress};
     status = rl_cluster_run(MPI_COMM_WORLD, plan, cycle, &cluster, &outcome, err);
     if (rank == 0 && view.live) end_live_view();
     if (status != RL_OK) goto cleanup;
-    if (rank == 0) print_outcome(plan, &outcome, directory);
+    if (rank == 0) print_outcome(&outcome, directory);
     *exit_code = outcome.stopped ? 75 : outcome.runs.failed ? 1 : 0;
 cleanup:
     rl_plan_free(plan);

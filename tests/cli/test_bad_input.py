@@ -214,6 +214,11 @@ def test_usage():
     refused("run", "sweep.yaml", "more", says="one argument too many")
     refused("run", "sweep.yaml", "--ou", "x", says="--out")
     refused("plan", "sweep.yaml", "--ranks", "0", says="--ranks")
+    refused("plan", "sweep.yaml", "--ranks", "4294967297", says="--ranks")
+    refused("run", "sweep.yaml", "--out", "", says="the value of --out is empty")
+    refused("run", "sweep.yaml", "--out=", says="the value of --out is empty")
+    refused("status", "", says="an argument is empty")
+    refused("run", "sweep.yaml", says="srun started 3 processes", env={"SLURM_STEP_NUM_TASKS": "3"})
     refused("eval", "--model", "tuned", says="--data is missing")
     refused("eval", "--model", "tiny-bert", "--data", "validation.conll", says="tiny-bert")
 

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import time
@@ -112,9 +113,49 @@ def test_a_broken_model_fails_alone():
     assert (world / "broken/results.h5").exists()
 
 
+def test_a_model_with_an_unreadable_file_fails_alone():
+    folder = world / "dangling-bert"
+    shutil.copytree(world / "tiny-bert", folder)
+    (folder / "vocab.txt").unlink()
+    (folder / "vocab.txt").symlink_to("absent-blob")  # a download that was cut short
+    relearn("run", "sweep.yaml", "--out", "dangling", "--set", "model=[tiny-bert,dangling-bert]", code=1)
+    state = json.loads(relearn("status", "dangling", "--json").stdout)
+    assert state["done"] == 4 and state["failed"] == 4, state
+    assert all("vocab.txt" in run["error"] for run in state["runs"] if run["state"] == "failed"), state
+    plan = relearn("plan", "sweep.yaml", "--set", "model=[tiny-bert,dangling-bert]").stdout
+    assert "cannot run     4 runs:" in plan and plan.count("vocab.txt") == 1, plan
+
+
 def test_only_broken_models_is_bad_input():
     refused("run", "sweep.yaml", "--out", "all-broken", "--set", "model=broken-bert", says="broken-bert/config.json:1:")
     assert not (world / "all-broken").exists()
+
+
+def test_one_rank_signalled_alone_stops_the_sweep():
+    command = [options.mpiexec, "-n", "3", "--oversubscribe", options.program, "run", "sweep.yaml", "--out", "one-signalled",
+               "--set", "train.epochs=3000", "--set", "seed=0"]
+    process = subprocess.Popen(command, cwd=world, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(200):
+        time.sleep(0.05)
+        if (world / "one-signalled/journal.jsonl").exists() and any(e["event"] == "started" for e in events("one-signalled")):
+            break
+    worker = events("one-signalled")[-1]["worker"]
+    for pid in descendants(process.pid):
+        if f"OMPI_COMM_WORLD_RANK={worker + 1}\0" in pathlib.Path(f"/proc/{pid}/environ").read_text():
+            os.kill(pid, signal.SIGTERM)
+    assert process.wait(timeout=60) == 75
+    assert [e["event"] for e in events("one-signalled")].count("returned") == 1
+
+
+def test_ranks_that_plan_other_stages_are_refused():
+    isa = json.loads(relearn("doctor", "--json").stdout)["isa"]
+    if isa == "baseline":
+        return  # nothing below it to differ by
+    one = ["run", "sweep.yaml", "--out", "mixed"]
+    done = subprocess.run([options.mpiexec, "--oversubscribe", "-n", "1", options.program, *one, ":", "-n", "1", "env",
+                           "RELEARN_ISA=baseline", options.program, *one], cwd=world, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "plans other stages than rank 0" in done.stderr, done
+    assert not (world / "mixed").exists()
 
 
 def test_two_sweeps_in_one_folder_are_refused():
@@ -172,6 +213,23 @@ def test_gather_by_hand():
     (world / "again/results.h5").unlink()
     relearn("gather", "again", ranks=2)
     assert (world / "again/results.h5").exists()
+
+
+def test_gather_refuses_what_would_empty_the_results():
+    before = (world / "again/results.h5").read_bytes()
+    train = (world / "train.conll").read_text()
+    (world / "train.conll").write_text(train + "\noslo B-LOC\n")
+    refused("gather", "again", says="are not those that ran here")
+    refused("gather", "again", says="are not those that ran here", ranks=2)
+    (world / "train.conll").write_text(train)
+    assert (world / "again/results.h5").read_bytes() == before
+
+
+def test_what_kills_left_is_swept_up():
+    for name in ("again/runs/0123.h5.tmp.99", "again/results.h5.tmp.99"):
+        (world / name).write_text("half")
+    relearn("run", "again/sweep.yaml", "--out", "again")
+    assert not list((world / "again").rglob("*.tmp.*"))
 
 
 run_tests(globals())
