@@ -6,30 +6,52 @@
 
 static const rl_option options[] = {{"top", "N", "neurons listed for one run (default 10)"}, {NULL, NULL, NULL}};
 
-enum { MAX_STAGES = 32, MAX_LAYERS = 64 };
+enum { MAX_LAYERS = 64 };
 
 /* ------------------------------------------------------------------------------------------- a whole sweep */
 
 typedef struct row { /* one run of the overview */
     char id[RL_RUN_ID];
-    char *cell;      /* its axis values without the seed, as text: what error bars are over seeds of */
+    char *cell;      /* all its settings but the seed, tab-separated: what error bars are over seeds of */
     char *seed;
     int32_t num_stages;
-    double f1[MAX_STAGES], saliency[MAX_STAGES][MAX_LAYERS];
+    double *f1;       /* [num_stages] */
+    double *saliency; /* [num_stages, num_layers] */
     int64_t num_layers;
+    int64_t next;     /* row of the same cell, -1 = the last */
+    bool first;       /* of its cell */
 } row;
 
-static void rows_free(row *rows, int64_t n)
+typedef struct overview {
+    int64_t num_rows;
+    row *rows;
+    rl_names *settings; /* the columns of a cell */
+    bool *varies;       /* [columns] runs differ in it: the others need not be repeated on every line */
+    bool *shortened;    /* [columns] last parts of paths are enough to tell them apart */
+    int *width;         /* [columns] */
+    int32_t num_stages; /* the most of any run */
+    int64_t num_unreadable;
+    rl_error unreadable; /* the first reason */
+} overview;
+
+static void row_clear(row *r)
 {
-    for (int64_t r = 0; rows && r < n; r++) {
-        rl_free(rows[r].cell);
-        rl_free(rows[r].seed);
-    }
-    rl_free(rows);
+    rl_free(r->cell);
+    rl_free(r->seed);
+    rl_free(r->f1);
+    rl_free(r->saliency);
+    *r = (row){0};
 }
 
-static const char *const axes_shown[] = {"model", "concept", "protocol", "prune.select", "prune.ratio", "prune.permanent",
-                                         "retrain.rounds", "train.epochs", "train.learning_rate"};
+static void overview_clear(overview *o, int64_t capacity)
+{
+    for (int64_t r = 0; o->rows && r < capacity; r++) row_clear(&o->rows[r]);
+    rl_free(o->rows);
+    rl_names_free(o->settings);
+    rl_free(o->varies);
+    rl_free(o->shortened);
+    rl_free(o->width);
+}
 
 static const char *base_name(const char *path)
 {
@@ -37,15 +59,35 @@ static const char *base_name(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
-static rl_status cell_text(char **text, const rl_shard *shard, rl_error *err)
+/* Every setting there is: the first words of rl_settings_describe's lines. One left out here would be averaged over as if it
+ * were a seed. */
+static rl_status list_settings(rl_names **out, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_buffer text = {0};
+    rl_names *names = NULL;
+    RL_TRY(rl_names_create(&names, err));
+    RL_TRY(rl_settings_describe(&text, err));
+    for (const char *line = text.data; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        int32_t id = 0;
+        size_t length = strcspn(line, " :\n");
+        if (length && !(length == 4 && !strncmp(line, "seed", 4))) RL_TRY(rl_names_intern(names, line, length, &id, err));
+    }
+    *out = names;
+    names = NULL;
+cleanup:
+    rl_names_free(names);
+    rl_buffer_free(&text);
+    return status;
+}
+
+static rl_status cell_text(char **text, const rl_shard *shard, const rl_names *settings, rl_error *err)
 {
     rl_buffer buffer = {0};
     rl_status status = RL_OK;
-    for (size_t i = 0; i < sizeof axes_shown / sizeof *axes_shown; i++) {
-        const char *value = rl_shard_attribute(shard, axes_shown[i]);
-        if (!value) continue;
-        if (!strcmp(axes_shown[i], "model")) value = base_name(value);
-        RL_TRY(rl_buffer_printf(&buffer, err, "%s%s", buffer.length ? "\t" : "", value));
+    for (int32_t i = 0; i < rl_names_count(settings); i++) {
+        const char *value = rl_shard_attribute(shard, rl_names_get(settings, i));
+        RL_TRY(rl_buffer_printf(&buffer, err, "%s%s", i ? "\t" : "", value ? value : ""));
     }
     *text = buffer.data;
     return RL_OK;
@@ -54,35 +96,94 @@ cleanup:
     return status;
 }
 
-static rl_status read_row(row *out, const char *directory, const char *id, rl_error *err)
+/* The means of one stage; the first stage tells how many layers there are. */
+static rl_status read_stage(row *out, const rl_shard *shard, int32_t s, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_neuron_table *table = NULL;
+    rl_score word, subword, test;
+    double mean[MAX_LAYERS], sd[MAX_LAYERS], error[MAX_LAYERS];
+    RL_TRY(rl_shard_read_scores(shard, s, &word, &subword, &test, err));
+    out->f1[s] = word.f1;
+    RL_TRY(rl_shard_read_neurons(shard, s, &table, err));
+    int64_t layers = table->num_layers_plus_1 < MAX_LAYERS ? table->num_layers_plus_1 : MAX_LAYERS;
+    if (!out->saliency) {
+        out->num_layers = layers;
+        RL_ALLOC(out->saliency, layers * out->num_stages, err);
+    }
+    RL_REQUIRE(layers == out->num_layers, err);
+    rl_layer_means(mean, sd, error, table->saliency, layers, table->hidden_size, false);
+    memcpy(out->saliency + s * layers, mean, (size_t)layers * sizeof *mean);
+cleanup:
+    rl_neuron_table_free(table);
+    return status;
+}
+
+static rl_status read_row(row *out, const rl_names *settings, const char *directory, const char *id, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_shard *shard = NULL;
-    rl_neuron_table *table = NULL;
-    double sd[MAX_LAYERS], error[MAX_LAYERS];
     char *path = rl_plan_shard_path(directory, id, err);
     if (!path) return RL_ERR_MEMORY;
     memcpy(out->id, id, RL_RUN_ID);
     RL_TRY(rl_shard_open(&shard, path, err));
-    RL_TRY(cell_text(&out->cell, shard, err));
-    out->seed = rl_strdup(rl_shard_attribute(shard, "seed") ? rl_shard_attribute(shard, "seed") : "?", err);
+    const char *seed = rl_shard_attribute(shard, "seed");
+    RL_TRY(cell_text(&out->cell, shard, settings, err));
+    out->seed = rl_strdup(seed ? seed : "?", err);
     if (!out->seed) status = RL_ERR_MEMORY;
     if (status != RL_OK) goto cleanup;
-    out->num_stages = rl_shard_num_stages(shard) < MAX_STAGES ? rl_shard_num_stages(shard) : MAX_STAGES;
-    for (int32_t s = 0; s < out->num_stages; s++) {
-        rl_score word, subword, test;
-        RL_TRY(rl_shard_read_scores(shard, s, &word, &subword, &test, err));
-        out->f1[s] = word.f1;
-        RL_TRY(rl_shard_read_neurons(shard, s, &table, err));
-        out->num_layers = table->num_layers_plus_1 < MAX_LAYERS ? table->num_layers_plus_1 : MAX_LAYERS;
-        rl_layer_means(out->saliency[s], sd, error, table->saliency, out->num_layers, table->hidden_size, false);
-        rl_neuron_table_free(table);
-        table = NULL;
-    }
+    out->num_stages = rl_shard_num_stages(shard);
+    RL_ALLOC(out->f1, out->num_stages, err);
+    for (int32_t s = 0; s < out->num_stages; s++) RL_TRY(read_stage(out, shard, s, err));
 cleanup:
-    rl_neuron_table_free(table);
     rl_shard_close(shard);
     rl_free(path);
+    return status;
+}
+
+/* One damaged shard hides no other run. */
+static rl_status read_rows(overview *o, const rl_sweep_status *sweep, const char *directory, rl_error *err)
+{
+    rl_status status = RL_OK;
+    RL_ALLOC(o->rows, sweep->num_runs, err);
+    for (int64_t r = 0; r < sweep->num_runs; r++) {
+        rl_error why = {0};
+        row *next = &o->rows[o->num_rows];
+        if (strcmp(sweep->runs[r].state, "done")) continue;
+        status = read_row(next, o->settings, directory, sweep->runs[r].id, &why);
+        if (status == RL_ERR_MEMORY) return rl_fail(err, status, "%s", why.message);
+        if (status == RL_OK) {
+            o->num_rows++;
+            if (next->num_stages > o->num_stages) o->num_stages = next->num_stages;
+            continue;
+        }
+        row_clear(next);
+        if (o->num_unreadable++ == 0) o->unreadable = why;
+        status = RL_OK;
+    }
+cleanup:
+    return status;
+}
+
+/* Chain the rows of each cell. */
+static rl_status link_cells(overview *o, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_names *cells = NULL;
+    int64_t *last = NULL;
+    RL_TRY(rl_names_create(&cells, err));
+    RL_ALLOC(last, o->num_rows, err);
+    for (int64_t r = 0; r < o->num_rows; r++) {
+        int32_t id = 0, before = rl_names_count(cells);
+        RL_TRY(rl_names_intern(cells, o->rows[r].cell, strlen(o->rows[r].cell), &id, err));
+        o->rows[r].next = -1;
+        o->rows[r].first = id == before;
+        if (id < before) o->rows[last[id]].next = r;
+        last[id] = r;
+    }
+cleanup:
+    rl_names_free(cells);
+    rl_free(last);
     return status;
 }
 
@@ -96,36 +197,54 @@ static void column_of(const char *cell, int c, char *text, size_t size)
     snprintf(text, size, "%.*s", cell ? (int)strcspn(cell, "\t") : 0, cell ? cell : "");
 }
 
-static int num_columns(const char *cell)
-{
-    int n = 1;
-    for (; *cell; cell++) n += *cell == '\t';
-    return n;
-}
+enum { MAX_VALUE = 4200 }; /* a path and its NUL */
 
-/* Columns in which runs differ, and their widths: what is the same everywhere need not be repeated on every line. */
-static void varying_columns(const row *rows, int64_t n, int columns, bool *varies, int *width)
+static rl_status measure_column(overview *o, int32_t c, rl_error *err)
 {
-    for (int c = 0; c < columns; c++) {
-        char first[256], text[256];
-        column_of(rows[0].cell, c, first, sizeof first);
-        varies[c] = false;
-        width[c] = 0;
-        for (int64_t r = 0; r < n; r++) {
-            column_of(rows[r].cell, c, text, sizeof text);
-            varies[c] |= strcmp(text, first) != 0;
-            if ((int)strlen(text) > width[c]) width[c] = (int)strlen(text);
-        }
+    rl_status status = RL_OK;
+    char text[MAX_VALUE];
+    int32_t id = 0;
+    int longest = 0, longest_base = 0;
+    rl_names *values = NULL, *bases = NULL;
+    RL_TRY(rl_names_create(&values, err));
+    RL_TRY(rl_names_create(&bases, err));
+    for (int64_t r = 0; r < o->num_rows; r++) {
+        if (!o->rows[r].first) continue;
+        column_of(o->rows[r].cell, c, text, sizeof text);
+        const char *base = base_name(text);
+        RL_TRY(rl_names_intern(values, text, strlen(text), &id, err));
+        RL_TRY(rl_names_intern(bases, base, strlen(base), &id, err));
+        if ((int)strlen(text) > longest) longest = (int)strlen(text);
+        if ((int)strlen(base) > longest_base) longest_base = (int)strlen(base);
     }
+    o->varies[c] = rl_names_count(values) > 1;
+    o->shortened[c] = rl_names_count(values) == rl_names_count(bases);
+    o->width[c] = o->shortened[c] ? longest_base : longest;
+cleanup:
+    rl_names_free(values);
+    rl_names_free(bases);
+    return status;
 }
 
-static void print_cell(const char *cell, int columns, const bool *varies, const int *width)
+static rl_status measure_columns(overview *o, rl_error *err)
 {
-    for (int c = 0; c < columns; c++) {
-        char text[256];
-        if (!varies[c]) continue;
+    rl_status status = RL_OK;
+    int32_t columns = rl_names_count(o->settings);
+    RL_ALLOC(o->varies, columns, err);
+    RL_ALLOC(o->shortened, columns, err);
+    RL_ALLOC(o->width, columns, err);
+    for (int32_t c = 0; c < columns; c++) RL_TRY(measure_column(o, c, err));
+cleanup:
+    return status;
+}
+
+static void print_cell(const overview *o, const char *cell)
+{
+    for (int32_t c = 0; c < rl_names_count(o->settings); c++) {
+        char text[MAX_VALUE];
+        if (!o->varies[c]) continue;
         column_of(cell, c, text, sizeof text);
-        printf("%-*s  ", width[c], text);
+        printf("%-*s  ", o->width[c], o->shortened[c] ? base_name(text) : text);
     }
 }
 
@@ -137,22 +256,27 @@ static void stage_title(int32_t s, char text[32])
         snprintf(text, 32, "round %d", (int)s - 1);
 }
 
-/* Mean and standard deviation (ddof 1) over the rows of one cell; NaN left out. */
-static void over_cell(const row *rows, int64_t n, const char *cell, int32_t stage, int64_t layer, double *mean, double *sd, int *count)
+/* F1 (layer < 0) or a layer's saliency; NaN where the run has none. */
+static double value_of(const row *r, int32_t stage, int64_t layer)
+{
+    if (stage >= r->num_stages || layer >= r->num_layers) return NAN;
+    return layer < 0 ? r->f1[stage] : r->saliency[stage * r->num_layers + layer];
+}
+
+/* Mean and standard deviation (ddof 1) over the rows of the cell that begins at row `first`; NaN left out. */
+static void over_cell(const row *rows, int64_t first, int32_t stage, int64_t layer, double *mean, double *sd, int *count)
 {
     double sum = 0, squares = 0;
     *count = 0;
-    for (int64_t r = 0; r < n; r++) {
-        if (strcmp(rows[r].cell, cell) || stage >= rows[r].num_stages) continue;
-        double value = layer < 0 ? rows[r].f1[stage] : rows[r].saliency[stage][layer];
+    for (int64_t r = first; r >= 0; r = rows[r].next) {
+        double value = value_of(&rows[r], stage, layer);
         if (!isfinite(value)) continue;
         sum += value;
         (*count)++;
     }
     *mean = *count ? sum / *count : NAN;
-    for (int64_t r = 0; r < n; r++) {
-        if (strcmp(rows[r].cell, cell) || stage >= rows[r].num_stages) continue;
-        double value = layer < 0 ? rows[r].f1[stage] : rows[r].saliency[stage][layer];
+    for (int64_t r = first; r >= 0; r = rows[r].next) {
+        double value = value_of(&rows[r], stage, layer);
         if (isfinite(value)) squares += (value - *mean) * (value - *mean);
     }
     *sd = *count > 1 ? sqrt(squares / (*count - 1)) : NAN;
@@ -168,59 +292,61 @@ static void print_mean(double mean, double sd, int count, int decimals)
         printf("%*.*f ±%.*f", 15 - decimals - 4, decimals, mean, decimals, sd);
 }
 
-static bool first_of_cell(const row *rows, int64_t r)
+/* The names of the columns that print_cell prints, in their width. */
+static void print_cell_titles(const overview *o)
 {
-    for (int64_t q = 0; q < r; q++)
-        if (!strcmp(rows[q].cell, rows[r].cell)) return false;
-    return true;
+    for (int32_t c = 0; c < rl_names_count(o->settings); c++) {
+        const char *name = rl_names_get(o->settings, c);
+        if (!o->varies[c]) continue;
+        if ((int)strlen(name) > o->width[c]) o->width[c] = (int)strlen(name);
+        printf("%-*s  ", o->width[c], name);
+    }
 }
 
-static void print_cells(const row *rows, int64_t n, int columns, const bool *varies, const int *width)
+static void print_cells(const overview *o)
 {
-    int32_t stages = 0;
-    int indent = 0;
-    for (int64_t r = 0; r < n; r++)
-        if (rows[r].num_stages > stages) stages = rows[r].num_stages;
-    for (int c = 0; c < columns; c++) indent += varies[c] ? width[c] + 2 : 0;
-    printf("\n%sEntity F1 on validation, mean ± standard deviation over seeds%s\n%*s   n", rl_bold(stdout), rl_plain(stdout), indent, "");
-    for (int32_t s = 0; s < stages; s++) {
+    printf("\n%sEntity F1 on validation, mean ± standard deviation over seeds%s\n", rl_bold(stdout), rl_plain(stdout));
+    print_cell_titles(o);
+    printf("   n");
+    for (int32_t s = 0; s < o->num_stages; s++) {
         char title[32];
         stage_title(s, title);
         printf("%15s", title);
     }
     printf("\n");
-    for (int64_t r = 0; r < n; r++) {
+    for (int64_t r = 0; r < o->num_rows; r++) {
         double mean, sd;
         int count;
-        if (!first_of_cell(rows, r)) continue;
-        print_cell(rows[r].cell, columns, varies, width);
-        over_cell(rows, n, rows[r].cell, 0, -1, &mean, &sd, &count);
+        if (!o->rows[r].first) continue;
+        print_cell(o, o->rows[r].cell);
+        over_cell(o->rows, r, 0, -1, &mean, &sd, &count);
         printf("%4d", count);
-        for (int32_t s = 0; s < stages; s++) {
-            over_cell(rows, n, rows[r].cell, s, -1, &mean, &sd, &count);
+        for (int32_t s = 0; s < o->num_stages; s++) {
+            over_cell(o->rows, r, s, -1, &mean, &sd, &count);
             print_mean(mean, sd, count, 4);
         }
         printf("\n");
     }
 }
 
-static void print_saliency(const row *rows, int64_t n, int columns, const bool *varies, const int *width)
+static void print_saliency(const overview *o)
 {
     printf("\n%sMean concept saliency by layer (0 = embeddings), mean over seeds%s\n", rl_bold(stdout), rl_plain(stdout));
-    for (int64_t r = 0; r < n; r++) {
-        if (!first_of_cell(rows, r)) continue;
-        print_cell(rows[r].cell, columns, varies, width);
+    for (int64_t r = 0; r < o->num_rows; r++) {
+        const row *first = &o->rows[r];
+        if (!first->first) continue;
+        print_cell(o, first->cell);
         printf("\n  layer     ");
-        for (int64_t l = 0; l < rows[r].num_layers; l++) printf("%7lld", (long long)l);
+        for (int64_t l = 0; l < first->num_layers; l++) printf("%7lld", (long long)l);
         printf("\n");
-        for (int32_t s = 0; s < rows[r].num_stages; s++) {
+        for (int32_t s = 0; s < first->num_stages; s++) {
             char title[32];
             stage_title(s, title);
             printf("  %-10s", title);
-            for (int64_t l = 0; l < rows[r].num_layers; l++) {
+            for (int64_t l = 0; l < first->num_layers; l++) {
                 double mean, sd;
                 int count;
-                over_cell(rows, n, rows[r].cell, s, l, &mean, &sd, &count);
+                over_cell(o->rows, r, s, l, &mean, &sd, &count);
                 if (count)
                     printf("%7.3f", mean);
                 else
@@ -231,14 +357,14 @@ static void print_saliency(const row *rows, int64_t n, int columns, const bool *
     }
 }
 
-static void print_runs(const row *rows, int64_t n, int columns, const bool *varies, const int *width)
+static void print_runs(const overview *o)
 {
     printf("\n%sRuns%s\n", rl_bold(stdout), rl_plain(stdout));
-    for (int64_t r = 0; r < n; r++) {
-        printf("  %s  ", rows[r].id);
-        print_cell(rows[r].cell, columns, varies, width);
-        printf("seed %-4s F1", rows[r].seed);
-        for (int32_t s = 0; s < rows[r].num_stages; s++) printf(" %.4f", rows[r].f1[s]);
+    for (int64_t r = 0; r < o->num_rows; r++) {
+        printf("  %s  ", o->rows[r].id);
+        print_cell(o, o->rows[r].cell);
+        printf("seed %-4s F1", o->rows[r].seed);
+        for (int32_t s = 0; s < o->rows[r].num_stages; s++) printf(" %.4f", o->rows[r].f1[s]);
         printf("\n");
     }
 }
@@ -247,29 +373,42 @@ static rl_status show_sweep(const char *directory, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_sweep_status *sweep = NULL;
-    row *rows = NULL;
-    int64_t n = 0;
-    bool varies[16];
-    int width[16];
+    overview o = {0};
     RL_TRY(rl_sweep_status_read(&sweep, directory, err));
-    RL_ALLOC(rows, sweep->num_runs, err);
-    for (int64_t r = 0; r < sweep->num_runs; r++)
-        if (!strcmp(sweep->runs[r].state, "done")) RL_TRY(read_row(&rows[n++], directory, sweep->runs[r].id, err));
+    RL_TRY(list_settings(&o.settings, err));
+    RL_TRY(read_rows(&o, sweep, directory, err));
     printf("%s%s%s: %lld of %lld runs done, %lld failed\n", rl_bold(stdout), sweep->name, rl_plain(stdout),
            (long long)sweep->counts.done, (long long)sweep->num_runs, (long long)sweep->counts.failed);
-    if (!n) goto cleanup;
-    int columns = num_columns(rows[0].cell);
-    varying_columns(rows, n, columns, varies, width);
-    print_cells(rows, n, columns, varies, width);
-    print_saliency(rows, n, columns, varies, width);
-    print_runs(rows, n, columns, varies, width);
+    if (o.num_unreadable)
+        printf("%lld shard%s cannot be read and %s left out: %s\n", (long long)o.num_unreadable, o.num_unreadable == 1 ? "" : "s",
+               o.num_unreadable == 1 ? "is" : "are", o.unreadable.message);
+    if (!o.num_rows) goto cleanup;
+    RL_TRY(link_cells(&o, err));
+    RL_TRY(measure_columns(&o, err));
+    print_cells(&o);
+    print_saliency(&o);
+    print_runs(&o);
 cleanup:
-    rows_free(rows, sweep ? sweep->num_runs : 0);
+    overview_clear(&o, sweep ? sweep->num_runs : 0);
     rl_sweep_status_free(sweep);
     return status;
 }
 
 /* -------------------------------------------------------------------------------------------------- one run */
+
+/* What a person asks of one run first, on one line. */
+static void print_run_title(const rl_shard *shard, const char *id, int64_t num_pruned, int64_t num_neurons)
+{
+    static const char *const shown[] = {"concept", "protocol", "prune.select", "prune.ratio", "prune.permanent", "retrain.rounds",
+                                        "train.epochs", "train.learning_rate", "seed"};
+    const char *model = rl_shard_attribute(shard, "model");
+    printf("%srun %s%s: %s", rl_bold(stdout), id, rl_plain(stdout), model ? base_name(model) : "?");
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        const char *value = rl_shard_attribute(shard, shown[i]);
+        if (value && value[0]) printf(", %s %s", shown[i], value);
+    }
+    printf("; %lld of %lld neurons pruned\n", (long long)num_pruned, (long long)num_neurons);
+}
 
 static rl_status print_scores(const rl_shard *shard, rl_error *err)
 {
@@ -337,7 +476,7 @@ static rl_status show_run(const char *directory, const char *prefix, int64_t top
     int32_t *ids = NULL, num_stages = 0;
     uint8_t *pruned = NULL;
     int64_t count = 0;
-    char id[RL_RUN_ID], *path = NULL, *cell = NULL;
+    char id[RL_RUN_ID], *path = NULL;
     RL_TRY(rl_find_run(id, directory, prefix, err));
     path = rl_plan_shard_path(directory, id, err);
     if (!path) return RL_ERR_MEMORY;
@@ -354,11 +493,7 @@ static rl_status show_run(const char *directory, const char *prefix, int64_t top
     RL_ALLOC(pruned, tables[0]->num_neurons, err);
     for (int64_t i = 0; i < count; i++)
         if (ids[i] >= 0 && ids[i] < tables[0]->num_neurons) pruned[ids[i]] = 1;
-    RL_TRY(cell_text(&cell, shard, err));
-    for (char *c = cell; *c; c++)
-        if (*c == '\t') *c = ' ';
-    printf("%srun %s%s: %s, seed %s; %lld of %lld neurons pruned\n", rl_bold(stdout), id, rl_plain(stdout), cell,
-           rl_shard_attribute(shard, "seed"), (long long)count, (long long)tables[0]->num_neurons);
+    print_run_title(shard, id, count, tables[0]->num_neurons);
     RL_TRY(print_scores(shard, err));
     printf("\n%sMean saliency by layer (0 = embeddings)%s\n", rl_bold(stdout), rl_plain(stdout));
     for (int32_t s = 0; s < num_stages; s++) print_layers(rl_shard_stage_name(shard, s), tables[s]);
@@ -372,7 +507,6 @@ cleanup:
     rl_names_free(words);
     rl_shard_close(shard);
     rl_free(path);
-    rl_free(cell);
     return status;
 }
 

@@ -3,6 +3,7 @@ import csv
 import io
 import json
 import re
+import shutil
 
 from cli_support import options, refused, relearn, run_tests, world
 
@@ -89,6 +90,24 @@ def test_show_status_export_on_a_sweep():
     refused("export", "dir", run, "retraned_1", "--to", "x", says="the nearest is 'retrained_1'")
     refused("export", "dir", "zzz", "base", "--to", "x", says="no run's id starts with 'zzz'")
     refused("show", "nowhere", says="no sweep was ever started")
+
+
+def test_show_averages_over_seeds_only():
+    """Every axis but the seed makes a line of its own, models of one name in two folders too."""
+    shutil.copytree(world / "tiny-bert", world / "else/tiny-bert")
+    config = json.loads((world / "else/tiny-bert/config.json").read_text())
+    (world / "else/tiny-bert/config.json").write_text(json.dumps({**config, "layer_norm_eps": 1e-9}))
+    relearn("run", "sweep.yaml", "--out", "axes", "--set", "data.limit=[30,40]", "--set", "prune.select=none", "--set",
+            "model=[tiny-bert,else/tiny-bert]", "--set", "retrain.rounds=0")
+    table = relearn("show", "axes").stdout
+    lines = table.split("over seeds\n")[1].split("\n\n")[0].splitlines()
+    assert "data.limit" in lines[0] and "model" in lines[0] and "prune.select" not in lines[0], lines
+    assert len(lines) == 1 + 4 and all(line.split()[2] == "2" for line in lines[1:]), lines
+    assert sum("else/tiny-bert" in line for line in lines) == 2, lines
+    victim = sorted((world / "axes/runs").glob("*.h5"))[0]
+    victim.write_bytes(victim.read_bytes()[:-100])
+    table = relearn("show", "axes").stdout
+    assert "1 shard cannot be read and is left out: " in table and victim.name in table and "Entity F1" in table, table
 
 
 def test_doctor_json():
