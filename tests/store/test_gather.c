@@ -75,13 +75,23 @@ static const char *gather_into(const char *name, int size, rl_status *status, in
 
 /* ------------------------------------------------------------------------------------------------- contents */
 
+/* Rank 0 alone reads: it counts what is wrong, and all ranks assert afterwards. */
+static int mistakes;
+#define expect(condition) expect_at((condition), #condition, __LINE__)
+static void expect_at(bool fine, const char *what, int line)
+{
+    if (!fine && mistakes++ < 20) print_error("%s:%d: not so: %s\n", __FILE__, line, what);
+}
+
 static rl_place results;
 static void *read_all(const char *name, rl_array *shape)
 {
     rl_error err = {0};
-    assert_ok(rl_h5_shape(shape, results, name, &err), err);
+    if (rl_h5_shape(shape, results, name, &err) != RL_OK) *shape = rl_array_of(RL_F64, 3, (hsize_t[]){99, 99, 99}); /* zeros */
     char *values = grown(rl_array_bytes(shape) + 1, 1);
-    assert_ok(rl_h5_get(values, results, name, shape, &err), err);
+    bool read = rl_h5_get(values, results, name, shape, &err) == RL_OK;
+    if (!read) print_error("%s\n", err.message);
+    expect(read);
     return values;
 }
 
@@ -89,9 +99,9 @@ static void check_text(const char *name, int row, const char *expected)
 {
     rl_array shape;
     char *values = read_all(name, &shape), *at = values + (size_t)row * shape.width;
-    assert_int_equal(shape.element, RL_TEXT);
-    assert_int_equal(strnlen(at, shape.width), strlen(expected));
-    assert_memory_equal(at, expected, strlen(expected));
+    expect(shape.element == RL_TEXT);
+    expect(strnlen(at, shape.width) == strlen(expected));
+    expect(memcmp(at, expected, strlen(expected)) == 0);
     rl_free(values);
 }
 
@@ -100,9 +110,9 @@ static void check_number(const char *name, int row, double expected)
     rl_array shape;
     void *values = read_all(name, &shape);
     double found = shape.element == RL_I64 ? (double)((int64_t *)values)[row] : ((double *)values)[row];
-    assert_true(shape.element == RL_I64 || shape.element == RL_F64);
-    if (isnan(expected)) assert_true(isnan(found));
-    else assert_true(found == expected);
+    expect(shape.element == RL_I64 || shape.element == RL_F64);
+    if (isnan(expected)) expect(isnan(found));
+    else expect(found == expected);
     rl_free(values);
 }
 
@@ -154,20 +164,20 @@ static void check_neurons_of(int r, bool present)
     int32_t *rank = read_all(name, &shape);
     snprintf(name, sizeof name, "neurons/%s/pruned", model);
     int8_t *pruned = read_all(name, &shape);
-    assert_int_equal(shape.dims[1], 4);
-    assert_int_equal(shape.dims[2], N);
+    expect(shape.dims[1] == 4);
+    expect((int64_t)shape.dims[2] == N);
     int32_t first_pruned = r % 10;
     for (int64_t s = 0; s < 4; s++)
         for (int64_t n = 0; n < N; n++) {
             int64_t at = (row_of(r) * 4 + s) * N + n;
             if (s < stages) {
-                assert_true(score[at] == value_at(r, s, n));
-                assert_int_equal(rank[at], (n + r) % N);
-                if (n == first_pruned) assert_int_equal(pruned[at], s > 0);
+                expect(score[at] == value_at(r, s, n));
+                expect(rank[at] == (n + r) % N);
+                if (n == first_pruned) expect(pruned[at] == (s > 0));
             } else {
-                assert_true(isnan(score[at]));
-                assert_int_equal(rank[at], -1);
-                assert_int_equal(pruned[at], -1);
+                expect(isnan(score[at]));
+                expect(rank[at] == -1);
+                expect(pruned[at] == -1);
             }
         }
     rl_free(score);
@@ -188,8 +198,8 @@ static void check_words_of(int r)
         for (int64_t n = 0; n < N; n++)
             for (int64_t j = 0; j < TOP_K; j++) {
                 int32_t id = ids[((row_of(r) * 4 + s) * N + n) * TOP_K + j];
-                if (j == 2) assert_int_equal(id, -1);
-                else assert_int_equal(strncmp(words + (size_t)id * vocabulary.width, local[(n + r + j) % count], vocabulary.width), 0);
+                if (j == 2) expect(id == -1);
+                else expect(strncmp(words + (size_t)id * vocabulary.width, local[(n + r + j) % count], vocabulary.width) == 0);
             }
     rl_free(ids);
     rl_free(words);
@@ -199,15 +209,15 @@ static void check_training_of(int r)
 {
     rl_array shape, epochs;
     double *loss = read_all("training/loss", &shape), *f1 = read_all("training/f1", &epochs);
-    assert_int_equal(shape.dims[0], NUM_RUNS);
-    assert_int_equal(shape.dims[2], 6); /* the longest training */
+    expect(shape.dims[0] == NUM_RUNS);
+    expect(shape.dims[2] == 6); /* the longest training */
     for (int64_t i = 0; i < 6; i++) {
         double found = loss[(r * 4 + 2) * 6 + i];
-        if (i < num_steps_of(r, 2)) assert_true(found == value_at(r, 2, i));
-        else assert_true(isnan(found));
-        assert_true(isnan(loss[(r * 4 + 1) * 6 + i])); /* pruning trains nothing */
+        if (i < num_steps_of(r, 2)) expect(found == value_at(r, 2, i));
+        else expect(isnan(found));
+        expect(isnan(loss[(r * 4 + 1) * 6 + i])); /* pruning trains nothing */
     }
-    assert_true(f1[r * 4 * 2 + 1] == value_at(r, 0, 0) + 1);
+    expect(f1[r * 4 * 2 + 1] == value_at(r, 0, 0) + 1);
     rl_free(loss);
     rl_free(f1);
 }
@@ -218,9 +228,9 @@ static void check_axes(void)
     int32_t *layer = read_all("neurons/mini_2/layer", &shape), *unit = read_all("neurons/mini_2/unit", &shape);
     check_text("neurons/mini/stage", 3, "retrained_2");
     check_text("neurons/mini_2/run", 1, sweep.runs[5].id);
-    assert_int_equal(shape.dims[0], 10);
-    assert_int_equal(layer[7], 1);
-    assert_int_equal(unit[7], 2);
+    expect(shape.dims[0] == 10);
+    expect(layer[7] == 1);
+    expect(unit[7] == 2);
     rl_free(layer);
     rl_free(unit);
 }
@@ -229,7 +239,7 @@ static void check_contents(const char *path)
 {
     rl_error err = {0};
     results.path = path;
-    assert_ok(rl_h5_open(&results.id, path, "results file", &err), err);
+    if (rl_h5_open(&results.id, path, "results file", &err) != RL_OK) print_error("%s\n", err.message);
     check_columns();
     check_axes();
     for (int r = 0; r < NUM_RUNS; r++) check_neurons_of(r, r != FAILED_RUN && r != DAMAGED_RUN);
@@ -266,10 +276,11 @@ static void test_same_store_by_one_two_and_three_ranks(void **state)
         assert_everywhere(world_rank >= size || damaged == 1);
         digest_of(path, digest[size]);
         if (world_rank == 0) check_contents(path);
+        assert_everywhere(mistakes == 0);
     }
     assert_everywhere(!strcmp(digest[1], digest[2]));
     assert_everywhere(!strcmp(digest[1], digest[3]));
-    assert_int_equal(H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
+    assert_everywhere(H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL) == 0);
 }
 
 static void test_digest_sees_one_bit_but_not_time(void **state)
@@ -305,14 +316,13 @@ static void test_digest_is_order_free(void **state)
     sweep.runs[2].settings.model = "/models/b/other"; /* unlike basenames: which one is called _2 depends on the order */
     if (world_rank == 0) write_shard(2);
     digest_of(gather_into("forward", 3, &status, NULL, &err), forward);
-    rl_run run = sweep.runs[0];
-    sweep.runs[0] = sweep.runs[2];
-    sweep.runs[2] = run;
+    rl_run run = sweep.runs[0]; /* 0 and 1 differ in their vocabulary */
+    sweep.runs[0] = sweep.runs[1];
+    sweep.runs[1] = run;
     rl_gather_run gathered = runs[0];
-    runs[0] = runs[2];
-    runs[2] = gathered;
-    runs[0].id = sweep.runs[0].id; /* they point into the runs that have changed places */
-    runs[2].id = sweep.runs[2].id;
+    runs[0] = runs[1];
+    runs[1] = gathered;
+    for (int r = 0; r < 2; r++) runs[r].id = sweep.runs[r].id; /* they point into the runs that have changed places */
     digest_of(gather_into("backward", 2, &status, &damaged, &err), backward);
     assert_everywhere(damaged == 0 || world_rank == 2);
     assert_everywhere(!strcmp(forward, backward));
@@ -345,14 +355,15 @@ static void test_runs_without_any_shard_leave_their_status(void **state)
     assert_everywhere(damaged == 0);
     if (world_rank == 0) {
         results.path = path;
-        assert_ok(rl_h5_open(&results.id, path, "results file", &err), err);
+        expect(rl_h5_open(&results.id, path, "results file", &err) == RL_OK);
         check_text("runs/error", 3, "no model");
         check_number("runs/f1_base", 3, NAN);
         check_number("runs/seconds", 3, NAN);
-        assert_int_equal(H5Lexists(results.id, "neurons", H5P_DEFAULT), 0);
-        assert_int_equal(H5Lexists(results.id, "vocabulary", H5P_DEFAULT), 0);
+        expect(H5Lexists(results.id, "neurons", H5P_DEFAULT) == 0);
+        expect(H5Lexists(results.id, "vocabulary", H5P_DEFAULT) == 0);
         H5Fclose(results.id);
     }
+    assert_everywhere(mistakes == 0);
 }
 
 /* open-mpi/ompi#12718: a Cartesian communicator and three ranks. */
@@ -411,7 +422,7 @@ static void test_full_disk_keeps_the_old_store(void **state)
     digest_of(path, after);
     assert_everywhere(!strcmp(before, after));
     assert_everywhere(world_rank != 0 || files_in("full") == 1);
-    assert_int_equal(H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
+    assert_everywhere(H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL) == 0);
 }
 
 static void test_missing_folder_fails_on_every_rank(void **state)
