@@ -1,8 +1,9 @@
 /* relearn/store.h -- run shards, and the one file they are gathered into.
  *
- * rl_run_result -> DIR/runs/<id>.h5 (one process, serial HDF5 access, written aside, fsynced, renamed) -> DIR/results.h5
- * (all ranks of a communicator through parallel HDF5, written under a temporary name, read back and compared, renamed). Layout: design
- * §6 and docs/formats.md; every dimension is an HDF5 dimension scale, so h5py and xarray show names. Leans on core .. sweep. */
+ * rl_run_result -> DIR/runs/<id>.h5 (one process, serial HDF5 access, written aside, fsynced, renamed) ->
+ * DIR/results.h5 (all ranks of a communicator through parallel HDF5, written under a temporary name, read back and
+ * compared, renamed). Layout: design §6 and docs/formats.md; every dimension is an HDF5 dimension scale, so h5py and
+ * xarray show names. Leans on core .. sweep. */
 #ifndef RELEARN_STORE_H
 #define RELEARN_STORE_H
 
@@ -16,20 +17,21 @@ extern "C" {
 
 /* Write one shard. Bytes are a function of the result alone: no time stamps, no host, no rank, no wall time; it records
  * binary version, GEMM back end and ISA. A checksum over all content is stored in it. */
-rl_status rl_shard_write(const char *path, const rl_run *run, const rl_sweep *sweep, const rl_run_result *result, rl_error *err);
+rl_status rl_shard_write(const char *path, const rl_run *run, const rl_sweep *sweep, const rl_run_result *result,
+                         rl_error *err);
 /* Opens, checks the checksum and the run id: RL_OK when whole. */
 rl_status rl_shard_check(const char *path, const char *run_id, rl_error *err);
 
 /* What a gather needs to know about each planned run beyond its shard. */
 typedef struct rl_gather_run {
     const char *id;
-    const char *shard;    /* path, or NULL when the run has none (failed, not done) */
-    const char *status;   /* "done", "failed", "planned" */
-    const char *error;    /* "" unless failed */
-    double seconds;       /* wall seconds of the run's stages; NaN unknown */
+    const char *shard;  /* path, or NULL when the run has none (failed, not done) */
+    const char *status; /* "done", "failed", "planned" */
+    const char *error;  /* "" unless failed */
+    double seconds;     /* wall seconds of the run's stages; NaN unknown */
 } rl_gather_run;
-/* Collective on comm. runs [num_runs] in plan order, the same on all ranks. Damaged shards are reported as failed rows (their status in /runs says so),
- * counted in *num_damaged. On failure the old results.h5 stays as it was. */
+/* Collective on comm. runs [num_runs] in plan order, the same on all ranks. Damaged shards are reported as failed
+ * rows (their status in /runs says so), counted in *num_damaged. On failure the old results.h5 stays as it was. */
 rl_status rl_store_gather(MPI_Comm comm, const char *directory, const rl_sweep *sweep, const rl_gather_run *runs,
                           int64_t *num_damaged, rl_error *err);
 /* An order-free digest of everything in a results.h5 except wall times: equal stores have equal digests. */
@@ -42,11 +44,12 @@ void rl_shard_close(rl_shard *shard);
 int32_t rl_shard_num_stages(const rl_shard *shard);
 const char *rl_shard_stage_name(const rl_shard *shard, int32_t stage);
 const char *rl_shard_stage_model_key(const rl_shard *shard, int32_t stage);
-const char *rl_shard_attribute(const rl_shard *shard, const char *name); /* "model", "concept", "seed", axis paths, ...; NULL if absent */
+/* "run", "model", "concept", "seed", every configuration path, ... as text; NULL if absent. */
+const char *rl_shard_attribute(const rl_shard *shard, const char *name);
 rl_status rl_shard_read_scores(const rl_shard *shard, int32_t stage, rl_score *word, rl_score *subword,
                                rl_score *test_word, rl_error *err);
 rl_status rl_shard_read_neurons(const rl_shard *shard, int32_t stage, rl_neuron_table **out, rl_error *err);
-rl_status rl_shard_read_words(const rl_shard *shard, rl_names **out, rl_error *err);      /* the vocabulary */
+rl_status rl_shard_read_words(const rl_shard *shard, rl_names **out, rl_error *err); /* the vocabulary */
 rl_status rl_shard_read_pruned(const rl_shard *shard, int32_t **ids, int64_t *count, rl_error *err);
 
 /* HDF5 as doctor reports it: library version, parallel or not; a collective write-read round trip in `directory`. */

@@ -1,7 +1,7 @@
 /* agree.c -- ranks go on together or not at all.
  *
- * A rank that returned early from between two collective calls would leave the others waiting in the second one. So: work locally,
- * agree, and take the status from the agreed value. */
+ * A rank that returned early from between two collective calls would leave the others waiting in the second one. So:
+ * work locally, agree, and take the status from the agreed value. */
 #include "store_internal.h"
 
 #include <string.h>

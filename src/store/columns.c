@@ -51,8 +51,15 @@ static const char *run_text(const rl_survey *survey, int64_t r, int32_t which)
     const rl_summary *s = &survey->summary[r];
     const rl_run_settings *settings = &survey->sweep->runs[r].settings;
     bool damaged = s->presence == RL_DAMAGED;
-    const char *texts[] = {run->id, damaged ? "failed" : run->status, damaged ? survey->damage[r] : run->error,
-                           survey->models[survey->model[r]].name, settings->model, settings->concept_name, s->version, s->gemm_backend, s->isa};
+    const char *texts[] = {run->id,
+                           damaged ? "failed" : run->status,
+                           damaged ? survey->damage[r] : run->error,
+                           survey->models[survey->model[r]].name,
+                           settings->model,
+                           settings->concept_name,
+                           s->version,
+                           s->gemm_backend,
+                           s->isa};
     return texts[which] ? texts[which] : "";
 }
 static const struct {
@@ -82,10 +89,13 @@ static bool has_column(const rl_layout *layout, const char *name)
     return !strcmp(name, "run"); /* the scale */
 }
 
-static rl_status add_column(rl_column **out, rl_layout *layout, const rl_survey *survey, const char *name, const char *long_name,
-                            const char *units, rl_element element, size_t width, rl_error *err)
+static rl_status add_column(rl_column **out, rl_layout *layout, const rl_survey *survey, const char *name,
+                            const char *long_name, const char *units, rl_element element, size_t width, rl_error *err)
 {
-    rl_column column = {.units = units, .element = element, .width = element == RL_TEXT ? width : rl_element_width(element), .id = H5I_INVALID_HID};
+    rl_column column = {.units = units,
+                        .element = element,
+                        .width = element == RL_TEXT ? width : rl_element_width(element),
+                        .id = H5I_INVALID_HID};
     column.path = rl_format(err, "/runs/%s", name);
     column.long_name = rl_strdup(long_name, err);
     column.values = rl_calloc((size_t)survey->count, column.width, err);
@@ -107,19 +117,26 @@ static void set_text(rl_column *column, int64_t row, const char *text)
     int64_t integer;
     double real;
     switch (column->element) {
-    case RL_I64: integer = strtoll(text, NULL, 10); memcpy(at, &integer, sizeof integer); break;
-    case RL_F64: real = strtod(text, NULL); memcpy(at, &real, sizeof real); break;
+    case RL_I64:
+        integer = strtoll(text, NULL, 10);
+        memcpy(at, &integer, sizeof integer);
+        break;
+    case RL_F64:
+        real = strtod(text, NULL);
+        memcpy(at, &real, sizeof real);
+        break;
     default: memcpy(at, text, strlen(text)); break;
     }
 }
 
-static rl_status add_text_column(rl_layout *layout, const rl_survey *survey, const char *name, const char *long_name, rl_element element,
-                                 text_of *text, int32_t which, rl_error *err)
+static rl_status add_text_column(rl_layout *layout, const rl_survey *survey, const char *name, const char *long_name,
+                                 rl_element element, text_of *text, int32_t which, rl_error *err)
 {
     rl_column *column = NULL;
     rl_status status = add_column(&column, layout, survey, name, long_name, element == RL_TEXT ? NULL : "1", element,
                                   widest(survey, text, which), err);
-    for (int64_t i = 0; status == RL_OK && i < survey->count; i++) set_text(column, i, text(survey, survey->first + i, which));
+    for (int64_t i = 0; status == RL_OK && i < survey->count; i++)
+        set_text(column, i, text(survey, survey->first + i, which));
     return status;
 }
 
@@ -137,7 +154,8 @@ static rl_status add_numbers(rl_layout *layout, const rl_survey *survey, rl_erro
         ((int64_t *)seed->values)[i] = settings->seed;
         ((double *)seconds->values)[i] = survey->runs[r].seconds;
         ((int64_t *)num_stages->values)[i] = 2 + settings->retrain_rounds;
-        if (survey->summary[r].presence == RL_PRESENT) ((int64_t *)num_pruned->values)[i] = survey->summary[r].num_pruned;
+        if (survey->summary[r].presence == RL_PRESENT)
+            ((int64_t *)num_pruned->values)[i] = survey->summary[r].num_pruned;
     }
 cleanup:
     return status;
@@ -155,7 +173,8 @@ static rl_status add_scores(rl_layout *layout, const rl_survey *survey, rl_error
             rl_stage_label(label, s);
             snprintf(name, sizeof name, "%s_%s", rl_score_fields[i].column, label);
             snprintf(long_name, sizeof long_name, "%s, stage %s", rl_score_fields[i].long_name, label);
-            RL_TRY(add_column(&column, layout, survey, name, long_name, strcmp(rl_score_fields[i].column, "loss") ? "1" : "nat", RL_F64, 0, err));
+            RL_TRY(add_column(&column, layout, survey, name, long_name,
+                              strcmp(rl_score_fields[i].column, "loss") ? "1" : "nat", RL_F64, 0, err));
         }
     }
 cleanup:
@@ -166,13 +185,17 @@ rl_status rl_columns_create(rl_layout *layout, const rl_survey *survey, rl_error
 {
     rl_status status = RL_OK;
     size_t num_texts = sizeof run_texts / sizeof run_texts[0];
-    RL_ALLOC(layout->columns, (int64_t)num_texts + survey->sweep->num_axes + 4 + (int64_t)rl_num_score_fields * survey->longest.stages, err);
+    RL_ALLOC(layout->columns,
+             (int64_t)num_texts + survey->sweep->num_axes + 4 + (int64_t)rl_num_score_fields * survey->longest.stages,
+             err);
     for (size_t i = 0; i < num_texts; i++)
-        RL_TRY(add_text_column(layout, survey, run_texts[i].name, run_texts[i].long_name, RL_TEXT, run_text, (int32_t)i, err));
+        RL_TRY(add_text_column(layout, survey, run_texts[i].name, run_texts[i].long_name, RL_TEXT, run_text, (int32_t)i,
+                               err));
     RL_TRY(add_numbers(layout, survey, err));
     for (int32_t a = 0; a < survey->sweep->num_axes; a++) {
         if (has_column(layout, survey->sweep->axes[a])) continue;
-        RL_TRY(add_text_column(layout, survey, survey->sweep->axes[a], "axis of the sweep's grid", element_for(survey, axis_text, a), axis_text, a, err));
+        RL_TRY(add_text_column(layout, survey, survey->sweep->axes[a], "axis of the sweep's grid",
+                               element_for(survey, axis_text, a), axis_text, a, err));
     }
     RL_TRY(add_scores(layout, survey, err));
 cleanup:

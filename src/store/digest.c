@@ -1,7 +1,9 @@
-/* digest.c -- one number for a whole results.h5: equal stores have equal numbers, whoever wrote them and in whatever order.
+/* digest.c -- one number for a whole results.h5: equal stores have equal numbers, whoever wrote them and in whatever
+ * order.
  *
- * The sum, modulo 2^128 in two lanes, of one hash for each attribute, each row of a dataset along `run` (named by the run's id), and each
- * other dataset. Indices into /vocabulary count as the words they stand for. Left out: wall times (created, seconds). */
+ * The sum, modulo 2^128 in two lanes, of one hash for each attribute, each row of a dataset along `run` (named by
+ * the run's id), and each other dataset. Indices into /vocabulary count as the words they stand for. Left out: wall
+ * times (created, seconds). */
 #include "store_internal.h"
 
 #include <hdf5_hl.h>
@@ -12,7 +14,7 @@
 typedef struct sum {
     uint64_t high, low;
     rl_place file;
-    char *words;           /* [num_words * word_width] of /vocabulary */
+    char *words; /* [num_words * word_width] of /vocabulary */
     int64_t num_words;
     size_t word_width;
     char path[512];
@@ -46,13 +48,15 @@ static void hash_word(sum *s, rl_hash *hash, int32_t id)
 }
 
 /* Elements of one row; text without its padding, so that a longer neighbour changes nothing. */
-static void hash_elements(sum *s, rl_hash *hash, const rl_array *shape, const unsigned char *values, size_t n, bool words)
+static void hash_elements(sum *s, rl_hash *hash, const rl_array *shape, const unsigned char *values, size_t n,
+                          bool words)
 {
     if (words)
         for (size_t i = 0; i < n; i++) hash_word(s, hash, ((const int32_t *)values)[i]);
     else if (shape->element == RL_TEXT)
         for (size_t i = 0; i < n; i++)
-            rl_hash_bytes(hash, values + i * shape->width, strnlen((const char *)values + i * shape->width, shape->width));
+            rl_hash_bytes(hash, values + i * shape->width,
+                          strnlen((const char *)values + i * shape->width, shape->width));
     else
         rl_hash_bytes(hash, values, n * shape->width);
 }
@@ -94,12 +98,14 @@ cleanup:
     return status;
 }
 
-static rl_status add_row(sum *s, hid_t dataset, const rl_array *shape, hsize_t first, hsize_t count, const char *id, bool words)
+static rl_status add_row(sum *s, hid_t dataset, const rl_array *shape, hsize_t first, hsize_t count, const char *id,
+                         bool words)
 {
     rl_status status = RL_OK;
     rl_hash *hash = NULL;
     unsigned char *values = NULL;
-    rl_array row = {.element = shape->element, .width = shape->width, .num_dims = shape->num_dims ? shape->num_dims - 1 : 0};
+    rl_array row = {
+        .element = shape->element, .width = shape->width, .num_dims = shape->num_dims ? shape->num_dims - 1 : 0};
     for (int i = 0; i < row.num_dims; i++) row.dims[i] = shape->dims[i + 1];
     size_t n = rl_array_count(&row) * (size_t)count;
     RL_TRY(rl_hash_create(&hash, s->err));
@@ -117,10 +123,7 @@ cleanup:
     return status;
 }
 
-static rl_status shape_of(rl_array *shape, sum *s)
-{
-    return rl_h5_shape(shape, s->file, s->path, s->err);
-}
+static rl_status shape_of(rl_array *shape, sum *s) { return rl_h5_shape(shape, s->file, s->path, s->err); }
 
 static rl_status add_dataset(sum *s, hid_t dataset)
 {
@@ -154,7 +157,8 @@ static herr_t visit_attribute(hid_t object, const char *name, const H5A_info_t *
     (void)info;
     if (!strcmp(name, "created")) return 0;
     s->status = rl_h5_get_text(&text, object, name, s->err);
-    if (s->status == RL_OK && text) s->status = rl_hash_create(&hash, s->err); /* other kinds: references of the scales */
+    if (s->status == RL_OK && text)
+        s->status = rl_hash_create(&hash, s->err); /* other kinds: references of the scales */
     if (s->status == RL_OK && text) {
         rl_hash_text(hash, s->path);
         rl_hash_text(hash, name);
@@ -179,7 +183,8 @@ static rl_status add_object(sum *s, hid_t object)
         return rl_fail(s->err, RL_ERR_INPUT, "%s: %s is not what relearn writes", s->file.path, s->path);
     herr_t walked = H5Literate(object, H5_INDEX_NAME, H5_ITER_INC, NULL, visit_link, s);
     s->depth--;
-    if (s->status == RL_OK && walked < 0) return rl_h5_fail(s->err, RL_ERR_INPUT, s->file.path, "group %s/ cannot be read", s->path);
+    if (s->status == RL_OK && walked < 0)
+        return rl_h5_fail(s->err, RL_ERR_INPUT, s->file.path, "group %s/ cannot be read", s->path);
     return s->status;
 }
 
@@ -194,7 +199,8 @@ static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, 
     }
     snprintf(s->path + length, sizeof s->path - length, "/%s", name);
     hid_t object = H5Oopen(group, name, H5P_DEFAULT);
-    s->status = object >= 0 ? add_object(s, object) : rl_h5_fail(s->err, RL_ERR_INPUT, s->file.path, "%s cannot be opened", s->path);
+    s->status = object >= 0 ? add_object(s, object)
+                            : rl_h5_fail(s->err, RL_ERR_INPUT, s->file.path, "%s cannot be opened", s->path);
     rl_h5_close(object);
     s->path[length] = '\0';
     return s->status == RL_OK ? 0 : -1;
@@ -225,7 +231,8 @@ rl_status rl_store_digest(const char *results_path, char hex[RL_DIGEST_HEX], rl_
     RL_TRY(rl_h5_open(&s.file.id, results_path, "results file", err));
     RL_TRY(read_vocabulary(&s));
     root = H5Gopen2(s.file.id, "/", H5P_DEFAULT);
-    status = root >= 0 ? add_object(&s, root) : rl_h5_fail(err, RL_ERR_INPUT, results_path, "the root group cannot be read");
+    status =
+        root >= 0 ? add_object(&s, root) : rl_h5_fail(err, RL_ERR_INPUT, results_path, "the root group cannot be read");
     if (status == RL_OK) snprintf(hex, RL_DIGEST_HEX, "%016" PRIx64 "%016" PRIx64, s.high, s.low);
 cleanup:
     rl_free(s.words);

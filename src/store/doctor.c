@@ -1,11 +1,12 @@
-/* doctor.c -- what `relearn doctor` asks about HDF5: which one it is, and whether all ranks can write one file and read the same bytes. */
+/* doctor.c -- what `relearn doctor` asks about HDF5: which one it is, and whether all ranks can write one file and
+ * read the same bytes. */
 #include "store_internal.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define ROUND_TRIP_ROWS 512 /* of 1024 doubles: 4 MiB a rank */
+#define ROUND_TRIP_ROWS  512 /* of 1024 doubles: 4 MiB a rank */
 #define ROUND_TRIP_WIDTH 1024
 
 const char *rl_hdf5_version(void)
@@ -24,14 +25,16 @@ static rl_status check_collective(rl_place file, hid_t transfer, rl_error *err)
     if (H5Pget_mpio_no_collective_cause(transfer, &local, &global) < 0)
         return rl_h5_fail(err, RL_ERR_INTERNAL, file.path, "HDF5 does not say whether the write was collective");
     if (global == H5D_MPIO_COLLECTIVE) return RL_OK;
-    return rl_fail(err, RL_ERR_INTERNAL, "%s: HDF5 broke the collective write into independent ones (cause 0x%x)", file.path, (unsigned)global);
+    return rl_fail(err, RL_ERR_INTERNAL, "%s: HDF5 broke the collective write into independent ones (cause 0x%x)",
+                   file.path, (unsigned)global);
 }
 
 static rl_status move_rows(rl_place file, hid_t dataset, int rank, bool write, double *values, rl_error *err)
 {
     rl_array row = rl_array_of(RL_F64, 1, (hsize_t[]){ROUND_TRIP_WIDTH});
     hid_t transfer = rl_parallel_transfer();
-    rl_status status = rl_parallel_rows(file, dataset, transfer, write, (hsize_t)rank * ROUND_TRIP_ROWS, ROUND_TRIP_ROWS, row, values, "/values", err);
+    rl_status status = rl_parallel_rows(file, dataset, transfer, write, (hsize_t)rank * ROUND_TRIP_ROWS,
+                                        ROUND_TRIP_ROWS, row, values, "/values", err);
     if (status == RL_OK && write) status = check_collective(file, transfer, err);
     rl_h5_close(transfer);
     return status;
@@ -40,7 +43,8 @@ static rl_status move_rows(rl_place file, hid_t dataset, int rank, bool write, d
 static rl_status close_agreed(MPI_Comm comm, rl_place *file, hid_t dataset, rl_status status, rl_error *err)
 {
     rl_h5_close(dataset);
-    if (file->id >= 0 && H5Fclose(file->id) < 0 && status == RL_OK) status = rl_h5_fail(err, RL_ERR_IO, file->path, "cannot be closed");
+    if (file->id >= 0 && H5Fclose(file->id) < 0 && status == RL_OK)
+        status = rl_h5_fail(err, RL_ERR_IO, file->path, "cannot be closed");
     file->id = H5I_INVALID_HID;
     return rl_store_agree(comm, status, err);
 }
@@ -95,7 +99,10 @@ static rl_status round_trip(MPI_Comm comm, const char *path, double *seconds, rl
     RL_TRY(read_values(comm, path, rank, read, err));
     *seconds = rl_now_s() - start;
     if (memcmp(written, read, n * sizeof *read))
-        status = rl_fail(err, RL_ERR_IO, "%s: parallel HDF5 reads back other bytes than it wrote; with Open MPI, try: mpirun --mca io romio321", path);
+        status = rl_fail(
+            err, RL_ERR_IO,
+            "%s: parallel HDF5 reads back other bytes than it wrote; with Open MPI, try: mpirun --mca io romio321",
+            path);
     status = rl_store_agree(comm, status, err);
 cleanup:
     rl_free(written);

@@ -4,9 +4,18 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NEURON(name, element, long_name) {"neurons", #name, element, RL_AXIS_NEURON, offsetof(rl_neuron_table, name), "1", long_name}
-#define STEP(name, element, units, long_name) {"training", #name, element, RL_AXIS_STEP, offsetof(rl_step_record, name), units, long_name}
-#define EPOCH(name, member, long_name) {"training", name, RL_F64, RL_AXIS_EPOCH, offsetof(rl_stage_result, member), "1", long_name}
+#define NEURON(name, element, long_name)                                                           \
+    {                                                                                              \
+        "neurons", #name, element, RL_AXIS_NEURON, offsetof(rl_neuron_table, name), "1", long_name \
+    }
+#define STEP(name, element, units, long_name)                                                      \
+    {                                                                                              \
+        "training", #name, element, RL_AXIS_STEP, offsetof(rl_step_record, name), units, long_name \
+    }
+#define EPOCH(name, member, long_name)                                                             \
+    {                                                                                              \
+        "training", name, RL_F64, RL_AXIS_EPOCH, offsetof(rl_stage_result, member), "1", long_name \
+    }
 
 const rl_field rl_fields[] = {
     NEURON(score, RL_F64, "score of the neuron by the ranking method; larger carries more of the concept"),
@@ -17,7 +26,8 @@ const rl_field rl_fields[] = {
     NEURON(effect_size, RL_F32, "mean difference divided by the pooled standard deviation"),
     NEURON(sd, RL_F32, "standard deviation of the activation over all words"),
     NEURON(null, RL_I8, "1 where the neuron is null by the protocol's rule; -1: no value"),
-    {"neurons", "pruned", RL_I8, RL_AXIS_PRUNED, 0, "1", "1 where the neuron has been pruned before this stage; -1: no value"},
+    {"neurons", "pruned", RL_I8, RL_AXIS_PRUNED, 0, "1",
+     "1 where the neuron has been pruned before this stage; -1: no value"},
     {"words", "word", RL_I32, RL_AXIS_WORD, offsetof(rl_neuron_table, top_word), "1",
      "the neuron's top words, best first, as indices into /vocabulary; -1: none"},
     {"words", "score", RL_F64, RL_AXIS_WORD, offsetof(rl_neuron_table, top_score), "1",
@@ -50,7 +60,8 @@ rl_array rl_field_array(const rl_field *field, const rl_extents *extents)
 /* Both as [a, b, c] with c = 1 where there is no third axis. */
 void rl_pad(void *destination, const rl_array *to, const void *source, const rl_array *from)
 {
-    size_t width = to->width, c_to = to->num_dims == 3 ? (size_t)to->dims[2] : 1, c_from = from->num_dims == 3 ? (size_t)from->dims[2] : 1;
+    size_t width = to->width, c_to = to->num_dims == 3 ? (size_t)to->dims[2] : 1,
+           c_from = from->num_dims == 3 ? (size_t)from->dims[2] : 1;
     char *out = destination;
     const char *in = source;
     rl_fill_missing(destination, rl_array_count(to), to->element, width);
@@ -70,8 +81,14 @@ void rl_stage_label(char label[32], int64_t stage)
         snprintf(label, 32, "retrained_%lld", (long long)stage - 1);
 }
 
-#define REAL(name, member, column, long_name) {name, RL_F64, offsetof(rl_stage_result, member), column, long_name}
-#define COUNT(name, member) {name, RL_I64, offsetof(rl_stage_result, member), NULL, NULL}
+#define REAL(name, member, column, long_name)                              \
+    {                                                                      \
+        name, RL_F64, offsetof(rl_stage_result, member), column, long_name \
+    }
+#define COUNT(name, member)                                         \
+    {                                                               \
+        name, RL_I64, offsetof(rl_stage_result, member), NULL, NULL \
+    }
 const rl_score_field rl_score_fields[] = {
     REAL("word_f1", word.f1, "f1", "word-level micro F1 on the validation data"),
     REAL("word_precision", word.precision, "precision", "word-level micro precision on the validation data"),
@@ -105,10 +122,37 @@ const size_t rl_num_score_fields = sizeof rl_score_fields / sizeof rl_score_fiel
 
 /* Every configuration path of design §3. tests/store/test_shard.c holds this list against rl_settings_describe. */
 const char *const rl_setting_paths[] = {
-    "model", "data.train", "data.validation", "data.test", "data.limit", "concept", "seed", "protocol",
-    "train.epochs", "train.batch_size", "train.warmup_steps", "train.max_steps", "train.learning_rate", "train.weight_decay",
-    "train.max_grad_norm", "train.adam_beta1", "train.adam_beta2", "train.adam_epsilon", "train.dropout", "train.shuffle",
-    "train.optimizer", "train.order", "rank.method", "prune.site", "prune.select", "prune.ratio", "prune.permanent",
-    "prune.zero_beta", "retrain.rounds", "retrain.epochs", "analyse.top_words", "analyse.similarity.vectors",
+    "model",
+    "data.train",
+    "data.validation",
+    "data.test",
+    "data.limit",
+    "concept",
+    "seed",
+    "protocol",
+    "train.epochs",
+    "train.batch_size",
+    "train.warmup_steps",
+    "train.max_steps",
+    "train.learning_rate",
+    "train.weight_decay",
+    "train.max_grad_norm",
+    "train.adam_beta1",
+    "train.adam_beta2",
+    "train.adam_epsilon",
+    "train.dropout",
+    "train.shuffle",
+    "train.optimizer",
+    "train.order",
+    "rank.method",
+    "prune.site",
+    "prune.select",
+    "prune.ratio",
+    "prune.permanent",
+    "prune.zero_beta",
+    "retrain.rounds",
+    "retrain.epochs",
+    "analyse.top_words",
+    "analyse.similarity.vectors",
 };
 const size_t rl_num_setting_paths = sizeof rl_setting_paths / sizeof rl_setting_paths[0];

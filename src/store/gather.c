@@ -1,11 +1,12 @@
 /* gather.c -- shards -> results.h5, by all ranks of a communicator.
  *
- *   survey -> layout -> create results.h5.tmp.PID -> each rank writes its rows -> close -> reopen, each rank reads its rows back and
- *   compares them with the shards -> rank 0: fsync, rename
+ *   survey -> layout -> create results.h5.tmp.PID -> each rank writes its rows -> close
+ *   -> reopen, each rank reads its rows back and compares them with the shards -> rank 0: fsync, rename
  *
- * Two rules keep ranks from waiting for each other for ever. A collective step is one that every rank makes in the same order with the
- * same arguments; a rank whose own work failed goes on making them (with an empty selection) and reports at the next agreement.
- * Between steps that can fail on one rank alone there is an agreement (agree.c). Until the rename the old results.h5 is untouched. */
+ * Two rules keep ranks from waiting for each other for ever. A collective step is one that every rank makes in the
+ * same order with the same arguments; a rank whose own work failed goes on making them (with an empty selection) and
+ * reports at the next agreement. Between steps that can fail on one rank alone there is an agreement (agree.c).
+ * Until the rename the old results.h5 is untouched. */
 #include "store_internal.h"
 
 #include <inttypes.h>
@@ -27,13 +28,15 @@ typedef struct gather {
 
 /* ------------------------------------------------------------------------------------------------- create */
 
-static rl_status describe(gather *g, hid_t dataset, rl_element element, const char *units, const char *long_name, rl_error *err)
+static rl_status describe(gather *g, hid_t dataset, rl_element element, const char *units, const char *long_name,
+                          rl_error *err)
 {
     rl_status status = RL_OK;
     rl_place place = {dataset, g->temporary};
     if (units) RL_TRY(rl_h5_put_text(place, "units", units, err));
     if (long_name) RL_TRY(rl_h5_put_text(place, "long_name", long_name, err));
-    if (element == RL_TEXT) RL_TRY(rl_h5_put_text(place, "_Encoding", "utf-8", err)); /* xarray decodes fixed-length text by it */
+    if (element == RL_TEXT)
+        RL_TRY(rl_h5_put_text(place, "_Encoding", "utf-8", err)); /* xarray decodes fixed-length text by it */
 cleanup:
     return status;
 }
@@ -59,7 +62,8 @@ cleanup:
 static rl_status create_target(gather *g, rl_target *t, rl_error *err)
 {
     rl_status status = RL_OK;
-    rl_array array = {.element = t->row.element, .width = t->row.width, .num_dims = t->row.num_dims + 1, .dims = {t->num_rows}};
+    rl_array array = {
+        .element = t->row.element, .width = t->row.width, .num_dims = t->row.num_dims + 1, .dims = {t->num_rows}};
     memcpy(array.dims + 1, t->row.dims, (size_t)t->row.num_dims * sizeof array.dims[0]);
     RL_TRY(rl_h5_create(&t->id, g->file, t->path, &array, err));
     RL_TRY(describe(g, t->id, t->row.element, t->field->units, t->field->long_name, err));
@@ -83,7 +87,8 @@ cleanup:
     return status;
 }
 
-/* Distinct values of a summary's text over the present runs, in plan order: "onednn", or "onednn, cblas" of a mixed cluster. */
+/* Distinct values of a summary's text over the present runs, in plan order: "onednn", or "onednn, cblas" of a mixed
+ * cluster. */
 static void distinct(char out[256], const rl_survey *survey, size_t member)
 {
     out[0] = '\0';
@@ -108,9 +113,15 @@ static rl_status describe_file(gather *g, rl_error *err)
     snprintf(number, sizeof number, "%d", RL_NUMERICS_VERSION);
     const struct {
         const char *name, *text;
-    } attributes[] = {{"title", "relearn: how concepts come back after their neurons were pruned"}, {"format", RL_RESULTS_FORMAT},
-                      {"sweep", g->survey->sweep->name}, {"created", created}, {"gathered_by", "relearn " RL_VERSION},
-                      {"computed_by", versions}, {"numerics_version", number}, {"gemm_backend", backends}, {"isa", isas}};
+    } attributes[] = {{"title", "relearn: how concepts come back after their neurons were pruned"},
+                      {"format", RL_RESULTS_FORMAT},
+                      {"sweep", g->survey->sweep->name},
+                      {"created", created},
+                      {"gathered_by", "relearn " RL_VERSION},
+                      {"computed_by", versions},
+                      {"numerics_version", number},
+                      {"gemm_backend", backends},
+                      {"isa", isas}};
     for (size_t i = 0; i < sizeof attributes / sizeof attributes[0]; i++)
         RL_TRY(rl_h5_put_text(g->file, attributes[i].name, attributes[i].text ? attributes[i].text : "", err));
 cleanup:
@@ -122,22 +133,27 @@ static rl_status create_contents(gather *g, rl_error *err)
     rl_status status = RL_OK;
     rl_layout *layout = g->layout;
     RL_TRY(rl_store_agree(g->comm, describe_file(g, err), err));
-    for (int32_t i = 0; i < layout->num_groups; i++) RL_TRY(rl_store_agree(g->comm, rl_h5_make_group(g->file, layout->groups[i], err), err));
-    for (int32_t i = 0; i < layout->num_coordinates; i++) RL_TRY(rl_store_agree(g->comm, create_coordinate(g, &layout->coordinates[i], err), err));
-    for (int32_t i = 0; i < layout->num_columns; i++) RL_TRY(rl_store_agree(g->comm, create_column(g, &layout->columns[i], err), err));
-    for (int32_t i = 0; i < layout->num_targets; i++) RL_TRY(rl_store_agree(g->comm, create_target(g, &layout->targets[i], err), err));
+    for (int32_t i = 0; i < layout->num_groups; i++)
+        RL_TRY(rl_store_agree(g->comm, rl_h5_make_group(g->file, layout->groups[i], err), err));
+    for (int32_t i = 0; i < layout->num_coordinates; i++)
+        RL_TRY(rl_store_agree(g->comm, create_coordinate(g, &layout->coordinates[i], err), err));
+    for (int32_t i = 0; i < layout->num_columns; i++)
+        RL_TRY(rl_store_agree(g->comm, create_column(g, &layout->columns[i], err), err));
+    for (int32_t i = 0; i < layout->num_targets; i++)
+        RL_TRY(rl_store_agree(g->comm, create_target(g, &layout->targets[i], err), err));
 cleanup:
     return status;
 }
 
-/* Room first, before HDF5 has the file open; again afterwards, because creating truncates. 2 KiB a dataset cover headers, attributes
- * and the references of its scales (measured: 550 bytes). Without it a full disk goes unnoticed: OMPIO 4.1.4 reports a write that met
- * ENOSPC as done, and only the reading back below finds out. */
+/* Room first, before HDF5 has the file open; again afterwards, because creating truncates. 2 KiB a dataset cover
+ * headers, attributes and the references of its scales (measured: 550 bytes). Without it a full disk goes unnoticed:
+ * OMPIO 4.1.4 reports a write that met ENOSPC as done, and only the reading back below finds out. */
 static rl_status reserve(gather *g, rl_error *err)
 {
     size_t datasets = (size_t)(g->layout->num_coordinates + g->layout->num_columns + g->layout->num_targets);
     rl_status status = RL_OK;
-    if (g->survey->rank == 0) status = rl_reserve(g->temporary, rl_layout_bytes(g->layout, g->survey) + 65536 + 2048 * datasets, err);
+    if (g->survey->rank == 0)
+        status = rl_reserve(g->temporary, rl_layout_bytes(g->layout, g->survey) + 65536 + 2048 * datasets, err);
     return rl_store_agree(g->comm, status, err);
 }
 
@@ -164,7 +180,8 @@ static rl_status close_file(gather *g, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_layout_close(g->layout);
-    if (g->file.id >= 0 && H5Fclose(g->file.id) < 0) status = rl_h5_fail(err, RL_ERR_IO, g->temporary, "cannot be completed");
+    if (g->file.id >= 0 && H5Fclose(g->file.id) < 0)
+        status = rl_h5_fail(err, RL_ERR_IO, g->temporary, "cannot be completed");
     g->file.id = H5I_INVALID_HID;
     return rl_store_agree(g->comm, status, err);
 }
@@ -214,18 +231,23 @@ static rl_status build_row(gather *g, const rl_target *t, int64_t r, const rl_sh
     return RL_OK;
 }
 
-/* What was read back must be what the shard says, bit by bit (open-mpi/ompi#12718, #11917, #4404: wrong bytes without an error). */
-static rl_status compare(gather *g, const char *path, const char *whose, const void *expected, const void *found, size_t bytes, rl_error *err)
+/* What was read back must be what the shard says, bit by bit (open-mpi/ompi#12718, #11917, #4404: wrong bytes
+ * without an error). */
+static rl_status compare(gather *g, const char *path, const char *whose, const void *expected, const void *found,
+                         size_t bytes, rl_error *err)
 {
     if (memcmp(expected, found, bytes) == 0) return RL_OK;
     return rl_fail(err, RL_ERR_IO,
-                   "%s: %s of %s, read back, differs from what was written; the MPI library's parallel I/O corrupts data here (with Open "
+                   "%s: %s of %s, read back, differs from what was written; the MPI library's parallel I/O corrupts "
+                   "data here (with Open "
                    "MPI, try: mpirun --mca io romio321)",
                    g->temporary, path, whose);
 }
 
-/* Collective: one target, this rank with run r (-1: without). *status carries this rank's first failure through the loop. */
-static void transfer_row(gather *g, rl_target *t, int64_t r, const rl_shard *shard, bool write, rl_status *status, rl_error *err)
+/* Collective: one target, this rank with run r (-1: without). *status carries this rank's first failure through the
+ * loop. */
+static void transfer_row(gather *g, rl_target *t, int64_t r, const rl_shard *shard, bool write, rl_status *status,
+                         rl_error *err)
 {
     rl_error later = {0};
     bool mine = *status == RL_OK && r >= 0 && (t->model < 0 || t->model == g->survey->model[r]);
@@ -234,13 +256,15 @@ static void transfer_row(gather *g, rl_target *t, int64_t r, const rl_shard *sha
         mine = *status == RL_OK;
     }
     hsize_t at = mine ? (hsize_t)(t->model < 0 ? r : g->survey->model_row[r]) : 0;
-    rl_status moved = rl_parallel_rows(g->file, t->id, g->transfer, write, at, mine, t->row, write ? g->row : g->back, t->path, &later);
+    rl_status moved = rl_parallel_rows(g->file, t->id, g->transfer, write, at, mine, t->row, write ? g->row : g->back,
+                                       t->path, &later);
     if (moved != RL_OK && *status == RL_OK) *status = rl_fail(err, moved, "%s", later.message);
     if (mine && !write && *status == RL_OK)
         *status = compare(g, t->path, g->survey->runs[r].id, g->row, g->back, rl_array_bytes(&t->row), err);
 }
 
-/* Whether any rank has a row of this model in turn i: all ranks find the same answer, so a call nobody needs is left out. */
+/* Whether any rank has a row of this model in turn i: all ranks find the same answer, so a call nobody needs is left
+ * out. */
 static bool anyone_has(const gather *g, int32_t model, int64_t i)
 {
     const rl_survey *s = g->survey;
@@ -257,9 +281,11 @@ static rl_status transfer_turn(gather *g, int64_t i, bool write, rl_error *err)
     rl_status status = RL_OK;
     rl_shard *shard = NULL;
     int64_t r = i < g->survey->count ? g->survey->first + i : -1;
-    if (r >= 0 && g->survey->summary[r].presence == RL_PRESENT) status = rl_shard_open(&shard, g->survey->runs[r].shard, err);
+    if (r >= 0 && g->survey->summary[r].presence == RL_PRESENT)
+        status = rl_shard_open(&shard, g->survey->runs[r].shard, err);
     for (int32_t t = 0; t < g->layout->num_targets; t++)
-        if (anyone_has(g, g->layout->targets[t].model, i)) transfer_row(g, &g->layout->targets[t], r, shard, write, &status, err);
+        if (anyone_has(g, g->layout->targets[t].model, i))
+            transfer_row(g, &g->layout->targets[t], r, shard, write, &status, err);
     if (write && status == RL_OK && shard) status = rl_columns_read(g->layout, g->survey, i, shard, err);
     rl_shard_close(shard);
     return rl_store_agree(g->comm, status, err);
@@ -274,16 +300,20 @@ static rl_status transfer_columns(gather *g, bool write, unsigned char *back, rl
     for (int32_t i = 0; i < g->layout->num_columns; i++) {
         rl_column *c = &g->layout->columns[i];
         rl_array one = {.element = c->element, .width = c->width};
-        rl_status moved = rl_parallel_rows(g->file, c->id, g->transfer, write, first, count, one, write ? c->values : back, c->path, &later);
-        if (moved == RL_OK && !write) moved = compare(g, c->path, "this rank's runs", c->values, back, (size_t)count * c->width, &later);
+        rl_status moved = rl_parallel_rows(g->file, c->id, g->transfer, write, first, count, one,
+                                           write ? c->values : back, c->path, &later);
+        if (moved == RL_OK && !write)
+            moved = compare(g, c->path, "this rank's runs", c->values, back, (size_t)count * c->width, &later);
         if (moved != RL_OK && status == RL_OK) status = rl_fail(err, moved, "%s", later.message);
     }
     for (int32_t i = 0; i < g->layout->num_coordinates; i++) {
         rl_coordinate *c = &g->layout->coordinates[i];
         rl_array one = {.element = c->array.element, .width = c->array.width};
         hsize_t n = write && g->survey->rank != 0 ? 0 : (hsize_t)rl_array_count(&c->array);
-        rl_status moved = rl_parallel_rows(g->file, c->id, g->transfer, write, 0, n, one, write ? c->values : back, c->path, &later);
-        if (moved == RL_OK && !write) moved = compare(g, c->path, "all runs", c->values, back, rl_array_bytes(&c->array), &later);
+        rl_status moved =
+            rl_parallel_rows(g->file, c->id, g->transfer, write, 0, n, one, write ? c->values : back, c->path, &later);
+        if (moved == RL_OK && !write)
+            moved = compare(g, c->path, "all runs", c->values, back, rl_array_bytes(&c->array), &later);
         if (moved != RL_OK && status == RL_OK) status = rl_fail(err, moved, "%s", later.message);
     }
     return rl_store_agree(g->comm, status, err);
@@ -293,9 +323,11 @@ static size_t largest_column(const gather *g)
 {
     size_t largest = 1;
     for (int32_t i = 0; i < g->layout->num_columns; i++)
-        if (g->layout->columns[i].width * (size_t)g->survey->count > largest) largest = g->layout->columns[i].width * (size_t)g->survey->count;
+        if (g->layout->columns[i].width * (size_t)g->survey->count > largest)
+            largest = g->layout->columns[i].width * (size_t)g->survey->count;
     for (int32_t i = 0; i < g->layout->num_coordinates; i++)
-        if (rl_array_bytes(&g->layout->coordinates[i].array) > largest) largest = rl_array_bytes(&g->layout->coordinates[i].array);
+        if (rl_array_bytes(&g->layout->coordinates[i].array) > largest)
+            largest = rl_array_bytes(&g->layout->coordinates[i].array);
     return largest;
 }
 
@@ -318,7 +350,8 @@ cleanup:
 static hid_t open_again(gather *g, const char *path, rl_status *status, rl_error *err)
 {
     hid_t id = H5Dopen2(g->file.id, path, H5P_DEFAULT);
-    if (id < 0 && *status == RL_OK) *status = rl_h5_fail(err, RL_ERR_IO, g->temporary, "%s cannot be opened again", path);
+    if (id < 0 && *status == RL_OK)
+        *status = rl_h5_fail(err, RL_ERR_IO, g->temporary, "%s cannot be opened again", path);
     return id;
 }
 
@@ -331,9 +364,12 @@ static rl_status reopen_file(gather *g, rl_error *err)
     rl_h5_close(access);
     status = rl_store_agree(g->comm, status, err);
     if (status != RL_OK) return status;
-    for (int32_t i = 0; i < g->layout->num_coordinates; i++) g->layout->coordinates[i].id = open_again(g, g->layout->coordinates[i].path, &status, err);
-    for (int32_t i = 0; i < g->layout->num_columns; i++) g->layout->columns[i].id = open_again(g, g->layout->columns[i].path, &status, err);
-    for (int32_t i = 0; i < g->layout->num_targets; i++) g->layout->targets[i].id = open_again(g, g->layout->targets[i].path, &status, err);
+    for (int32_t i = 0; i < g->layout->num_coordinates; i++)
+        g->layout->coordinates[i].id = open_again(g, g->layout->coordinates[i].path, &status, err);
+    for (int32_t i = 0; i < g->layout->num_columns; i++)
+        g->layout->columns[i].id = open_again(g, g->layout->columns[i].path, &status, err);
+    for (int32_t i = 0; i < g->layout->num_targets; i++)
+        g->layout->targets[i].id = open_again(g, g->layout->targets[i].path, &status, err);
     return rl_store_agree(g->comm, status, err);
 }
 
@@ -369,7 +405,8 @@ static rl_status publish(gather *g, rl_error *err)
     return rl_store_agree(g->comm, status, err);
 }
 
-static rl_status prepare(gather *g, const char *directory, const rl_sweep *sweep, const rl_gather_run *runs, rl_error *err)
+static rl_status prepare(gather *g, const char *directory, const rl_sweep *sweep, const rl_gather_run *runs,
+                         rl_error *err)
 {
     rl_status status = RL_OK;
     RL_TRY(rl_store_agree(g->comm, name_files(g, directory, err), err));
@@ -417,8 +454,8 @@ static void release(gather *g, bool failed)
     MPI_Comm_free(&g->comm);
 }
 
-rl_status rl_store_gather(MPI_Comm comm, const char *directory, const rl_sweep *sweep, const rl_gather_run *runs, int64_t *num_damaged,
-                          rl_error *err)
+rl_status rl_store_gather(MPI_Comm comm, const char *directory, const rl_sweep *sweep, const rl_gather_run *runs,
+                          int64_t *num_damaged, rl_error *err)
 {
     rl_h5_quiet quiet = rl_h5_quiet_begin();
     rl_status status = RL_OK;

@@ -1,4 +1,5 @@
-/* h5.c -- HDF5 as the rest of relearn speaks: rl_error instead of a printed stack, arrays with one type table, no id left open. */
+/* h5.c -- HDF5 as the rest of relearn speaks: rl_error instead of a printed stack, arrays with one type table, no id
+ * left open. */
 #include "store_internal.h"
 
 #include <math.h>
@@ -24,7 +25,8 @@ static herr_t take_reason(unsigned n, const H5E_error2_t *entry, void *reason)
     return 0;
 }
 
-/* Drivers wrap strerror in a paragraph with addresses and dates: "... error message = 'No space left on device', ...". */
+/* Drivers wrap strerror in a paragraph with addresses and dates: "... error message = 'No space left on device',
+ * ...". */
 static void shorten_reason(char *reason)
 {
     char *quote = strstr(reason, "error message = '");
@@ -105,7 +107,8 @@ static hid_t text_type(size_t width)
 {
     hid_t type = H5Tcopy(H5T_C_S1);
     if (type < 0) return type;
-    if (H5Tset_size(type, width) >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0)
+    if (H5Tset_size(type, width) >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0 &&
+        H5Tset_cset(type, H5T_CSET_UTF8) >= 0)
         return type;
     H5Tclose(type);
     return H5I_INVALID_HID;
@@ -142,8 +145,8 @@ hid_t rl_h5_space(const rl_array *array)
     return array->num_dims == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(array->num_dims, array->dims, NULL);
 }
 
-/* No modification times (equal results shall be equal bytes); few attributes and links, so all of them stay in the object headers,
- * which carry checksums, and no heap is made. */
+/* No modification times (equal results shall be equal bytes); few attributes and links, so all of them stay in the
+ * object headers, which carry checksums, and no heap is made. */
 static hid_t creation_list(hid_t class_id, bool links)
 {
     hid_t list = H5Pcreate(class_id);
@@ -158,8 +161,8 @@ static hid_t creation_list(hid_t class_id, bool links)
 hid_t rl_h5_file_creation(void) { return creation_list(H5P_FILE_CREATE, true); }
 hid_t rl_h5_group_creation(void) { return creation_list(H5P_GROUP_CREATE, true); }
 
-/* Contiguous, allocated at once; every element is written explicitly, so nothing is written twice (FILL_TIME_NEVER), and readers
- * still learn the fill value. */
+/* Contiguous, allocated at once; every element is written explicitly, so nothing is written twice (FILL_TIME_NEVER),
+ * and readers still learn the fill value. */
 hid_t rl_h5_dataset_creation(const rl_array *array)
 {
     union {
@@ -319,7 +322,8 @@ rl_status rl_h5_get(void *values, rl_place place, const char *name, const rl_arr
     rl_status status = RL_OK;
     RL_TRY(open_dataset(&dataset, &found, place, name, err));
     if (!same_array(&found, expected)) {
-        status = rl_fail(err, RL_ERR_INPUT, "%s: dataset %s has another shape or type than its neighbours", place.path, name);
+        status = rl_fail(err, RL_ERR_INPUT, "%s: dataset %s has another shape or type than its neighbours", place.path,
+                         name);
         goto cleanup;
     }
     type = rl_h5_memory_type(expected->element, expected->width);
@@ -336,9 +340,12 @@ static rl_status read_text(char **out, hid_t attribute, hid_t type, rl_error *er
     char *text = rl_calloc(H5Tget_size(type) + 1, 1, err);
     rl_status status = text ? RL_OK : RL_ERR_MEMORY;
     /* As stored: HDF5's own attributes are ASCII, ours UTF-8, and it converts neither into the other. */
-    if (status == RL_OK && H5Aread(attribute, type, text) < 0) status = rl_h5_fail(err, RL_ERR_INPUT, "attribute", "cannot be read");
-    if (status == RL_OK) *out = text;
-    else rl_free(text);
+    if (status == RL_OK && H5Aread(attribute, type, text) < 0)
+        status = rl_h5_fail(err, RL_ERR_INPUT, "attribute", "cannot be read");
+    if (status == RL_OK)
+        *out = text;
+    else
+        rl_free(text);
     return status;
 }
 
@@ -348,7 +355,8 @@ rl_status rl_h5_get_text(char **out, hid_t object, const char *name, rl_error *e
     *out = NULL;
     if (H5Aexists(object, name) <= 0) return RL_OK;
     hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
-    hid_t type = attribute >= 0 ? H5Aget_type(attribute) : H5I_INVALID_HID, space = attribute >= 0 ? H5Aget_space(attribute) : -1;
+    hid_t type = attribute >= 0 ? H5Aget_type(attribute) : H5I_INVALID_HID,
+          space = attribute >= 0 ? H5Aget_space(attribute) : -1;
     bool scalar = space >= 0 && H5Sget_simple_extent_npoints(space) == 1;
     if (type >= 0 && scalar && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0)
         status = read_text(out, attribute, type, err);
@@ -360,7 +368,8 @@ rl_status rl_h5_get_text(char **out, hid_t object, const char *name, rl_error *e
 
 /* ------------------------------------------------------------------------------------------------ checksum */
 
-/* What one walk over a file carries. A group nests at most this deep in a file of ours; a damaged one may hold a cycle. */
+/* What one walk over a file carries. A group nests at most this deep in a file of ours; a damaged one may hold a
+ * cycle. */
 #define MAX_DEPTH 4
 typedef struct walk {
     rl_hash *hash;
@@ -379,11 +388,13 @@ static rl_status hash_dataset(walk *w, hid_t dataset)
     unsigned char *bytes = NULL;
     hid_t type = H5I_INVALID_HID;
     if (!shape_of(dataset, &shape))
-        return rl_fail(w->err, RL_ERR_INPUT, "%s: dataset %s is of a kind that relearn does not write", w->file.path, w->path);
+        return rl_fail(w->err, RL_ERR_INPUT, "%s: dataset %s is of a kind that relearn does not write", w->file.path,
+                       w->path);
     double size = (double)shape.width;
     for (int i = 0; i < shape.num_dims; i++) size *= (double)shape.dims[i];
     if (size > (double)w->file_bytes)
-        return rl_fail(w->err, RL_ERR_INPUT, "%s: dataset %s claims more bytes than the file has", w->file.path, w->path);
+        return rl_fail(w->err, RL_ERR_INPUT, "%s: dataset %s claims more bytes than the file has", w->file.path,
+                       w->path);
     RL_ALLOC(bytes, rl_array_bytes(&shape) + 1, w->err);
     type = rl_h5_file_type(shape.element, shape.width); /* as stored: the same hash on a big-endian machine */
     if (type < 0 || (rl_array_count(&shape) && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes) < 0)) {
@@ -412,7 +423,8 @@ static rl_status hash_object(walk *w, hid_t object)
         return rl_fail(w->err, RL_ERR_INPUT, "%s: %s is not what relearn writes", w->file.path, w->path);
     herr_t walked = H5Literate(object, H5_INDEX_NAME, H5_ITER_INC, NULL, visit_link, w);
     w->depth--;
-    if (w->status == RL_OK && walked < 0) return rl_h5_fail(w->err, RL_ERR_INPUT, w->file.path, "group %s cannot be read", w->path);
+    if (w->status == RL_OK && walked < 0)
+        return rl_h5_fail(w->err, RL_ERR_INPUT, w->file.path, "group %s cannot be read", w->path);
     return w->status;
 }
 
@@ -427,7 +439,8 @@ static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, 
     }
     snprintf(w->path + length, sizeof w->path - length, "/%s", name);
     hid_t object = H5Oopen(group, name, H5P_DEFAULT);
-    w->status = object >= 0 ? hash_object(w, object) : rl_h5_fail(w->err, RL_ERR_INPUT, w->file.path, "%s cannot be opened", w->path);
+    w->status = object >= 0 ? hash_object(w, object)
+                            : rl_h5_fail(w->err, RL_ERR_INPUT, w->file.path, "%s cannot be opened", w->path);
     rl_h5_close(object);
     w->path[length] = '\0';
     return w->status == RL_OK ? 0 : -1;

@@ -1,4 +1,5 @@
-/* parallel.c -- HDF5 files that all ranks of a communicator hold open: access lists, row selections, and room on the disk. */
+/* parallel.c -- HDF5 files that all ranks of a communicator hold open: access lists, row selections, and room on the
+ * disk. */
 #include "store_internal.h"
 
 #include <errno.h>
@@ -27,10 +28,10 @@ hid_t rl_parallel_transfer(void)
     return H5I_INVALID_HID;
 }
 
-/* Rows first .. first + count - 1 of a dataset whose leading dimension is rows; a scalar counts as one row. count 0: nothing, but the
- * call is made all the same, because the other ranks wait in it. */
-rl_status rl_parallel_rows(rl_place file, hid_t dataset, hid_t transfer, bool write, hsize_t first, hsize_t count, rl_array row,
-                           void *values, const char *what, rl_error *err)
+/* Rows first .. first + count - 1 of a dataset whose leading dimension is rows; a scalar counts as one row. count 0:
+ * nothing, but the call is made all the same, because the other ranks wait in it. */
+rl_status rl_parallel_rows(rl_place file, hid_t dataset, hid_t transfer, bool write, hsize_t first, hsize_t count,
+                           rl_array row, void *values, const char *what, rl_error *err)
 {
     hid_t space = H5Dget_space(dataset), memory = H5I_INVALID_HID, type = rl_h5_memory_type(row.element, row.width);
     bool scalar = space >= 0 && H5Sget_simple_extent_type(space) == H5S_SCALAR, ok = space >= 0 && type >= 0;
@@ -47,15 +48,16 @@ rl_status rl_parallel_rows(rl_place file, hid_t dataset, hid_t transfer, bool wr
         ok = H5Dwrite(dataset, type, memory, space, transfer, values) >= 0 && ok;
     else
         ok = H5Dread(dataset, type, memory, space, transfer, values) >= 0 && ok;
-    rl_status status = ok ? RL_OK : rl_h5_fail(err, RL_ERR_IO, file.path, "%s cannot be %s", what, write ? "written" : "read back");
+    rl_status status =
+        ok ? RL_OK : rl_h5_fail(err, RL_ERR_IO, file.path, "%s cannot be %s", what, write ? "written" : "read back");
     rl_h5_close(type);
     rl_h5_close(memory);
     rl_h5_close(space);
     return status;
 }
 
-/* Disk blocks for `bytes` of path, now: a disk that is too full is then one plain error on one rank, and not a rank stuck in the middle
- * of a collective write. File systems without fallocate are asked for their free space instead. */
+/* Disk blocks for `bytes` of path, now: a disk that is too full is then one plain error on one rank, and not a rank
+ * stuck in the middle of a collective write. File systems without fallocate are asked for their free space instead. */
 rl_status rl_reserve(const char *path, size_t bytes, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -66,7 +68,8 @@ rl_status rl_reserve(const char *path, size_t bytes, rl_error *err)
     close(descriptor);
     if (refused == EOPNOTSUPP || refused == ENOSYS || refused == EINTR) {
         if (room >= 0 && (uint64_t)room < bytes)
-            status = rl_fail(err, RL_ERR_IO, "%s: cannot be written; it needs %zu bytes and the disk has %" PRId64, path, bytes, room);
+            status = rl_fail(err, RL_ERR_IO, "%s: cannot be written; it needs %zu bytes and the disk has %" PRId64,
+                             path, bytes, room);
     } else if (refused) {
         errno = refused;
         status = rl_fail_errno(err, "%s: cannot be written; it needs %zu bytes", path, bytes);

@@ -101,12 +101,12 @@ static rl_status check_contents(const rl_shard *shard, rl_error *err)
     const char *format = rl_shard_attribute(shard, "format"), *stored = rl_shard_attribute(shard, "checksum");
     char found[RL_DIGEST_HEX];
     if (!format || strcmp(format, RL_SHARD_FORMAT))
-        return rl_fail(err, RL_ERR_INPUT, "%s: is no shard of this relearn; its format is \"%s\", expected \"%s\"", shard->path,
-                       format ? format : "", RL_SHARD_FORMAT);
+        return rl_fail(err, RL_ERR_INPUT, "%s: is no shard of this relearn; its format is \"%s\", expected \"%s\"",
+                       shard->path, format ? format : "", RL_SHARD_FORMAT);
     rl_status status = rl_h5_checksum(found, rl_shard_place(shard), err);
     if (status == RL_OK && (!stored || strcmp(stored, found)))
-        status = rl_fail(err, RL_ERR_INPUT, "%s: is damaged: its contents have the checksum %s, it says %s", shard->path, found,
-                         stored ? stored : "nothing");
+        status = rl_fail(err, RL_ERR_INPUT, "%s: is damaged: its contents have the checksum %s, it says %s",
+                         shard->path, found, stored ? stored : "nothing");
     return status;
 }
 
@@ -122,11 +122,15 @@ static rl_status read_extents(rl_shard *shard, rl_error *err)
     RL_TRY(rl_h5_shape(&epochs, file, "training/f1", err));
     RL_TRY(rl_h5_shape(&vocabulary, file, "vocabulary", err));
     RL_TRY(rl_h5_shape(&pruned, file, "pruned", err));
-    if (words.num_dims != 3 || steps.num_dims != 2 || epochs.num_dims != 2 || vocabulary.num_dims != 1 || pruned.num_dims != 1 ||
-        words.dims[0] < 1 || words.dims[1] < 1 || words.dims[1] > INT32_MAX || vocabulary.element != RL_TEXT)
+    if (words.num_dims != 3 || steps.num_dims != 2 || epochs.num_dims != 2 || vocabulary.num_dims != 1 ||
+        pruned.num_dims != 1 || words.dims[0] < 1 || words.dims[1] < 1 || words.dims[1] > INT32_MAX ||
+        vocabulary.element != RL_TEXT)
         return rl_fail(err, RL_ERR_INPUT, "%s: its arrays do not have the shapes of a shard", shard->path);
-    shard->extents = (rl_extents){.stages = (int64_t)words.dims[0], .neurons = (int64_t)words.dims[1], .k = (int64_t)words.dims[2],
-                                  .steps = (int64_t)steps.dims[1], .epochs = (int64_t)epochs.dims[1]};
+    shard->extents = (rl_extents){.stages = (int64_t)words.dims[0],
+                                  .neurons = (int64_t)words.dims[1],
+                                  .k = (int64_t)words.dims[2],
+                                  .steps = (int64_t)steps.dims[1],
+                                  .epochs = (int64_t)epochs.dims[1]};
     shard->num_words = (int64_t)vocabulary.dims[0];
     shard->longest_word = vocabulary.width;
     shard->num_pruned = (int64_t)pruned.dims[0];
@@ -200,14 +204,19 @@ rl_status rl_shard_open(rl_shard **out, const char *path, rl_error *err)
     return status;
 }
 
+rl_status rl_shard_check_run(const rl_shard *shard, const char *run_id, rl_error *err)
+{
+    const char *id = rl_shard_attribute(shard, "run");
+    if (id && !strcmp(id, run_id)) return RL_OK;
+    return rl_fail(err, RL_ERR_INPUT, "%s: is the shard of run %s; expected run %s", shard->path, id ? id : "(none)",
+                   run_id);
+}
+
 rl_status rl_shard_check(const char *path, const char *run_id, rl_error *err)
 {
     rl_shard *shard = NULL;
     rl_status status = rl_shard_open(&shard, path, err);
-    if (status != RL_OK) return status;
-    const char *id = rl_shard_attribute(shard, "run");
-    if (!id || strcmp(id, run_id))
-        status = rl_fail(err, RL_ERR_INPUT, "%s: is the shard of run %s; expected run %s", path, id ? id : "(none)", run_id);
+    if (status == RL_OK) status = rl_shard_check_run(shard, run_id, err);
     rl_shard_close(shard);
     return status;
 }
@@ -217,7 +226,8 @@ rl_status rl_shard_check(const char *path, const char *run_id, rl_error *err)
 static rl_status check_stage(const rl_shard *shard, int32_t stage, rl_error *err)
 {
     if (stage >= 0 && stage < shard->extents.stages) return RL_OK;
-    return rl_fail(err, RL_ERR_INPUT, "%s: no stage %d; it has %" PRId64, shard->path, (int)stage, shard->extents.stages);
+    return rl_fail(err, RL_ERR_INPUT, "%s: no stage %d; it has %" PRId64, shard->path, (int)stage,
+                   shard->extents.stages);
 }
 
 static rl_status read_score(rl_score *out, const rl_shard *shard, const char *set, int32_t stage, rl_error *err)
@@ -226,9 +236,12 @@ static rl_status read_score(rl_score *out, const rl_shard *shard, const char *se
         const char *name;
         rl_element element;
         size_t member;
-    } members[] = {{"f1", RL_F64, offsetof(rl_score, f1)}, {"precision", RL_F64, offsetof(rl_score, precision)},
-                   {"recall", RL_F64, offsetof(rl_score, recall)}, {"support", RL_I64, offsetof(rl_score, support)},
-                   {"predicted", RL_I64, offsetof(rl_score, predicted)}, {"correct", RL_I64, offsetof(rl_score, correct)}};
+    } members[] = {{"f1", RL_F64, offsetof(rl_score, f1)},
+                   {"precision", RL_F64, offsetof(rl_score, precision)},
+                   {"recall", RL_F64, offsetof(rl_score, recall)},
+                   {"support", RL_I64, offsetof(rl_score, support)},
+                   {"predicted", RL_I64, offsetof(rl_score, predicted)},
+                   {"correct", RL_I64, offsetof(rl_score, correct)}};
     rl_status status = RL_OK;
     rl_score score = {0};
     char *values = NULL, name[64];
@@ -245,8 +258,8 @@ cleanup:
     return status;
 }
 
-rl_status rl_shard_read_scores(const rl_shard *shard, int32_t stage, rl_score *word, rl_score *subword, rl_score *test_word,
-                               rl_error *err)
+rl_status rl_shard_read_scores(const rl_shard *shard, int32_t stage, rl_score *word, rl_score *subword,
+                               rl_score *test_word, rl_error *err)
 {
     rl_h5_quiet quiet = rl_h5_quiet_begin();
     rl_status status = RL_OK;
@@ -264,7 +277,8 @@ cleanup:
 }
 
 /* Field `field` of one stage into the table's array, which is allocated here. */
-static rl_status read_table_field(rl_neuron_table *table, const rl_shard *shard, const rl_field *field, int32_t stage, rl_error *err)
+static rl_status read_table_field(rl_neuron_table *table, const rl_shard *shard, const rl_field *field, int32_t stage,
+                                  rl_error *err)
 {
     rl_status status = RL_OK;
     rl_array array = rl_field_array(field, &shard->extents);
@@ -354,7 +368,8 @@ rl_status rl_shard_read_pruned(const rl_shard *shard, int32_t **ids, int64_t *co
     RL_TRY(rl_h5_get(read, rl_shard_place(shard), "pruned", &array, err));
     for (int64_t i = 0; i < shard->num_pruned; i++)
         if (read[i] < 0 || read[i] >= shard->extents.neurons) {
-            status = rl_fail(err, RL_ERR_INPUT, "%s: pruned neuron %d is not one of %" PRId64, shard->path, (int)read[i], shard->extents.neurons);
+            status = rl_fail(err, RL_ERR_INPUT, "%s: pruned neuron %d is not one of %" PRId64, shard->path,
+                             (int)read[i], shard->extents.neurons);
             goto cleanup;
         }
     *ids = read;

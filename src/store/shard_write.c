@@ -1,8 +1,8 @@
 /* shard_write.c -- one run's result as one HDF5 file whose bytes depend on nothing but the result.
  *
- * The file is built in memory (HDF5's core driver without a backing store) and handed to core's atomic writer: a full disk is then a
- * plain write() that failed, with its reason, and HDF5 never holds a half-written file. A checksum of the contents goes into an
- * attribute, one of all bytes into the file's first block. */
+ * The file is built in memory (HDF5's core driver without a backing store) and handed to core's atomic writer: a
+ * full disk is then a plain write() that failed, with its reason, and HDF5 never holds a half-written file. A
+ * checksum of the contents goes into an attribute, one of all bytes into the file's first block. */
 #include "store_internal.h"
 
 #include <stdio.h>
@@ -49,13 +49,16 @@ static size_t stage_values(const void **values, void *scratch, const rl_field *f
             memcpy((char *)scratch + 8 * i, (const char *)&log->steps[i] + field->member, 8);
         *values = scratch;
         return (size_t)log->num_steps;
-    case RL_AXIS_EPOCH: memcpy(values, (const char *)stage + field->member, sizeof *values); return (size_t)stage->num_epochs;
+    case RL_AXIS_EPOCH:
+        memcpy(values, (const char *)stage + field->member, sizeof *values);
+        return (size_t)stage->num_epochs;
     case RL_AXIS_PRUNED: break;
     }
     return 0;
 }
 
-static rl_status put_field(rl_place file, const rl_field *field, const rl_run_result *result, const rl_extents *extents, rl_error *err)
+static rl_status put_field(rl_place file, const rl_field *field, const rl_run_result *result, const rl_extents *extents,
+                           rl_error *err)
 {
     rl_status status = RL_OK;
     rl_array array = rl_field_array(field, extents);
@@ -110,7 +113,8 @@ static rl_status put_texts(rl_place file, const char *name, int64_t n, const cha
         if (strlen(text(context, i)) > width) width = strlen(text(context, i));
     rl_array array = rl_text_array(width, (hsize_t)n);
     RL_ALLOC(values, rl_array_bytes(&array), err);
-    for (int64_t i = 0; i < n; i++) memcpy(values + (size_t)i * array.width, text(context, i), strlen(text(context, i)));
+    for (int64_t i = 0; i < n; i++)
+        memcpy(values + (size_t)i * array.width, text(context, i), strlen(text(context, i)));
     RL_TRY(rl_h5_put(file, name, &array, values, err));
 cleanup:
     rl_free(values);
@@ -118,7 +122,10 @@ cleanup:
 }
 
 static const char *stage_name(const void *result, int64_t i) { return ((const rl_run_result *)result)->stages[i].name; }
-static const char *stage_key(const void *result, int64_t i) { return ((const rl_run_result *)result)->stages[i].model_key; }
+static const char *stage_key(const void *result, int64_t i)
+{
+    return ((const rl_run_result *)result)->stages[i].model_key;
+}
 static const char *word(const void *result, int64_t i) { return ((const rl_run_result *)result)->words[i]; }
 static const char *type_name(const void *names, int64_t i) { return rl_names_get(names, (int32_t)i); }
 
@@ -154,7 +161,8 @@ static const struct {
                    {"scores/type_predicted", RL_I64, offsetof(rl_score, predicted)},
                    {"scores/type_correct", RL_I64, offsetof(rl_score, correct)}};
 
-static rl_status put_type_field(rl_place file, size_t which, const rl_names *types, const rl_run_result *result, rl_error *err)
+static rl_status put_type_field(rl_place file, size_t which, const rl_names *types, const rl_run_result *result,
+                                rl_error *err)
 {
     rl_status status = RL_OK;
     hsize_t num_types = (hsize_t)rl_names_count(types), dims[] = {(hsize_t)result->num_stages, num_types};
@@ -185,7 +193,8 @@ static rl_status put_type_scores(rl_place file, const rl_run_result *result, rl_
         for (int32_t t = 0; t < result->stages[s].num_types; t++)
             RL_TRY(rl_names_intern(types, result->stages[s].types[t], strlen(result->stages[s].types[t]), &id, err));
     RL_TRY(put_texts(file, "scores/types", rl_names_count(types), type_name, types, err));
-    for (size_t i = 0; i < sizeof type_fields / sizeof type_fields[0]; i++) RL_TRY(put_type_field(file, i, types, result, err));
+    for (size_t i = 0; i < sizeof type_fields / sizeof type_fields[0]; i++)
+        RL_TRY(put_type_field(file, i, types, result, err));
 cleanup:
     rl_names_free(types);
     return status;
@@ -193,12 +202,14 @@ cleanup:
 
 /* ----------------------------------------------------------------------------------------------- attributes */
 
-static rl_status put_identity(rl_place file, const rl_run *run, const rl_sweep *sweep, const rl_run_result *result, rl_error *err)
+static rl_status put_identity(rl_place file, const rl_run *run, const rl_sweep *sweep, const rl_run_result *result,
+                              rl_error *err)
 {
     const struct {
         const char *name, *text;
-    } attributes[] = {{"format", RL_SHARD_FORMAT}, {"run", run->id}, {"sweep", sweep->name}, {"version", RL_VERSION},
-                      {"gemm_backend", rl_gemm_backend()}, {"isa", rl_isa_name()}};
+    } attributes[] = {
+        {"format", RL_SHARD_FORMAT},         {"run", run->id},      {"sweep", sweep->name}, {"version", RL_VERSION},
+        {"gemm_backend", rl_gemm_backend()}, {"isa", rl_isa_name()}};
     rl_status status = RL_OK;
     char number[32];
     for (size_t i = 0; i < sizeof attributes / sizeof attributes[0]; i++)
@@ -213,7 +224,8 @@ static rl_status put_identity(rl_place file, const rl_run *run, const rl_sweep *
         RL_TRY(status);
     }
     for (int32_t a = 0; a < sweep->num_axes; a++) /* an axis that is no setting above still gets its value */
-        if (H5Aexists(file.id, sweep->axes[a]) == 0) RL_TRY(rl_h5_put_text(file, sweep->axes[a], run->axis_values[a], err));
+        if (H5Aexists(file.id, sweep->axes[a]) == 0)
+            RL_TRY(rl_h5_put_text(file, sweep->axes[a], run->axis_values[a], err));
 cleanup:
     return status;
 }
@@ -241,16 +253,16 @@ cleanup:
 
 /* ---------------------------------------------------------------------------------------------------- file */
 
-/* The file as HDF5 leaves it when it is closed. (H5Fget_file_image of 1.10.8 clears a flag of the superblock without mending the
- * superblock's checksum: such an image cannot be opened.) */
+/* The file as HDF5 leaves it when it is closed. (H5Fget_file_image of 1.10.8 clears a flag of the superblock without
+ * mending the superblock's checksum: such an image cannot be opened.) */
 typedef struct image {
     size_t capacity, length; /* capacity: of HDF5's buffer, set before the close; 0: given up */
     char *bytes;
     rl_error *err;
 } image;
 
-/* HDF5 File Format Specification 3.0, superblock version 2: the end-of-file address is the little-endian word at byte 28, counted from the
- * file's first byte. HDF5's buffer is longer, in steps of its own. */
+/* HDF5 File Format Specification 3.0, superblock version 2: the end-of-file address is the little-endian word at
+ * byte 28, counted from the file's first byte. HDF5's buffer is longer, in steps of its own. */
 static size_t image_length(const unsigned char *memory, size_t capacity)
 {
     const unsigned char *superblock = memory + RL_SHARD_SEAL;
@@ -279,11 +291,11 @@ static herr_t keep_context(void *context)
 /* An empty file in memory. Format of HDF5 1.8: its object headers carry checksums, and every later library reads it. */
 static rl_status create_image(hid_t *out, image *kept, const char *path, rl_error *err)
 {
-    H5FD_file_image_callbacks_t callbacks = {.image_free = take_image, .udata_copy = same_context, .udata_free = keep_context, .udata = kept};
+    H5FD_file_image_callbacks_t callbacks = {
+        .image_free = take_image, .udata_copy = same_context, .udata_free = keep_context, .udata = kept};
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = rl_h5_file_creation(), file = H5I_INVALID_HID;
     bool ok = access >= 0 && creation >= 0 && H5Pset_fapl_core(access, 1 << 20, false) >= 0 &&
-              H5Pset_userblock(creation, RL_SHARD_SEAL) >= 0 &&
-              H5Pset_file_image_callbacks(access, &callbacks) >= 0 &&
+              H5Pset_userblock(creation, RL_SHARD_SEAL) >= 0 && H5Pset_file_image_callbacks(access, &callbacks) >= 0 &&
               H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0;
     if (ok) file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
     rl_status status = file >= 0 ? RL_OK : rl_h5_fail(err, RL_ERR_INTERNAL, path, "no HDF5 file can be made in memory");
@@ -300,13 +312,15 @@ static rl_status close_image(hid_t *file, image *kept, const char *path, rl_erro
     if (H5Fflush(*file, H5F_SCOPE_GLOBAL) < 0 || H5Fget_filesize(*file, &capacity) < 0)
         status = rl_h5_fail(err, RL_ERR_MEMORY, path, "the file cannot be completed in memory");
     kept->capacity = (size_t)capacity;
-    if (H5Fclose(*file) < 0 && status == RL_OK) status = rl_h5_fail(err, RL_ERR_MEMORY, path, "the file cannot be closed in memory");
+    if (H5Fclose(*file) < 0 && status == RL_OK)
+        status = rl_h5_fail(err, RL_ERR_MEMORY, path, "the file cannot be closed in memory");
     *file = H5I_INVALID_HID;
     if (status != RL_OK || kept->bytes) return status;
     return kept->length ? RL_ERR_MEMORY : rl_fail(err, RL_ERR_INTERNAL, "%s: HDF5 made a file of another format", path);
 }
 
-rl_status rl_shard_write(const char *path, const rl_run *run, const rl_sweep *sweep, const rl_run_result *result, rl_error *err)
+rl_status rl_shard_write(const char *path, const rl_run *run, const rl_sweep *sweep, const rl_run_result *result,
+                         rl_error *err)
 {
     rl_h5_quiet quiet = rl_h5_quiet_begin();
     rl_status status = RL_OK;

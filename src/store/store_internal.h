@@ -19,8 +19,8 @@
 
 /* -------------------------------------------------------------------------------------------- h5.c */
 
-/* HDF5 prints its error stack to stderr unless told otherwise; nothing below cli prints. Every public function of the room brackets
- * its work with these two, and leaves the caller's setting as it was. */
+/* HDF5 prints its error stack to stderr unless told otherwise; nothing below cli prints. Every public function of
+ * the room brackets its work with these two, and leaves the caller's setting as it was. */
 typedef struct rl_h5_quiet {
     H5E_auto2_t function;
     void *data;
@@ -32,7 +32,8 @@ rl_status rl_h5_fail(rl_error *err, rl_status status, const char *path, const ch
 void rl_h5_close(hid_t id); /* any kind of id; negative is fine */
 
 typedef enum rl_element { RL_F64, RL_F32, RL_I64, RL_I32, RL_I8, RL_TEXT } rl_element;
-/* A dataset's content: num_dims 0 is a scalar. width: bytes of one element (RL_TEXT: fixed length, NUL-padded UTF-8). */
+/* A dataset's content: num_dims 0 is a scalar. width: bytes of one element (RL_TEXT: fixed length, NUL-padded
+ * UTF-8). */
 typedef struct rl_array {
     rl_element element;
     size_t width;
@@ -79,15 +80,18 @@ rl_status rl_h5_checksum(char hex[RL_DIGEST_HEX], rl_place file, rl_error *err);
 /* ---------------------------------------------------------------------------------------- fields.c */
 
 typedef struct rl_extents {
-    int64_t stages, layers, hidden_size, neurons, k, steps, epochs; /* layers counts the embeddings: neurons = layers * hidden_size */
+    int64_t stages, layers, hidden_size, neurons, k, steps,
+        epochs; /* layers counts the embeddings: neurons = layers * hidden_size */
 } rl_extents;
 typedef enum rl_axis { RL_AXIS_NEURON, RL_AXIS_WORD, RL_AXIS_STEP, RL_AXIS_EPOCH, RL_AXIS_PRUNED } rl_axis;
-/* One array [stage, ...] of a run: /GROUP/NAME in a shard, /GROUP[/MODEL]/NAME with a leading run axis in results.h5. */
+/* One array [stage, ...] of a run: /GROUP/NAME in a shard, /GROUP[/MODEL]/NAME with a leading run axis in
+ * results.h5. */
 typedef struct rl_field {
     const char *group, *name;
     rl_element element;
-    rl_axis axis;   /* beside stage: neuron; neuron and k; step; epoch; RL_AXIS_PRUNED: neuron, made from the list of ids */
-    size_t member;  /* offset in rl_neuron_table (a pointer), rl_step_record (a value) or rl_stage_result (a pointer) */
+    rl_axis
+        axis; /* beside stage: neuron; neuron and k; step; epoch; RL_AXIS_PRUNED: neuron, made from the list of ids */
+    size_t member; /* offset in rl_neuron_table (a pointer), rl_step_record (a value) or rl_stage_result (a pointer) */
     const char *units, *long_name;
 } rl_field;
 extern const rl_field rl_fields[];
@@ -101,8 +105,8 @@ void rl_stage_label(char label[32], int64_t stage); /* "base", "pruned", "retrai
 typedef struct rl_score_field {
     const char *name;
     rl_element element;
-    size_t member;           /* offset in rl_stage_result */
-    const char *column;      /* /runs/COLUMN_STAGE in results.h5; NULL: stays in the shard */
+    size_t member;      /* offset in rl_stage_result */
+    const char *column; /* /runs/COLUMN_STAGE in results.h5; NULL: stays in the shard */
     const char *long_name;
 } rl_score_field;
 extern const rl_score_field rl_score_fields[];
@@ -113,14 +117,15 @@ extern const size_t rl_num_setting_paths;
 
 /* ------------------------------------------------------------------------------------ shard_seal.c */
 
-#define RL_SHARD_FORMAT "relearn shard 1"
-#define RL_SHARD_SEAL 512 /* bytes of the file's user block (HDF5's place for an application's own): shard_seal.c */
+#define RL_SHARD_FORMAT   "relearn shard 1"
+#define RL_SHARD_SEAL     512 /* bytes of the file's user block (HDF5's place for an application's own): shard_seal.c */
 #define RL_RESULTS_FORMAT "relearn results 1"
 rl_status rl_shard_seal(char *bytes, size_t length, rl_error *err); /* fill in the block of a whole file in memory */
 rl_status rl_shard_check_seal(const char *path, rl_error *err);
 
 /* ------------------------------------------------------------------------------------ shard_read.c */
 
+rl_status rl_shard_check_run(const rl_shard *shard, const char *run_id, rl_error *err);
 rl_place rl_shard_place(const rl_shard *shard);
 const rl_extents *rl_shard_extents(const rl_shard *shard);
 int64_t rl_shard_num_words(const rl_shard *shard);
@@ -132,7 +137,8 @@ rl_status rl_shard_read_vocabulary(const rl_shard *shard, char **out, rl_error *
 
 /* Collective. The lowest failing rank's status and message on every rank. */
 rl_status rl_store_agree(MPI_Comm comm, rl_status status, rl_error *err);
-/* A communicator of the same ranks without topology (open-mpi/ompi#12718: a Cartesian one corrupts parallel HDF5 data; a dup keeps it). */
+/* A communicator of the same ranks without topology (open-mpi/ompi#12718: a Cartesian one corrupts parallel HDF5
+ * data; a dup keeps it). */
 MPI_Comm rl_store_plain_comm(MPI_Comm comm);
 /* Ranks' shares of n things: contiguous blocks that differ by at most one. */
 int64_t rl_share_first(int64_t n, int size, int rank);
@@ -143,8 +149,8 @@ int rl_share_owner(int64_t n, int size, int64_t thing);
 hid_t rl_parallel_access(MPI_Comm comm); /* file access through MPI-IO; close it */
 hid_t rl_parallel_transfer(void);        /* collective transfers; close it */
 /* Collective: write or read rows [first, first + count) of a dataset [rows, row...]; count 0 joins without data. */
-rl_status rl_parallel_rows(rl_place file, hid_t dataset, hid_t transfer, bool write, hsize_t first, hsize_t count, rl_array row,
-                           void *values, const char *what, rl_error *err);
+rl_status rl_parallel_rows(rl_place file, hid_t dataset, hid_t transfer, bool write, hsize_t first, hsize_t count,
+                           rl_array row, void *values, const char *what, rl_error *err);
 rl_status rl_reserve(const char *path, size_t bytes, rl_error *err); /* one rank: make sure that path can hold bytes */
 
 /* ---------------------------------------------------------------------------------------- survey.c */
@@ -167,26 +173,27 @@ typedef struct rl_survey {
     int rank, size;
     const rl_sweep *sweep;
     const rl_gather_run *runs;
-    int64_t num_runs, first, count;  /* this rank's rows */
-    rl_summary *summary;             /* [num_runs] */
-    char **damage;                   /* [num_runs] why a shard is damaged; NULL */
-    int32_t *model;                  /* [num_runs] index into models */
-    int64_t *model_row;              /* [num_runs] row among the runs of its model */
+    int64_t num_runs, first, count; /* this rank's rows */
+    rl_summary *summary;            /* [num_runs] */
+    char **damage;                  /* [num_runs] why a shard is damaged; NULL */
+    int32_t *model;                 /* [num_runs] index into models */
+    int64_t *model_row;             /* [num_runs] row among the runs of its model */
     int32_t num_models;
     struct rl_survey_model {
-        char *name;                  /* unique basename of the folder */
+        char *name; /* unique basename of the folder */
         const char *folder;
         int64_t num_runs, num_present;
-        rl_extents extents;          /* of its present runs; stages, steps and epochs are the whole sweep's */
-    } *models;
+        rl_extents extents; /* of its present runs; stages, steps and epochs are the whole sweep's */
+    } * models;
     int64_t num_damaged;
-    rl_extents longest;              /* stages (planned), steps, epochs over all runs */
-    rl_names *words;                 /* union of the vocabularies in plan order */
+    rl_extents longest; /* stages (planned), steps, epochs over all runs */
+    rl_names *words;    /* union of the vocabularies in plan order */
     int32_t num_vocabularies;
     rl_vocabulary *vocabularies;
 } rl_survey;
 /* Collective. */
-rl_status rl_survey_create(rl_survey **out, MPI_Comm comm, const rl_sweep *sweep, const rl_gather_run *runs, rl_error *err);
+rl_status rl_survey_create(rl_survey **out, MPI_Comm comm, const rl_sweep *sweep, const rl_gather_run *runs,
+                           rl_error *err);
 void rl_survey_free(rl_survey *survey);
 const rl_vocabulary *rl_survey_vocabulary(const rl_survey *survey, int64_t r); /* of a present run */
 
@@ -194,9 +201,9 @@ const rl_vocabulary *rl_survey_vocabulary(const rl_survey *survey, int64_t r); /
 
 /* Small, known to every rank: coordinates, the vocabulary, the sweep file. */
 typedef struct rl_coordinate {
-    char *path;          /* "/neurons/minilm/unit" */
-    const char *name;    /* of the dimension it is the scale of; NULL: an ordinary dataset along `along` */
-    int32_t along;       /* index of the coordinate it lies along; -1 */
+    char *path;       /* "/neurons/minilm/unit" */
+    const char *name; /* of the dimension it is the scale of; NULL: an ordinary dataset along `along` */
+    int32_t along;    /* index of the coordinate it lies along; -1 */
     rl_array array;
     void *values;
     const char *units, *long_name;
@@ -206,10 +213,10 @@ typedef struct rl_coordinate {
 typedef struct rl_target {
     char *path;
     const rl_field *field;
-    int32_t model;       /* -1: rows of all runs, else of this model's */
-    rl_array row;        /* without the run axis */
+    int32_t model; /* -1: rows of all runs, else of this model's */
+    rl_array row;  /* without the run axis */
     hsize_t num_rows;
-    int32_t scales[4];   /* coordinate of each axis, run first */
+    int32_t scales[4]; /* coordinate of each axis, run first */
     hid_t id;
 } rl_target;
 /* /runs/NAME: one value per run; each rank holds its own rows. */
@@ -223,16 +230,16 @@ typedef struct rl_column {
 } rl_column;
 typedef struct rl_layout {
     int32_t num_groups, num_coordinates, num_targets, num_columns;
-    char **groups;             /* in the order they are to be made */
+    char **groups; /* in the order they are to be made */
     rl_coordinate *coordinates;
     rl_target *targets;
     rl_column *columns;
-    int32_t runs_scale;        /* coordinate along /runs */
-    int32_t first_score;       /* columns[first_score + i * stages + s]: the i-th score field with a column */
+    int32_t runs_scale;  /* coordinate along /runs */
+    int32_t first_score; /* columns[first_score + i * stages + s]: the i-th score field with a column */
 } rl_layout;
 rl_status rl_layout_create(rl_layout **out, const rl_survey *survey, rl_error *err);
 void rl_layout_free(rl_layout *layout);
-void rl_layout_close(rl_layout *layout); /* the ids, not the memory */
+void rl_layout_close(rl_layout *layout);                                  /* the ids, not the memory */
 size_t rl_layout_bytes(const rl_layout *layout, const rl_survey *survey); /* raw data of the whole file */
 
 /* --------------------------------------------------------------------------------------- columns.c */
@@ -240,6 +247,7 @@ size_t rl_layout_bytes(const rl_layout *layout, const rl_survey *survey); /* raw
 /* /runs: appends the columns that this survey has, plan's values filled in. */
 rl_status rl_columns_create(rl_layout *layout, const rl_survey *survey, rl_error *err);
 /* Scores of own row `row` from its shard. */
-rl_status rl_columns_read(rl_layout *layout, const rl_survey *survey, int64_t row, const rl_shard *shard, rl_error *err);
+rl_status rl_columns_read(rl_layout *layout, const rl_survey *survey, int64_t row, const rl_shard *shard,
+                          rl_error *err);
 
 #endif

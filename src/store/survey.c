@@ -1,7 +1,8 @@
 /* survey.c -- gather, part 1: what there is to gather, known to every rank before the first dataset is made.
  *
- * Each rank opens the shards of its own rows, checks them, and tells the others their sizes. A damaged shard is a finding here (a failed
- * row), not a failure of the gather. Memory: one shard at a time, one summary a run, each distinct vocabulary once. */
+ * Each rank opens the shards of its own rows, checks them, and tells the others their sizes. A damaged shard is a
+ * finding here (a failed row), not a failure of the gather. Memory: one shard at a time, one summary a run, each
+ * distinct vocabulary once. */
 #include "store_internal.h"
 
 #include <inttypes.h>
@@ -16,12 +17,13 @@ static rl_status check_stage_names(const rl_shard *shard, const rl_run_settings 
     const char *path = rl_shard_place(shard).path;
     char expected[32];
     if (rl_shard_num_stages(shard) != 2 + settings->retrain_rounds)
-        return rl_fail(err, RL_ERR_INPUT, "%s: has %d stages; the sweep plans %" PRId64, path, (int)rl_shard_num_stages(shard),
-                       2 + settings->retrain_rounds);
+        return rl_fail(err, RL_ERR_INPUT, "%s: has %d stages; the sweep plans %" PRId64, path,
+                       (int)rl_shard_num_stages(shard), 2 + settings->retrain_rounds);
     for (int32_t s = 0; s < rl_shard_num_stages(shard); s++) {
         rl_stage_label(expected, s);
         if (strcmp(rl_shard_stage_name(shard, s), expected))
-            return rl_fail(err, RL_ERR_INPUT, "%s: stage %d is called %s; expected %s", path, (int)s, rl_shard_stage_name(shard, s), expected);
+            return rl_fail(err, RL_ERR_INPUT, "%s: stage %d is called %s; expected %s", path, (int)s,
+                           rl_shard_stage_name(shard, s), expected);
     }
     return RL_OK;
 }
@@ -37,8 +39,8 @@ static rl_status check_word_ids(const rl_shard *shard, rl_error *err)
     RL_TRY(rl_h5_get(ids, rl_shard_place(shard), "words/word", &array, err));
     for (size_t i = 0; i < rl_array_count(&array); i++)
         if (ids[i] < -1 || ids[i] >= rl_shard_num_words(shard)) {
-            status = rl_fail(err, RL_ERR_INPUT, "%s: top word %d is not one of %" PRId64, rl_shard_place(shard).path, (int)ids[i],
-                             rl_shard_num_words(shard));
+            status = rl_fail(err, RL_ERR_INPUT, "%s: top word %d is not one of %" PRId64, rl_shard_place(shard).path,
+                             (int)ids[i], rl_shard_num_words(shard));
             goto cleanup;
         }
 cleanup:
@@ -75,8 +77,8 @@ static rl_status summarise(rl_summary *out, const rl_gather_run *run, const rl_r
     int32_t *pruned = NULL;
     rl_summary summary;
     memset(&summary, 0, sizeof summary);
-    RL_TRY(rl_shard_check(run->shard, run->id, err));
     RL_TRY(rl_shard_open(&shard, run->shard, err));
+    RL_TRY(rl_shard_check_run(shard, run->id, err));
     RL_TRY(check_stage_names(shard, settings, err));
     RL_TRY(check_word_ids(shard, err));
     RL_TRY(rl_shard_read_pruned(shard, &pruned, &summary.num_pruned, err));
@@ -142,7 +144,8 @@ static rl_status exchange_damage(rl_survey *survey, rl_error *err)
     for (int64_t r = 0; r < survey->num_runs; r++) {
         if (survey->summary[r].presence != RL_DAMAGED) continue;
         snprintf(message, sizeof message, "%s", survey->damage[r] ? survey->damage[r] : "");
-        MPI_Bcast(message, (int)sizeof message, MPI_CHAR, rl_share_owner(survey->num_runs, survey->size, r), survey->comm);
+        MPI_Bcast(message, (int)sizeof message, MPI_CHAR, rl_share_owner(survey->num_runs, survey->size, r),
+                  survey->comm);
         rl_status status = RL_OK;
         if (!survey->damage[r] && !(survey->damage[r] = rl_strdup(message, err))) status = RL_ERR_MEMORY;
         status = rl_store_agree(survey->comm, status, err);
@@ -211,7 +214,8 @@ cleanup:
     return status;
 }
 
-/* Extents of each model; a shard whose neurons differ from its siblings' was made from another model: damaged. Every rank finds the same. */
+/* Extents of each model; a shard whose neurons differ from its siblings' was made from another model: damaged. Every
+ * rank finds the same. */
 static rl_status compare_models(rl_survey *survey, rl_error *err)
 {
     for (int64_t r = 0; r < survey->num_runs; r++) {
@@ -221,8 +225,9 @@ static rl_status compare_models(rl_survey *survey, rl_error *err)
         if (model->num_present == 0) model->extents = s->extents;
         if (s->extents.layers != model->extents.layers || s->extents.neurons != model->extents.neurons) {
             s->presence = RL_DAMAGED;
-            survey->damage[r] = rl_format(err, "%s: has %" PRId64 " neurons, other runs of %s have %" PRId64, survey->runs[r].shard,
-                                          s->extents.neurons, model->folder, model->extents.neurons);
+            survey->damage[r] =
+                rl_format(err, "%s: has %" PRId64 " neurons, other runs of %s have %" PRId64, survey->runs[r].shard,
+                          s->extents.neurons, model->folder, model->extents.neurons);
             if (!survey->damage[r]) return RL_ERR_MEMORY;
             continue;
         }
@@ -278,7 +283,8 @@ static rl_status share_vocabulary(rl_survey *survey, int64_t r, rl_error *err)
     memcpy(v->digest, s->vocabulary, sizeof v->digest);
     v->num_words = s->num_words;
     survey->num_vocabularies++;
-    if (length > INT_MAX) return rl_fail(err, RL_ERR_INPUT, "%s: its vocabulary is larger than 2 GiB", survey->runs[r].shard);
+    if (length > INT_MAX)
+        return rl_fail(err, RL_ERR_INPUT, "%s: its vocabulary is larger than 2 GiB", survey->runs[r].shard);
     if (survey->rank == owner) {
         status = rl_shard_open(&shard, survey->runs[r].shard, err);
         if (status == RL_OK) status = rl_shard_read_vocabulary(shard, &bytes, err);
@@ -305,7 +311,8 @@ static rl_status share_vocabularies(rl_survey *survey, rl_error *err)
 {
     rl_status status = RL_OK;
     for (int64_t r = 0; r < survey->num_runs; r++)
-        if (survey->summary[r].presence == RL_PRESENT && !rl_survey_vocabulary(survey, r)) RL_TRY(share_vocabulary(survey, r, err));
+        if (survey->summary[r].presence == RL_PRESENT && !rl_survey_vocabulary(survey, r))
+            RL_TRY(share_vocabulary(survey, r, err));
 cleanup:
     return status;
 }
@@ -317,7 +324,8 @@ void rl_survey_free(rl_survey *survey)
     if (!survey) return;
     for (int64_t r = 0; survey->damage && r < survey->num_runs; r++) rl_free(survey->damage[r]);
     for (int32_t m = 0; survey->models && m < survey->num_models; m++) rl_free(survey->models[m].name);
-    for (int32_t i = 0; survey->vocabularies && i < survey->num_vocabularies; i++) rl_free(survey->vocabularies[i].global);
+    for (int32_t i = 0; survey->vocabularies && i < survey->num_vocabularies; i++)
+        rl_free(survey->vocabularies[i].global);
     rl_names_free(survey->words);
     rl_free(survey->vocabularies);
     rl_free(survey->models);
@@ -328,7 +336,8 @@ void rl_survey_free(rl_survey *survey)
     rl_free(survey);
 }
 
-static rl_status allocate(rl_survey **out, MPI_Comm comm, const rl_sweep *sweep, const rl_gather_run *runs, rl_error *err)
+static rl_status allocate(rl_survey **out, MPI_Comm comm, const rl_sweep *sweep, const rl_gather_run *runs,
+                          rl_error *err)
 {
     rl_status status = RL_OK;
     rl_survey *survey = NULL;
@@ -354,7 +363,8 @@ cleanup:
     return status;
 }
 
-rl_status rl_survey_create(rl_survey **out, MPI_Comm comm, const rl_sweep *sweep, const rl_gather_run *runs, rl_error *err)
+rl_status rl_survey_create(rl_survey **out, MPI_Comm comm, const rl_sweep *sweep, const rl_gather_run *runs,
+                           rl_error *err)
 {
     rl_status status = RL_OK;
     rl_survey *survey = NULL;

@@ -1,4 +1,5 @@
-/* make_results FOLDER: the synthetic sweep of the store tests as FOLDER/results.h5 and its shards, for check_results.py. Run under mpirun. */
+/* make_results FOLDER: the synthetic sweep of the store tests as FOLDER/results.h5 and its shards, for
+ * check_results.py. Run under mpirun. */
 #include "mpi_support.h"
 
 int main(int argc, char **argv)
@@ -10,13 +11,17 @@ int main(int argc, char **argv)
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &world_rank);
     make_sweep(&sweep, 8);
-    rl_status status = argc == 2 ? rl_make_directories(argv[1], &err) : rl_fail(&err, RL_ERR_USAGE, "usage: make_results FOLDER");
+    rl_status status =
+        argc == 2 ? rl_make_directories(argv[1], &err) : rl_fail(&err, RL_ERR_USAGE, "usage: make_results FOLDER");
     for (int r = 0; status == RL_OK && r < 8; r++) {
         bool failed = r == 3;
         rl_run_result *result = make_result(&sweep.runs[r]);
         snprintf(shards[r], sizeof shards[r], "%s/%s.h5", argv[1], sweep.runs[r].id);
-        runs[r] = (rl_gather_run){.id = sweep.runs[r].id, .shard = failed ? NULL : shards[r], .status = failed ? "failed" : "done",
-                                  .error = failed ? "the loss is NaN at step 3" : "", .seconds = 1.5 * r};
+        runs[r] = (rl_gather_run){.id = sweep.runs[r].id,
+                                  .shard = failed ? NULL : shards[r],
+                                  .status = failed ? "failed" : "done",
+                                  .error = failed ? "the loss is NaN at step 3" : "",
+                                  .seconds = 1.5 * r};
         if (world_rank == 0 && !failed) status = rl_shard_write(shards[r], &sweep.runs[r], &sweep.sweep, result, &err);
         rl_run_result_free(result);
     }

@@ -1,4 +1,5 @@
-/* mpi_support.h -- tests on several ranks: one folder for all, and a verdict that all ranks share before anyone asserts. */
+/* mpi_support.h -- tests on several ranks: one folder for all, and a verdict that all ranks share before anyone
+ * asserts. */
 #ifndef RELEARN_TESTS_STORE_MPI_SUPPORT_H
 #define RELEARN_TESTS_STORE_MPI_SUPPORT_H
 
@@ -17,7 +18,8 @@ static inline const char *shared_folder(void)
     return folder;
 }
 
-/* A lone failing assertion would leave the other ranks in a collective call until the TIMEOUT: count first, then all assert. */
+/* A lone failing assertion would leave the other ranks in a collective call until the TIMEOUT: count first, then all
+ * assert. */
 #define assert_everywhere(condition) check_everywhere((condition), #condition, __FILE__, __LINE__)
 static inline void check_everywhere(bool fine, const char *what, const char *file, int line)
 {

@@ -1,4 +1,5 @@
-/* synthetic.h -- a small sweep and run results whose every number says where it belongs, so that a misplaced row shows. */
+/* synthetic.h -- a small sweep and run results whose every number says where it belongs, so that a misplaced row
+ * shows. */
 #ifndef RELEARN_TESTS_STORE_SYNTHETIC_H
 #define RELEARN_TESTS_STORE_SYNTHETIC_H
 
@@ -6,7 +7,7 @@
 #include "support.h"
 
 #define MAX_RUNS 12
-#define TOP_K 3
+#define TOP_K    3
 
 typedef struct synthetic_sweep {
     rl_sweep sweep;
@@ -22,7 +23,12 @@ static inline void make_sweep(synthetic_sweep *s, int num_runs)
     static char *axes[] = {"model", "seed", "concept", "prune.ratio", "retrain.rounds"};
     memset(s, 0, sizeof *s);
     memcpy(s->axes, axes, sizeof axes);
-    s->sweep = (rl_sweep){.path = "synthetic.yaml", .name = "synthetic", .num_axes = 5, .axes = s->axes, .num_runs = num_runs, .runs = s->runs,
+    s->sweep = (rl_sweep){.path = "synthetic.yaml",
+                          .name = "synthetic",
+                          .num_axes = 5,
+                          .axes = s->axes,
+                          .num_runs = num_runs,
+                          .runs = s->runs,
                           .resolved = "sweep: synthetic\ngrid: {seed: 0..9}\n"};
     for (int r = 0; r < num_runs; r++) {
         rl_run *run = &s->runs[r];
@@ -51,14 +57,18 @@ static inline void make_sweep(synthetic_sweep *s, int num_runs)
 }
 
 static inline int run_number(const rl_run *run) { return (int)((strtol(run->id, NULL, 16) - 0xabc0) / 7); }
-static inline double value_at(int run, int64_t stage, int64_t i) { return run * 1000.0 + (double)stage * 100.0 + (double)i / 7; }
+static inline double value_at(int run, int64_t stage, int64_t i)
+{
+    return run * 1000.0 + (double)stage * 100.0 + (double)i / 7;
+}
 static inline bool is_small(const rl_run *run) { return strstr(run->settings.model, "/b/") != NULL; }
 static inline int64_t num_layers_of(const rl_run *run) { return is_small(run) ? 2 : 3; }
 static inline int64_t hidden_size_of(const rl_run *run) { return is_small(run) ? 5 : 8; }
 static inline int64_t num_steps_of(int run, int64_t stage) { return stage == 1 ? 0 : 4 + run % 3; }
 static inline const char *const *words_of(const rl_run *run, int64_t *count)
 {
-    static const char *const location[] = {"Paris", "the", "Z\xc3\xbcrich", "of"}, *const name[] = {"the", "Anna", "Paris"};
+    static const char *const location[] = {"Paris", "the", "Z\xc3\xbcrich", "of"}, *const name[] = {"the", "Anna",
+                                                                                                    "Paris"};
     bool is_location = !strcmp(run->settings.concept_name, "location");
     *count = is_location ? 4 : 3;
     return is_location ? location : name;
@@ -114,8 +124,12 @@ static inline rl_neuron_table *make_table(const rl_run *run)
 
 static inline rl_score make_score(double base)
 {
-    return (rl_score){.precision = base + 0.1, .recall = base + 0.2, .f1 = base + 0.3, .support = (int64_t)base + 4,
-                      .predicted = (int64_t)base + 5, .correct = (int64_t)base + 6};
+    return (rl_score){.precision = base + 0.1,
+                      .recall = base + 0.2,
+                      .f1 = base + 0.3,
+                      .support = (int64_t)base + 4,
+                      .predicted = (int64_t)base + 5,
+                      .correct = (int64_t)base + 6};
 }
 
 static inline void make_stage(rl_stage_result *stage, const rl_run *run, int64_t s, int64_t num_words)
@@ -144,8 +158,12 @@ static inline void make_stage(rl_stage_result *stage, const rl_run *run, int64_t
     stage->log.num_steps = stage->log.capacity = num_steps_of(r, s);
     GROW(stage->log.steps, stage->log.num_steps);
     for (int64_t i = 0; i < stage->log.num_steps; i++)
-        stage->log.steps[i] = (rl_step_record){.step = i + 1, .loss = value_at(r, s, i), .grad_norm = value_at(r, s, i) + 0.25,
-                                               .learning_rate = 1e-5 * (double)(i + 1), .seconds = 0.5, .tokens = 100 + i};
+        stage->log.steps[i] = (rl_step_record){.step = i + 1,
+                                               .loss = value_at(r, s, i),
+                                               .grad_norm = value_at(r, s, i) + 0.25,
+                                               .learning_rate = 1e-5 * (double)(i + 1),
+                                               .seconds = 0.5,
+                                               .tokens = 100 + i};
     stage->num_epochs = s == 1 ? 0 : 2;
     GROW(stage->epoch_word_f1, 2);
     GROW(stage->epoch_subword_f1, 2);

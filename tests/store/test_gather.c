@@ -1,5 +1,5 @@
-/* results.h5 holds what the shards hold, whoever and however many gathered it; what is missing is NaN, -1 or ""; and a gather that
- * fails leaves the old file.
+/* results.h5 holds what the shards hold, whoever and however many gathered it; what is missing is NaN, -1 or ""; and
+ * a gather that fails leaves the old file.
  * LABELS: mpi
  * PROCESSORS: 3
  * TIMEOUT: 120 */
@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NUM_RUNS 8
-#define FAILED_RUN 3  /* no shard */
+#define NUM_RUNS    8
+#define FAILED_RUN  3 /* no shard */
 #define DAMAGED_RUN 5 /* a flipped bit */
 
 static synthetic_sweep sweep;
@@ -45,8 +45,11 @@ static void set_up(int n)
     for (int r = 0; r < n; r++) {
         bool failed = r == FAILED_RUN;
         snprintf(shard_paths[r], sizeof shard_paths[r], "%s/%d.h5", folder, r);
-        runs[r] = (rl_gather_run){.id = sweep.runs[r].id, .shard = failed ? NULL : shard_paths[r], .status = failed ? "failed" : "done",
-                                  .error = failed ? "the loss is NaN at step 3" : "", .seconds = 1.5 * r};
+        runs[r] = (rl_gather_run){.id = sweep.runs[r].id,
+                                  .shard = failed ? NULL : shard_paths[r],
+                                  .status = failed ? "failed" : "done",
+                                  .error = failed ? "the loss is NaN at step 3" : "",
+                                  .seconds = 1.5 * r};
         if (world_rank == 0 && !failed) write_shard(r);
     }
     if (world_rank == 0 && n > DAMAGED_RUN) damage(DAMAGED_RUN);
@@ -87,7 +90,8 @@ static rl_place results;
 static void *read_all(const char *name, rl_array *shape)
 {
     rl_error err = {0};
-    if (rl_h5_shape(shape, results, name, &err) != RL_OK) *shape = rl_array_of(RL_F64, 3, (hsize_t[]){99, 99, 99}); /* zeros */
+    if (rl_h5_shape(shape, results, name, &err) != RL_OK)
+        *shape = rl_array_of(RL_F64, 3, (hsize_t[]){99, 99, 99}); /* zeros */
     char *values = grown(rl_array_bytes(shape) + 1, 1);
     bool read = rl_h5_get(values, results, name, shape, &err) == RL_OK;
     if (!read) print_error("%s\n", err.message);
@@ -111,8 +115,10 @@ static void check_number(const char *name, int row, double expected)
     void *values = read_all(name, &shape);
     double found = shape.element == RL_I64 ? (double)((int64_t *)values)[row] : ((double *)values)[row];
     expect(shape.element == RL_I64 || shape.element == RL_F64);
-    if (isnan(expected)) expect(isnan(found));
-    else expect(found == expected);
+    if (isnan(expected))
+        expect(isnan(found));
+    else
+        expect(found == expected);
     rl_free(values);
 }
 
@@ -155,7 +161,8 @@ static int row_of(int r)
 static void check_neurons_of(int r, bool present)
 {
     const char *model = is_small(&sweep.runs[r]) ? "mini_2" : "mini";
-    int64_t N = num_layers_of(&sweep.runs[r]) * hidden_size_of(&sweep.runs[r]), stages = present ? 2 + sweep.runs[r].settings.retrain_rounds : 0;
+    int64_t N = num_layers_of(&sweep.runs[r]) * hidden_size_of(&sweep.runs[r]),
+            stages = present ? 2 + sweep.runs[r].settings.retrain_rounds : 0;
     char name[64];
     rl_array shape;
     snprintf(name, sizeof name, "neurons/%s/score", model);
@@ -198,8 +205,11 @@ static void check_words_of(int r)
         for (int64_t n = 0; n < N; n++)
             for (int64_t j = 0; j < TOP_K; j++) {
                 int32_t id = ids[((row_of(r) * 4 + s) * N + n) * TOP_K + j];
-                if (j == 2) expect(id == -1);
-                else expect(strncmp(words + (size_t)id * vocabulary.width, local[(n + r + j) % count], vocabulary.width) == 0);
+                if (j == 2)
+                    expect(id == -1);
+                else
+                    expect(strncmp(words + (size_t)id * vocabulary.width, local[(n + r + j) % count],
+                                   vocabulary.width) == 0);
             }
     rl_free(ids);
     rl_free(words);
@@ -213,8 +223,10 @@ static void check_training_of(int r)
     expect(shape.dims[2] == 6); /* the longest training */
     for (int64_t i = 0; i < 6; i++) {
         double found = loss[(r * 4 + 2) * 6 + i];
-        if (i < num_steps_of(r, 2)) expect(found == value_at(r, 2, i));
-        else expect(isnan(found));
+        if (i < num_steps_of(r, 2))
+            expect(found == value_at(r, 2, i));
+        else
+            expect(isnan(found));
         expect(isnan(loss[(r * 4 + 1) * 6 + i])); /* pruning trains nothing */
     }
     expect(f1[r * 4 * 2 + 1] == value_at(r, 0, 0) + 1);
@@ -313,7 +325,8 @@ static void test_digest_is_order_free(void **state)
     rl_status status;
     (void)state;
     set_up(3);
-    sweep.runs[2].settings.model = "/models/b/other"; /* unlike basenames: which one is called _2 depends on the order */
+    sweep.runs[2].settings.model =
+        "/models/b/other"; /* unlike basenames: which one is called _2 depends on the order */
     if (world_rank == 0) write_shard(2);
     digest_of(gather_into("forward", 3, &status, NULL, &err), forward);
     rl_run run = sweep.runs[0]; /* 0 and 1 differ in their vocabulary */
@@ -349,7 +362,8 @@ static void test_runs_without_any_shard_leave_their_status(void **state)
     int64_t damaged = -1;
     (void)state;
     set_up(4);
-    for (int r = 0; r < 4; r++) runs[r] = (rl_gather_run){.id = sweep.runs[r].id, .status = "failed", .error = "no model", .seconds = NAN};
+    for (int r = 0; r < 4; r++)
+        runs[r] = (rl_gather_run){.id = sweep.runs[r].id, .status = "failed", .error = "no model", .seconds = NAN};
     const char *path = gather_into("none", 3, &status, &damaged, &err);
     assert_ok_everywhere(status, err);
     assert_everywhere(damaged == 0);
@@ -417,7 +431,8 @@ static void test_full_disk_keeps_the_old_store(void **state)
         limit_file_size(limit);
         gather_into("full", 3, &status, NULL, &err);
         limit_file_size(RLIM_INFINITY);
-        assert_everywhere(status == RL_ERR_IO && strstr(err.message, "cannot be written") && strstr(err.message, "File too large"));
+        assert_everywhere(status == RL_ERR_IO && strstr(err.message, "cannot be written") &&
+                          strstr(err.message, "File too large"));
     }
     digest_of(path, after);
     assert_everywhere(!strcmp(before, after));
@@ -431,7 +446,8 @@ static void test_missing_folder_fails_on_every_rank(void **state)
     (void)state;
     set_up(2);
     rl_status status = rl_store_gather(MPI_COMM_WORLD, "/nowhere/at/all", &sweep.sweep, runs, NULL, &err);
-    assert_everywhere(status == RL_ERR_IO && strstr(err.message, "/nowhere/at/all/results.h5") && strstr(err.message, "No such file"));
+    assert_everywhere(status == RL_ERR_IO && strstr(err.message, "/nowhere/at/all/results.h5") &&
+                      strstr(err.message, "No such file"));
 }
 
 static int all_tests(void)

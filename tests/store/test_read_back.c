@@ -1,5 +1,5 @@
-/* What parallel I/O wrote is read back and compared: bytes that change on the disk in between are found and named on every rank.
- * gather.c is included to stop between its two phases.
+/* What parallel I/O wrote is read back and compared: bytes that change on the disk in between are found and named on
+ * every rank. gather.c is included to stop between its two phases.
  * LABELS: mpi
  * PROCESSORS: 2 */
 #include "../../src/store/gather.c"
@@ -19,8 +19,10 @@ static void set_up(int n)
         rl_error err = {0};
         rl_run_result *result = make_result(&sweep.runs[r]);
         snprintf(shard_paths[r], sizeof shard_paths[r], "%s/%d.h5", shared_folder(), r);
-        runs[r] = (rl_gather_run){.id = sweep.runs[r].id, .shard = shard_paths[r], .status = "done", .error = "", .seconds = 1};
-        if (world_rank == 0 && rl_shard_write(shard_paths[r], &sweep.runs[r], &sweep.sweep, result, &err) != RL_OK) abort();
+        runs[r] = (rl_gather_run){
+            .id = sweep.runs[r].id, .shard = shard_paths[r], .status = "done", .error = "", .seconds = 1};
+        if (world_rank == 0 && rl_shard_write(shard_paths[r], &sweep.runs[r], &sweep.sweep, result, &err) != RL_OK)
+            abort();
         rl_run_result_free(result);
     }
     MPI_Barrier(MPI_COMM_WORLD);
@@ -40,7 +42,8 @@ static void change(const char *path, const void *value, size_t width)
 static rl_status gather_with_fault(const void *value, size_t width, rl_error *err)
 {
     rl_h5_quiet quiet = rl_h5_quiet_begin();
-    gather g = {.comm = rl_store_plain_comm(MPI_COMM_WORLD), .file = {H5I_INVALID_HID, NULL}, .transfer = H5I_INVALID_HID};
+    gather g = {
+        .comm = rl_store_plain_comm(MPI_COMM_WORLD), .file = {H5I_INVALID_HID, NULL}, .transfer = H5I_INVALID_HID};
     rl_status status = prepare(&g, shared_folder(), &sweep.sweep, runs, err);
     g.file.path = g.temporary;
     if (status == RL_OK) status = write_phase(&g, err);
@@ -58,7 +61,8 @@ static void check_fault(const void *value, size_t width, const char *dataset, co
     rl_status status = gather_with_fault(value, width, &err);
     assert_everywhere(status == RL_ERR_IO);
     if (!strstr(err.message, dataset) || !strstr(err.message, whose)) print_error("%s\n", err.message);
-    assert_everywhere(strstr(err.message, "differs from what was written") && strstr(err.message, dataset) && strstr(err.message, whose));
+    assert_everywhere(strstr(err.message, "differs from what was written") && strstr(err.message, dataset) &&
+                      strstr(err.message, whose));
 }
 
 static void test_unchanged_file_passes(void **state)

@@ -110,7 +110,8 @@ static void test_attributes_name_run_settings_and_provenance(void **state)
     rl_shard_close(shard);
 }
 
-/* Every line of rl_settings_describe starts with a path. A setting that the sweep knows and the shard leaves out fails here. */
+/* Every line of rl_settings_describe starts with a path. A setting that the sweep knows and the shard leaves out
+ * fails here. */
 static void test_every_setting_of_the_sweep_is_recorded(void **state)
 {
     rl_error err = {0};
@@ -184,7 +185,10 @@ static void change_seconds(rl_run_result *result)
         for (int64_t i = 0; i < result->stages[s].log.num_steps; i++) result->stages[s].log.steps[i].seconds *= 2;
     }
 }
-static void change_one_bit(rl_run_result *result) { result->stages[3].neurons->score[5] = nextafter(result->stages[3].neurons->score[5], 1e9); }
+static void change_one_bit(rl_run_result *result)
+{
+    result->stages[3].neurons->score[5] = nextafter(result->stages[3].neurons->score[5], 1e9);
+}
 
 static bool same_file(const char *first, const char *second)
 {
@@ -251,7 +255,8 @@ static void test_flipped_bits_are_found(void **state)
     no_open_ids();
 }
 
-/* Behind the seal of the bytes the checksum of the contents: it holds for a file that other tools have rewritten too. */
+/* Behind the seal of the bytes the checksum of the contents: it holds for a file that other tools have rewritten
+ * too. */
 static void test_changed_contents_are_found_behind_a_good_seal(void **state)
 {
     rl_error err = {0};
@@ -263,7 +268,8 @@ static void test_changed_contents_are_found_behind_a_good_seal(void **state)
     at[0] ^= 1;
     assert_ok(rl_shard_seal(bytes, n, &err), err);
     write_bytes(path, bytes, n);
-    assert_fails(rl_shard_check(path, sweep.runs[1].id, &err), RL_ERR_INPUT, err, "is damaged: its contents have the checksum");
+    assert_fails(rl_shard_check(path, sweep.runs[1].id, &err), RL_ERR_INPUT, err,
+                 "is damaged: its contents have the checksum");
     rl_free(bytes);
 }
 
@@ -281,7 +287,8 @@ static void test_other_files_are_refused(void **state)
     assert_fails(rl_shard_open(&shard, bad, &err), RL_ERR_INPUT, err, "bad.h5: is no shard of this relearn");
     assert_null(shard);
     assert_fails(rl_shard_check(folder, "x", &err), RL_ERR_INPUT, err, "is not a regular file");
-    assert_fails(rl_shard_check(path, "000000000000", &err), RL_ERR_INPUT, err, "is the shard of run 00000000abc7; expected run 000000000000");
+    assert_fails(rl_shard_check(path, "000000000000", &err), RL_ERR_INPUT, err,
+                 "is the shard of run 00000000abc7; expected run 000000000000");
     hid_t foreign = H5Fcreate(bad, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     H5Fclose(foreign);
     assert_fails(rl_shard_check(bad, "x", &err), RL_ERR_INPUT, err, "is no shard of this relearn");
@@ -336,7 +343,8 @@ static void test_unwritable_place_is_one_clear_line(void **state)
     rl_run_result *result = make_result(&sweep.runs[1]);
     (void)state;
     snprintf(inside, sizeof inside, "%s/below-a-file.h5", path);
-    assert_fails(rl_shard_write(inside, &sweep.runs[1], &sweep.sweep, result, &err), RL_ERR_IO, err, "below-a-file.h5: cannot be written: Not a directory");
+    assert_fails(rl_shard_write(inside, &sweep.runs[1], &sweep.sweep, result, &err), RL_ERR_IO, err,
+                 "below-a-file.h5: cannot be written: Not a directory");
     rl_run_result_free(result);
     no_open_ids();
 }
