@@ -41,7 +41,8 @@ static rl_status take_option(rl_args *args, const rl_command *command, int argc,
         value = argv[++*i];
     }
     if (option->argument && !value[0]) /* an unset shell variable: --out "$DIR" would mean the root folder */
-        return rl_fail(err, RL_ERR_USAGE, "%s: the value of --%s is empty; expected %s", command->name, option->name, option->argument);
+        return rl_fail(err, RL_ERR_USAGE, "%s: the value of --%s is empty; expected %s", command->name, option->name,
+                       option->argument);
     if (args->num_given == RL_MAX_GIVEN)
         return rl_fail(err, RL_ERR_USAGE, "%s: more than %d options", command->name, RL_MAX_GIVEN);
     args->given[args->num_given].name = option->name;
@@ -66,8 +67,8 @@ rl_status rl_args_parse(rl_args *args, const rl_command *command, int argc, char
             return rl_fail(err, RL_ERR_USAGE, "%s: '%s' is one argument too many; usage: relearn %s %s", command->name,
                            argv[i], command->name, command->operands);
         } else if (!argv[i][0]) {
-            return rl_fail(err, RL_ERR_USAGE, "%s: an argument is empty; usage: relearn %s %s", command->name, command->name,
-                           command->operands);
+            return rl_fail(err, RL_ERR_USAGE, "%s: an argument is empty; usage: relearn %s %s", command->name,
+                           command->name, command->operands);
         } else {
             args->operands[args->num_operands++] = argv[i];
         }

@@ -148,7 +148,8 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     int rank = 0;
     (void)exit_code;
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    rl_status status = rl_cluster_agree(MPI_COMM_WORLD, rl_linalg_init(NULL, err), err); /* one machine of several may be at fault */
+    rl_status status =
+        rl_cluster_agree(MPI_COMM_WORLD, rl_linalg_init(NULL, err), err); /* one machine of several may be at fault */
     if (status != RL_OK) return status;
     json_t *root = examine(rl_args_text(args, "directory", "."));
     if (!root) return rl_fail(err, RL_ERR_MEMORY, "the findings cannot be put together");

@@ -16,7 +16,8 @@ static rl_status describe_runs(rl_gather_run *runs, char **paths, const rl_sweep
     int32_t row = 0;
     int64_t strange = 0;
     RL_TRY(rl_names_create(&ids, err));
-    for (int64_t k = 0; k < known->num_runs; k++) RL_TRY(rl_names_intern(ids, known->runs[k].id, strlen(known->runs[k].id), &row, err));
+    for (int64_t k = 0; k < known->num_runs; k++)
+        RL_TRY(rl_names_intern(ids, known->runs[k].id, strlen(known->runs[k].id), &row, err));
     for (int64_t r = 0; r < sweep->num_runs; r++) {
         row = rl_names_find(ids, sweep->runs[r].id, strlen(sweep->runs[r].id));
         strange += row < 0;
@@ -33,10 +34,11 @@ static rl_status describe_runs(rl_gather_run *runs, char **paths, const rl_sweep
                                   .seconds = done ? match->seconds : NAN};
     }
     if (strange || sweep->num_runs != known->num_runs)
-        status = rl_fail(err, RL_ERR_INPUT,
-                         "%s: %lld of %lld runs are not those that ran here: the model, the data, or this machine's matrix products "
-                         "(%s, %s) are others than then; nothing was gathered", directory, (long long)strange,
-                         (long long)sweep->num_runs, rl_gemm_backend(), rl_isa_name());
+        status = rl_fail(
+            err, RL_ERR_INPUT,
+            "%s: %lld of %lld runs are not those that ran here: the model, the data, or this machine's matrix products "
+            "(%s, %s) are others than then; nothing was gathered",
+            directory, (long long)strange, (long long)sweep->num_runs, rl_gemm_backend(), rl_isa_name());
 cleanup:
     rl_names_free(ids);
     return status;

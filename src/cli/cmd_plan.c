@@ -136,7 +136,8 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     int64_t ranks = 1;
     (void)exit_code;
     RL_TRY(rl_args_int(&ranks, args, "ranks", 1, 1, err));
-    if (ranks > max_ranks) return rl_fail(err, RL_ERR_USAGE, "--ranks: %lld is more than %d", (long long)ranks, max_ranks);
+    if (ranks > max_ranks)
+        return rl_fail(err, RL_ERR_USAGE, "--ranks: %lld is more than %d", (long long)ranks, max_ranks);
     RL_TRY(rl_linalg_init(NULL, err));
     RL_TRY(rl_sweep_read(&sweep, args->operands[0], sets, num_sets, rl_args_text(args, "filter", NULL), err));
     RL_TRY(rl_cycle_create(&cycle, directory, NULL, err));

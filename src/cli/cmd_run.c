@@ -86,7 +86,8 @@ static rl_status refuse_strangers(int num_ranks, rl_error *err)
 {
     const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
     if (!tasks || atoi(tasks) < 2 || num_ranks > 1 || getenv("OMPI_COMM_WORLD_SIZE")) return RL_OK;
-    return rl_fail(err, RL_ERR_USAGE, "srun started %s processes that do not see each other as MPI ranks; use mpirun, or srun --mpi=pmix",
+    return rl_fail(err, RL_ERR_USAGE,
+                   "srun started %s processes that do not see each other as MPI ranks; use mpirun, or srun --mpi=pmix",
                    tasks);
 }
 
@@ -121,7 +122,8 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     status = refuse_strangers(num_ranks, err);
     if (status == RL_OK) status = make_plan(&sweep, &cycle, &plan, &directory, args, err);
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
-    if (rank == 0) status = rl_print_plan(rl_args_flag(args, "dry-run") ? stdout : stderr, plan, num_ranks, directory, err);
+    if (rank == 0)
+        status = rl_print_plan(rl_args_flag(args, "dry-run") ? stdout : stderr, plan, num_ranks, directory, err);
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
     if (rl_args_flag(args, "dry-run")) goto cleanup;
     const rl_cluster_options cluster = {directory, &view, on_progress};

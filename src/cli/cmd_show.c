@@ -12,14 +12,14 @@ enum { MAX_LAYERS = 64 };
 
 typedef struct row { /* one run of the overview */
     char id[RL_RUN_ID];
-    char *cell;      /* all its settings but the seed, tab-separated: what error bars are over seeds of */
+    char *cell; /* all its settings but the seed, tab-separated: what error bars are over seeds of */
     char *seed;
     int32_t num_stages;
     double *f1;       /* [num_stages] */
     double *saliency; /* [num_stages, num_layers] */
     int64_t num_layers;
-    int64_t next;     /* row of the same cell, -1 = the last */
-    bool first;       /* of its cell */
+    int64_t next; /* row of the same cell, -1 = the last */
+    bool first;   /* of its cell */
 } row;
 
 typedef struct overview {
@@ -71,7 +71,8 @@ static rl_status list_settings(rl_names **out, rl_error *err)
     for (const char *line = text.data; *line; line += strcspn(line, "\n"), line += *line == '\n') {
         int32_t id = 0;
         size_t length = strcspn(line, " :\n");
-        if (length && !(length == 4 && !strncmp(line, "seed", 4))) RL_TRY(rl_names_intern(names, line, length, &id, err));
+        if (length && !(length == 4 && !strncmp(line, "seed", 4)))
+            RL_TRY(rl_names_intern(names, line, length, &id, err));
     }
     *out = names;
     names = NULL;
@@ -264,7 +265,8 @@ static double value_of(const row *r, int32_t stage, int64_t layer)
 }
 
 /* Mean and standard deviation (ddof 1) over the rows of the cell that begins at row `first`; NaN left out. */
-static void over_cell(const row *rows, int64_t first, int32_t stage, int64_t layer, double *mean, double *sd, int *count)
+static void over_cell(const row *rows, int64_t first, int32_t stage, int64_t layer, double *mean, double *sd,
+                      int *count)
 {
     double sum = 0, squares = 0;
     *count = 0;
@@ -380,8 +382,8 @@ static rl_status show_sweep(const char *directory, rl_error *err)
     printf("%s%s%s: %lld of %lld runs done, %lld failed\n", rl_bold(stdout), sweep->name, rl_plain(stdout),
            (long long)sweep->counts.done, (long long)sweep->num_runs, (long long)sweep->counts.failed);
     if (o.num_unreadable)
-        printf("%lld shard%s cannot be read and %s left out: %s\n", (long long)o.num_unreadable, o.num_unreadable == 1 ? "" : "s",
-               o.num_unreadable == 1 ? "is" : "are", o.unreadable.message);
+        printf("%lld shard%s cannot be read and %s left out: %s\n", (long long)o.num_unreadable,
+               o.num_unreadable == 1 ? "" : "s", o.num_unreadable == 1 ? "is" : "are", o.unreadable.message);
     if (!o.num_rows) goto cleanup;
     RL_TRY(link_cells(&o, err));
     RL_TRY(measure_columns(&o, err));
@@ -399,8 +401,9 @@ cleanup:
 /* What a person asks of one run first, on one line. */
 static void print_run_title(const rl_shard *shard, const char *id, int64_t num_pruned, int64_t num_neurons)
 {
-    static const char *const shown[] = {"concept", "protocol", "prune.select", "prune.ratio", "prune.permanent", "retrain.rounds",
-                                        "train.epochs", "train.learning_rate", "seed"};
+    static const char *const shown[] = {
+        "concept",        "protocol",     "prune.select",        "prune.ratio", "prune.permanent",
+        "retrain.rounds", "train.epochs", "train.learning_rate", "seed"};
     const char *model = rl_shard_attribute(shard, "model");
     printf("%srun %s%s: %s", rl_bold(stdout), id, rl_plain(stdout), model ? base_name(model) : "?");
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {

@@ -59,7 +59,8 @@ static int run_command(const rl_command *command, int argc, char **argv)
     if (status != RL_OK) {
         exit_code = rl_exit_code(status);
         if (rank == 0) fprintf(stderr, "%srelearn:%s %s\n", rl_red(stderr), rl_plain(stderr), err.message);
-        if (rank != 0 && exit_code == 70) fprintf(stderr, "relearn: rank %d: %s\n", rank, err.message); /* may be the only one */
+        if (rank != 0 && exit_code == 70)
+            fprintf(stderr, "relearn: rank %d: %s\n", rank, err.message); /* may be the only one */
     }
     if (rank == 0 && (fflush(stdout) != 0 || ferror(stdout)) && exit_code == 0) {
         fprintf(stderr, "relearn: standard output cannot be written\n");

@@ -38,9 +38,11 @@ static rl_status agree_on_plan(MPI_Comm comm, const rl_plan *plan, rl_error *err
     if (status == RL_OK && strcmp(first, mine)) {
         char host[128] = "unknown";
         gethostname(host, sizeof host - 1);
-        status = rl_fail(err, RL_ERR_INPUT,
-                         "%s: this rank plans other stages than rank 0: its files differ, or its matrix products do (here %s, %s); "
-                         "set RELEARN_ISA and RELEARN_GEMM to what all machines have", host, rl_gemm_backend(), rl_isa_name());
+        status = rl_fail(
+            err, RL_ERR_INPUT,
+            "%s: this rank plans other stages than rank 0: its files differ, or its matrix products do (here %s, %s); "
+            "set RELEARN_ISA and RELEARN_GEMM to what all machines have",
+            host, rl_gemm_backend(), rl_isa_name());
     }
     return rl_cluster_agree(comm, status, err);
 }

@@ -139,7 +139,8 @@ static void blame_runs(coordinator *c, const char *message)
         int32_t shard = plan->run_nodes[r][plan->num_run_nodes[r] - 1];
         if (rl_scheduler_state(c->scheduler, shard) != RL_NODE_FAILED) continue;
         c->state->run_errors[r] = rl_strdup(message, NULL);
-        record(c, json_pack("{s:s, s:s, s:s}", "event", "run_failed", "run", plan->sweep->runs[r].id, "error", message), false);
+        record(c, json_pack("{s:s, s:s, s:s}", "event", "run_failed", "run", plan->sweep->runs[r].id, "error", message),
+               false);
     }
 }
 
@@ -293,7 +294,8 @@ static void record_start(coordinator *c, int num_ranks)
         const char *reason = c->work->plan->run_error[r];
         if (!reason) continue;
         c->state->run_errors[r] = rl_strdup(reason, NULL);
-        record(c, json_pack("{s:s, s:s, s:s}", "event", "run_failed", "run", sweep->runs[r].id, "error", reason), false);
+        record(c, json_pack("{s:s, s:s, s:s}", "event", "run_failed", "run", sweep->runs[r].id, "error", reason),
+               false);
     }
 }
 

@@ -100,7 +100,8 @@ static void on_f1(rl_run_status *run, int64_t *f1_round, const json_t *event)
 static void on_node(rl_run_status *run, const char *kind, const json_t *event)
 {
     bool shard = !strcmp(text_of(event, "stage"), "shard"), failed = !strcmp(run->state, "failed");
-    if (!strcmp(kind, "started") && !failed) set_state(run, "running"); /* a failed run's other stages may go on: others share them */
+    if (!strcmp(kind, "started") && !failed)
+        set_state(run, "running"); /* a failed run's other stages may go on: others share them */
     if (!strcmp(kind, "returned") && !failed) set_state(run, "waiting");
     if (!strcmp(kind, "done")) run->seconds += json_number_value(json_object_get(event, "seconds"));
     if (!strcmp(kind, "done") && shard) set_state(run, "done");

@@ -8,7 +8,11 @@
 /* Bytes of the UTF-8 sequence at text, 0 when it is none (RFC 3629: no surrogates, no overlong forms). */
 static size_t sequence_length(const unsigned char *text)
 {
-    size_t length = text[0] < 0x80 ? 1 : text[0] >= 0xc2 && text[0] < 0xe0 ? 2 : (text[0] & 0xf0) == 0xe0 ? 3 : text[0] >= 0xf0 && text[0] < 0xf5 ? 4 : 0;
+    size_t length = text[0] < 0x80                      ? 1
+                    : text[0] >= 0xc2 && text[0] < 0xe0 ? 2
+                    : (text[0] & 0xf0) == 0xe0          ? 3
+                    : text[0] >= 0xf0 && text[0] < 0xf5 ? 4
+                                                        : 0;
     for (size_t i = 1; i < length; i++)
         if ((text[i] & 0xc0) != 0x80) return 0;
     if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f)) return 0;
@@ -53,7 +57,8 @@ rl_status rl_fail_at(rl_error *err, rl_status status, const char *file, long lin
 {
     char prefix[512];
     va_list arguments;
-    size_t length = strlen(file), longest = sizeof prefix - 64; /* of a longer path the end says more, and the place must stay */
+    size_t length = strlen(file),
+           longest = sizeof prefix - 64; /* of a longer path the end says more, and the place must stay */
     if (length > longest) file += length - longest;
     if (line > 0 && column > 0)
         snprintf(prefix, sizeof prefix, "%s:%ld:%ld: ", file, line, column);

@@ -126,8 +126,8 @@ static void record(rl_journal *journal, const char *event, const char *run, cons
 static void record_start(rl_journal *journal, const char *name)
 {
     rl_error err = {0};
-    json_t *start = json_pack("{s:s, s:s, s:i, s:[s, s]}", "event", "start", "sweep", name, "nodes", 9, "runs", "aaaaaaaaaaaa",
-                              "bbbbbbbbbbbb");
+    json_t *start = json_pack("{s:s, s:s, s:i, s:[s, s]}", "event", "start", "sweep", name, "nodes", 9, "runs",
+                              "aaaaaaaaaaaa", "bbbbbbbbbbbb");
     assert_ok(rl_journal_append(journal, start, false, &err), err);
 }
 

@@ -155,7 +155,8 @@ static void test_json_errors_have_a_place(void **state)
 /* What a kill leaves half-written is removed; names that only look like it are somebody's. */
 static void test_temporaries_are_removed_and_nothing_else(void **state)
 {
-    static const char *const names[] = {"a.h5.tmp.123", "model.safetensors.tmp.7", "b.tmp.", "c.tmp.12x", ".tmp.5", "d.tmp", "e.h5"};
+    static const char *const names[] = {
+        "a.h5.tmp.123", "model.safetensors.tmp.7", "b.tmp.", "c.tmp.12x", ".tmp.5", "d.tmp", "e.h5"};
     char path[4200], folder[4100];
     rl_error err = {0};
     (void)state;
