@@ -16,8 +16,10 @@ static void clear_axis(rl_axis *axis)
 {
     rl_free(axis->texts);
     rl_free(axis->places);
+    rl_free(axis->paths);
     axis->texts = NULL;
     axis->places = NULL;
+    axis->paths = NULL;
     axis->count = 0;
 }
 
@@ -30,15 +32,30 @@ void rl_sweep_file_clear(rl_sweep_file *file)
     rl_free((void *)(uintptr_t)file->scope.folder);
 }
 
+/* Decimal digits with an optional sign; out of 64 bits: the nearest, which no setting takes. */
+static bool scan_integer(const char **at, long long *value)
+{
+    const char *digits = *at + (**at == '-' || **at == '+');
+    char *end = NULL;
+    if (*digits < '0' || *digits > '9') return false;
+    *value = strtoll(*at, &end, 10);
+    *at = end;
+    return true;
+}
+
+static bool skip_dots(const char **at)
+{
+    if (strncmp(*at, "..", 2) != 0) return false;
+    *at += 2;
+    return true;
+}
+
 /* "A..B" or "A..B..STEP", inclusive. */
 static bool parse_range(const char *text, long long *first, long long *last, long long *step)
 {
-    int used = 0;
     *step = 1;
-    if (sscanf(text, "%lld..%lld%n", first, last, &used) != 2 || used == 0) return false;
-    if (text[used] == '\0') return true;
-    int more = 0;
-    return sscanf(text + used, "..%lld%n", step, &more) == 1 && text[used + more] == '\0';
+    if (!scan_integer(&text, first) || !skip_dots(&text) || !scan_integer(&text, last)) return false;
+    return *text == '\0' || (skip_dots(&text) && scan_integer(&text, step) && *text == '\0');
 }
 
 static rl_status range_values(rl_axis *axis, const rl_scope *scope, const rl_yaml *node, rl_error *err)
@@ -49,10 +66,11 @@ static rl_status range_values(rl_axis *axis, const rl_scope *scope, const rl_yam
     if (last < first || step < 1)
         return rl_yaml_fail(node, err, "%s: the range '%s' is empty; FIRST..LAST or FIRST..LAST..STEP was expected", axis->key->path,
                             node->text);
-    if ((last - first) / step >= rl_max_axis_values)
+    long long span = 0;
+    if (__builtin_sub_overflow(last, first, &span) || span / step >= rl_max_axis_values)
         return rl_yaml_fail(node, err, "%s: the range '%s' has more than %lld values", axis->key->path, node->text,
                             (long long)rl_max_axis_values);
-    int64_t count = (last - first) / step + 1;
+    int64_t count = span / step + 1;
     RL_ALLOC(axis->texts, count, err);
     RL_ALLOC(axis->places, count, err);
     for (; axis->count < count; axis->count++) {
@@ -81,16 +99,18 @@ cleanup:
 }
 
 /* Two texts of one value ("0.5" and ".5") are one value too. */
-static rl_status check_values(const rl_axis *axis, const rl_scope *scope, rl_error *err)
+static rl_status check_values(rl_axis *axis, const rl_scope *scope, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_names *seen = NULL;
     rl_buffer text = {0};
     RL_TRY(rl_names_create(&seen, err));
+    if (axis->key->type == RL_KEY_FILE || axis->key->type == RL_KEY_MODEL) RL_ALLOC(axis->paths, axis->count, err);
     for (int64_t i = 0; i < axis->count; i++) {
         rl_run_settings scratch = rl_run_defaults(RL_PROTOCOL_CORRECTED);
         int32_t id = 0;
         RL_TRY(rl_key_set(&scratch, axis->key, axis->texts[i], scope, axis->places[i], err));
+        if (axis->paths) memcpy(&axis->paths[i], (const char *)&scratch + axis->key->offset, sizeof axis->paths[i]);
         text.length = 0;
         RL_TRY(rl_key_get(&text, axis->key, &scratch, err));
         RL_TRY(rl_names_intern(seen, text.data, text.length, &id, err));

@@ -104,11 +104,28 @@ cleanup:
     return status;
 }
 
-static rl_status parser_failure(const yaml_parser_t *parser, const char *name, rl_error *err)
+/* libyaml gives bytes that are no text an offset instead of a mark. */
+static rl_place place_of_offset(const char *name, const char *text, size_t length, size_t offset)
+{
+    rl_place place = {name, 1, 1};
+    for (size_t i = 0; i < offset && i < length; i++) {
+        bool newline = text[i] == '\n', continues = ((unsigned char)text[i] & 0xC0) == 0x80;
+        place.line += newline;
+        place.column = newline ? 1 : place.column + !continues;
+    }
+    return place;
+}
+
+static rl_status parser_failure(const yaml_parser_t *parser, const char *name, const char *text, size_t length,
+                                rl_error *err)
 {
     const char *problem = parser->problem ? parser->problem : "it cannot be read";
-    if (parser->error == YAML_READER_ERROR)
-        return rl_fail_at(err, RL_ERR_INPUT, name, 1, 1, "is not YAML: %s at byte %zu", problem, parser->problem_offset);
+    if (parser->error == YAML_MEMORY_ERROR)
+        return rl_fail(err, RL_ERR_MEMORY, "%s: out of memory for the YAML parser", name);
+    if (parser->error == YAML_READER_ERROR) {
+        rl_place at = place_of_offset(name, text, length, parser->problem_offset);
+        return rl_fail_at(err, RL_ERR_INPUT, at.file, at.line, at.column, "is not YAML: %s", problem);
+    }
     return rl_fail_at(err, RL_ERR_INPUT, name, (long)parser->problem_mark.line + 1, (long)parser->problem_mark.column + 1,
                       "is not YAML: %s", problem);
 }
@@ -121,7 +138,7 @@ rl_status rl_yaml_parse(rl_yaml **out, const char *name, const char *text, size_
     if (!yaml_parser_initialize(&parser)) return rl_fail(err, RL_ERR_MEMORY, "out of memory for the YAML parser");
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, length);
     if (!yaml_parser_load(&parser, &document)) {
-        status = parser_failure(&parser, name, err);
+        status = parser_failure(&parser, name, text, length, err);
         yaml_parser_delete(&parser);
         return status;
     }
@@ -129,7 +146,7 @@ rl_status rl_yaml_parse(rl_yaml **out, const char *name, const char *text, size_
     if (!yaml_document_get_root_node(&document)) {
         status = rl_fail_at(err, RL_ERR_INPUT, name, 1, 1, "the file is empty; a sweep was expected");
     } else if (!yaml_parser_load(&parser, &second)) {
-        status = parser_failure(&parser, name, err);
+        status = parser_failure(&parser, name, text, length, err);
     } else {
         if (yaml_document_get_root_node(&second))
             status = rl_fail_at(err, RL_ERR_INPUT, name, (long)second.start_mark.line + 1, 1, "a second YAML document is not read");

@@ -31,6 +31,13 @@ static rl_status parse_comparison(rl_condition *condition, const char **at, cons
                       "filter '%s': one of == != < <= > >= was expected at '%s'", whole, *at);
 }
 
+/* A value in quotes may hold commas, && and blanks: the length between the quotes, 0 when they do not close. */
+static size_t quoted_length(const char *at)
+{
+    const char *end = strchr(at + 1, at[0]);
+    return end ? (size_t)(end - at) - 1 : 0;
+}
+
 static size_t value_length(const char *at)
 {
     size_t n = 0;
@@ -39,7 +46,8 @@ static size_t value_length(const char *at)
     return n;
 }
 
-static rl_status parse_condition(rl_condition *condition, const char **at, const char *whole, rl_place place, rl_error *err)
+static rl_status parse_condition(rl_condition *condition, const char **at, const char *whole, const rl_scope *scope,
+                                 rl_place place, rl_error *err)
 {
     char path[64];
     size_t length = strspn(*at, "abcdefghijklmnopqrstuvwxyz_.0123456789");
@@ -57,12 +65,22 @@ static rl_status parse_condition(rl_condition *condition, const char **at, const
     rl_status status = parse_comparison(condition, at, whole, place, err);
     if (status != RL_OK) return status;
     *at = skip_blank(*at);
-    length = value_length(*at);
-    if (length == 0 || length >= sizeof condition->value)
+    bool quoted = **at == '"' || **at == '\'';
+    length = quoted ? quoted_length(*at) : value_length(*at);
+    if (length == 0)
         return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column, "filter '%s': a value was expected after %s", whole,
                           path);
-    snprintf(condition->value, sizeof condition->value, "%.*s", (int)length, *at);
-    *at = skip_blank(*at + length);
+    char *value = rl_format(err, "%.*s", (int)length, *at + quoted);
+    if (!value) return RL_ERR_MEMORY;
+    bool is_path = (condition->key->type == RL_KEY_FILE || condition->key->type == RL_KEY_MODEL) && strchr(value, '/');
+    status = is_path ? rl_scope_absolute(&condition->value, scope, value, err)
+                     : rl_scope_keep(&condition->value, scope, value, err);
+    rl_free(value);
+    if (status != RL_OK) return status;
+    *at = skip_blank(*at + length + 2 * quoted);
+    if (**at && **at != ',' && strncmp(*at, "&&", 2) != 0)
+        return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column,
+                          "filter '%s': && or a comma was expected at '%s'", whole, *at);
     return RL_OK;
 }
 
@@ -79,7 +97,7 @@ static rl_status check_value(const rl_condition *condition, rl_place place, rl_e
     return rl_key_set(&scratch, key, condition->value, NULL, place, err);
 }
 
-rl_status rl_filter_parse(rl_filter *filter, const char *text, rl_place place, rl_error *err)
+rl_status rl_filter_parse(rl_filter *filter, const char *text, const rl_scope *scope, rl_place place, rl_error *err)
 {
     rl_filter parsed = {.count = 0};
     const char *at = skip_blank(text);
@@ -87,7 +105,7 @@ rl_status rl_filter_parse(rl_filter *filter, const char *text, rl_place place, r
         if (parsed.count == (int)(sizeof parsed.conditions / sizeof *parsed.conditions))
             return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column, "filter: more than %d conditions", parsed.count);
         rl_condition *condition = &parsed.conditions[parsed.count++];
-        rl_status status = parse_condition(condition, &at, text, place, err);
+        rl_status status = parse_condition(condition, &at, text, scope, place, err);
         if (status == RL_OK) status = check_value(condition, place, err);
         if (status != RL_OK) return status;
         if (!*at) break;
@@ -95,6 +113,19 @@ rl_status rl_filter_parse(rl_filter *filter, const char *text, rl_place place, r
     }
     *filter = parsed;
     return RL_OK;
+}
+
+rl_status rl_filter_print(rl_buffer *text, const rl_filter *filter, rl_error *err)
+{
+    static const char *const comparisons[] = {"==", "!=", "<", "<=", ">", ">="}; /* in the enum's order */
+    rl_status status = RL_OK;
+    for (int i = 0; status == RL_OK && i < filter->count; i++) {
+        const rl_condition *c = &filter->conditions[i];
+        const char *quote = strchr(c->value, '\'') ? "\"" : "'";
+        status = rl_buffer_printf(text, err, "%s%s%s%s%s%s", text->length ? " && " : "", c->key->path,
+                                  comparisons[c->comparison], quote, c->value, quote);
+    }
+    return status;
 }
 
 static const char *last_part(const char *path)
@@ -110,7 +141,7 @@ static int compare(const rl_key *key, const char *actual, const char *wanted)
         return a < b ? -1 : a > b;
     }
     if (key->type == RL_KEY_FILE || key->type == RL_KEY_MODEL)
-        return strcmp(actual, wanted) && strcmp(last_part(actual), last_part(wanted));
+        return strcmp(strchr(wanted, '/') ? actual : last_part(actual), wanted);
     return strcmp(actual, wanted);
 }
 

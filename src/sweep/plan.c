@@ -1,6 +1,7 @@
 /* plan.c -- runs -> stages shared by key -> one DAG, with what is on disk already marked done. */
 #include "sweep_internal.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,6 +40,7 @@ typedef struct builder {
     rl_cycle *cycle;
     rl_contents *contents;
     rl_names *data_seen, *run_keys, *stage_keys;
+    rl_names *stages_there, *shards_there; /* what DIR/stages and DIR/runs list: not a stat a node */
     measured inputs;
     int32_t *node_of_stage; /* [stage_keys count] */
     size_t stage_capacity, node_capacity;
@@ -58,8 +60,26 @@ static void builder_clear(builder *b)
     rl_names_free(b->data_seen);
     rl_names_free(b->run_keys);
     rl_names_free(b->stage_keys);
+    rl_names_free(b->stages_there);
+    rl_names_free(b->shards_there);
     rl_free(b->node_of_stage);
     rl_contents_free(b->contents);
+}
+
+/* Names in a folder; none when it cannot be listed: then nothing of ours is there. */
+static rl_status list_folder(rl_names **out, const char *directory, const char *name, rl_error *err)
+{
+    int32_t id = 0;
+    rl_status status = rl_names_create(out, err);
+    if (status != RL_OK || !directory) return status;
+    char *path = rl_path_join(directory, name, err);
+    DIR *folder = path ? opendir(path) : NULL;
+    if (!path) status = RL_ERR_MEMORY;
+    for (struct dirent *entry; status == RL_OK && folder && (entry = readdir(folder));)
+        status = rl_names_intern(*out, entry->d_name, strlen(entry->d_name), &id, err);
+    if (folder) closedir(folder);
+    rl_free(path);
+    return status;
 }
 
 /* ------------------------------------------------------------------------------------------------------ inputs */
@@ -111,7 +131,13 @@ static rl_status measure_once(builder *b, int32_t *index, const rl_run_settings 
     RL_TRY(reserve_inputs(&b->inputs, err));
     rl_workload workload = {0};
     char *error = NULL;
-    if (rl_cycle_check_model(b->cycle, settings, &why) != RL_OK || rl_cycle_workload(&workload, b->cycle, settings, &why) != RL_OK) {
+    rl_status found = rl_cycle_check_model(b->cycle, settings, &why);
+    if (found == RL_OK) found = rl_cycle_workload(&workload, b->cycle, settings, &why);
+    if (found != RL_OK && found != RL_ERR_INPUT && found != RL_ERR_IO) { /* ours, or the machine's: not the model's */
+        status = rl_fail(err, found, "%s", why.message);
+        goto cleanup;
+    }
+    if (found != RL_OK) {
         error = rl_strdup(why.message, err);
         if (!error) {
             status = RL_ERR_MEMORY;
@@ -167,7 +193,8 @@ static rl_status stage_node(builder *b, int32_t *index, const rl_stage *stage, i
     node->stage = *stage;
     for (int32_t d = 0; d < stage->num_depends; d++) node->depends[d] = nodes[stage->depends[d]];
     node->seconds = rl_stage_seconds(stage, workload, b->gflops);
-    node->done = b->directory && rl_stage_is_complete(b->directory, stage->key);
+    node->done = rl_names_find(b->stages_there, stage->key, strlen(stage->key)) >= 0 &&
+                 rl_stage_is_complete(b->directory, stage->key);
     b->plan->disk_bytes += rl_stage_disk_bytes(stage, workload);
     if ((size_t)rl_names_count(b->stage_keys) == b->stage_capacity) {
         size_t capacity = b->stage_capacity ? b->stage_capacity * 2 : 256;
@@ -190,12 +217,9 @@ static rl_status shard_node(builder *b, int32_t *nodes, int32_t num_stages, int6
     rl_node *node = &b->plan->nodes[index];
     memcpy(node->depends, nodes, (size_t)num_stages * sizeof *nodes);
     node->seconds = 0.05;
-    if (b->directory) {
-        char *path = rl_plan_shard_path(b->directory, b->sweep->runs[run].id, err);
-        if (!path) return RL_ERR_MEMORY;
-        node->done = rl_path_exists(path);
-        rl_free(path);
-    }
+    char name[RL_RUN_ID + 3]; /* as rl_plan_shard_path */
+    snprintf(name, sizeof name, "%s.h5", b->sweep->runs[run].id);
+    node->done = rl_names_find(b->shards_there, name, strlen(name)) >= 0;
     nodes[num_stages] = index;
     return RL_OK;
 }
@@ -332,6 +356,8 @@ rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const 
     RL_TRY(rl_names_create(&b.data_seen, err));
     RL_TRY(rl_names_create(&b.run_keys, err));
     RL_TRY(rl_names_create(&b.stage_keys, err));
+    RL_TRY(list_folder(&b.stages_there, directory, "stages", err));
+    RL_TRY(list_folder(&b.shards_there, directory, "runs", err));
     RL_TRY(rl_names_create(&b.inputs.keys, err));
     RL_TRY(add_runs(&b, err));
     RL_TRY(refuse_when_all_broken(plan, err));

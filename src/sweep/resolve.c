@@ -4,7 +4,25 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A double-quoted YAML scalar is a JSON string; plain where nothing can be mistaken. */
+/* The code point to escape when YAML does not take the character at c raw inside quotes; 0: take it raw. Controls, DEL,
+ * C1 (NEL ends a line), U+2028 and U+2029 (line ends of YAML 1.1), U+FEFF. */
+static unsigned to_escape(const char *c, int *length)
+{
+    const unsigned char *u = (const unsigned char *)c;
+    *length = 1;
+    if (u[0] < 0x20 || u[0] == 0x7f) return u[0];
+    if (u[0] == 0xC2 && u[1] >= 0x80 && u[1] <= 0x9F) {
+        *length = 2;
+        return u[1];
+    }
+    *length = 3;
+    if (u[0] == 0xE2 && u[1] == 0x80 && (u[2] == 0xA8 || u[2] == 0xA9)) return 0x2000u + u[2] - 0x80u;
+    if (u[0] == 0xEF && u[1] == 0xBB && u[2] == 0xBF) return 0xFEFF;
+    *length = 1;
+    return 0;
+}
+
+/* A double-quoted YAML scalar; plain where nothing can be mistaken. */
 static rl_status scalar(rl_buffer *text, const char *value, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -12,11 +30,14 @@ static rl_status scalar(rl_buffer *text, const char *value, rl_error *err)
                  value[0] != '-' && value[0] != '.';
     if (plain) return rl_buffer_append(text, value, strlen(value), err);
     RL_TRY(rl_buffer_append(text, "\"", 1, err));
-    for (const char *c = value; *c; c++) {
+    for (const char *c = value, *next = c; *c; c = next) {
+        int length = 1;
+        unsigned escaped = to_escape(c, &length);
+        next = c + length;
         if (*c == '"' || *c == '\\')
             RL_TRY(rl_buffer_printf(text, err, "\\%c", *c));
-        else if ((unsigned char)*c < 0x20)
-            RL_TRY(rl_buffer_printf(text, err, "\\x%02x", (unsigned)(unsigned char)*c));
+        else if (escaped)
+            RL_TRY(rl_buffer_printf(text, err, "\\u%04x", escaped));
         else
             RL_TRY(rl_buffer_append(text, c, 1, err));
     }
@@ -98,9 +119,7 @@ static rl_status filters(rl_buffer *text, const rl_sweep_file *file, rl_error *e
 {
     rl_status status = RL_OK;
     rl_buffer joined = {0};
-    for (int f = 0; f < 2; f++)
-        if (file->filter_texts[f])
-            RL_TRY(rl_buffer_printf(&joined, err, "%s%s", joined.length ? " && " : "", file->filter_texts[f]));
+    for (int f = 0; f < 2; f++) RL_TRY(rl_filter_print(&joined, &file->filters[f], err));
     if (joined.length) {
         RL_TRY(rl_buffer_printf(text, err, "filter: "));
         RL_TRY(scalar(text, joined.data, err));

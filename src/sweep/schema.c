@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +99,8 @@ static rl_status set_real(double *out, const rl_key *key, const char *text, rl_p
     char *end = NULL, expected[96];
     double value = strtod(text, &end);
     snprintf(expected, sizeof expected, "a number from %g to %g", key->smallest, key->largest);
-    if (end == text || *end || isspace((unsigned char)text[0]) || !(value >= key->smallest && value <= key->largest))
+    bool decimal = strspn(text, "0123456789+-.eE") == strlen(text); /* strtod reads hex, inf and nan too */
+    if (end == text || *end || !decimal || !(value >= key->smallest && value <= key->largest))
         return refuse(key, text, place, err, expected);
     *out = value;
     return RL_OK;
@@ -137,12 +139,39 @@ rl_status rl_scope_keep(const char **kept, const rl_scope *scope, const char *te
     return status;
 }
 
+/* "/a/./b//c/../d/" -> "/a/b/d", in place. */
+static void clean(char *path)
+{
+    size_t length = 1; /* path[0] is '/' */
+    for (const char *p = path + 1; *p;) {
+        size_t n = strcspn(p, "/"), skip = n + (p[n] == '/');
+        if (n == 2 && p[0] == '.' && p[1] == '.') {
+            while (length > 1 && path[length - 1] != '/') length--;
+            if (length > 1) length--;
+        } else if (n > 0 && !(n == 1 && p[0] == '.')) {
+            if (path[length - 1] != '/') path[length++] = '/';
+            memmove(path + length, p, n);
+            length += n;
+        }
+        p += skip;
+    }
+    path[length] = '\0';
+}
+
+/* One spelling for one path, so that paths compare as texts; kept as given where a symbolic link before ".." makes
+ * it another file. */
 rl_status rl_scope_absolute(const char **kept, const rl_scope *scope, const char *path, rl_error *err)
 {
-    char *joined = rl_path_join(scope->folder, path, err);
-    if (!joined) return RL_ERR_MEMORY;
-    for (size_t n = strlen(joined); n > 1 && joined[n - 1] == '/'; n--) joined[n - 1] = '\0';
-    rl_status status = rl_scope_keep(kept, scope, joined, err);
+    char real_joined[PATH_MAX], real_cleaned[PATH_MAX];
+    rl_status status = RL_ERR_MEMORY;
+    char *joined = rl_path_join(scope->folder, path, err), *cleaned = joined ? rl_strdup(joined, err) : NULL;
+    if (cleaned) {
+        if (cleaned[0] == '/') clean(cleaned);
+        bool same = !strcmp(joined, cleaned) || !realpath(joined, real_joined) ||
+                    (realpath(cleaned, real_cleaned) && !strcmp(real_joined, real_cleaned));
+        status = rl_scope_keep(kept, scope, same ? cleaned : joined, err);
+    }
+    rl_free(cleaned);
     rl_free(joined);
     return status;
 }
@@ -292,7 +321,9 @@ rl_status rl_settings_describe(rl_buffer *text, rl_error *err)
     for (size_t i = 0; i < rl_num_keys; i++) {
         char *value = rl_settings_get(&defaults, rl_keys[i].path, err);
         if (!value) return RL_ERR_MEMORY;
-        rl_status status = rl_buffer_printf(text, err, "%-28s %-12s %s\n", rl_keys[i].path, value, rl_keys[i].help);
+        char line[128];
+        snprintf(line, sizeof line, "%s: %s", rl_keys[i].path, value);
+        rl_status status = rl_buffer_printf(text, err, "%-40s %s\n", line, rl_keys[i].help);
         rl_free(value);
         if (status != RL_OK) return status;
     }

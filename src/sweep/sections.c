@@ -191,7 +191,10 @@ static rl_status exclude_condition(rl_exclude *exclude, const rl_scope *scope, c
         RL_TRY(rl_key_set(&scratch, known, item->text, scope, item->place, err));
         list[i].key = known;
         list[i].comparison = RL_EQUAL;
-        snprintf(list[i].value, sizeof list[i].value, "%s", item->text);
+        if (known->type == RL_KEY_FILE || known->type == RL_KEY_MODEL)
+            RL_TRY(rl_scope_absolute(&list[i].value, scope, item->text, err));
+        else
+            RL_TRY(rl_scope_keep(&list[i].value, scope, item->text, err));
     }
 cleanup:
     return status;
@@ -247,7 +250,7 @@ rl_status rl_sweep_file_sections(rl_sweep_file *file, const rl_yaml *root, rl_er
     RL_TRY(read_excludes(file, root, err));
     if ((node = find(root, "filter"))) {
         RL_TRY(expect(node, RL_YAML_SCALAR, "filter", err));
-        RL_TRY(rl_filter_parse(&file->filters[0], node->text, node->place, err));
+        RL_TRY(rl_filter_parse(&file->filters[0], node->text, &file->scope, node->place, err));
         RL_TRY(rl_scope_keep(&file->filter_texts[0], &file->scope, node->text, err));
     }
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)

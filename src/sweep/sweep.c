@@ -33,28 +33,41 @@ static rl_status apply(rl_run_settings *settings, const rl_sweep_file *file, con
     return rl_key_set(settings, key, text, &file->scope, place, err);
 }
 
-static const char *value_at(const rl_sweep_file *file, const int64_t *point, const rl_key *key)
+enum { NUM_PROTOCOLS = RL_PROTOCOL_HEAD + 1 };
+
+/* What all runs of a protocol start from: its presets, then the file's settings. Made once: files are opened once. */
+static rl_status make_bases(rl_run_settings bases[NUM_PROTOCOLS], const rl_sweep_file *file, rl_error *err)
 {
-    for (int a = 0; a < file->num_axes; a++)
-        if (file->axes[a].key == key) return file->axes[a].texts[point[a]];
-    for (int s = 0; s < file->num_settings; s++)
-        if (file->settings[s].key == key) return file->settings[s].text;
-    return NULL;
+    rl_status status = RL_OK;
+    for (int p = 0; p < NUM_PROTOCOLS; p++) {
+        bases[p] = rl_run_defaults((rl_protocol)p);
+        for (int s = 0; s < file->num_settings; s++)
+            RL_TRY(apply(&bases[p], file, file->settings[s].key, file->settings[s].text, file->settings[s].place, err));
+    }
+cleanup:
+    return status;
 }
 
-/* The protocol's presets come first, whether the protocol is an axis or a single value. Everything was checked before. */
-static rl_status settings_at(rl_run_settings *settings, const rl_sweep_file *file, const int64_t *point, rl_error *err)
+/* Everything was checked before. */
+static rl_status apply_point(rl_run_settings *settings, const rl_axis *axis, const rl_sweep_file *file, int64_t at,
+                             rl_error *err)
+{
+    if (!axis->paths) return apply(settings, file, axis->key, axis->texts[at], axis->places[at], err);
+    memcpy((char *)settings + axis->key->offset, &axis->paths[at], sizeof axis->paths[at]);
+    return RL_OK;
+}
+
+/* The protocol's presets come first, whether the protocol is an axis or a single value. */
+static rl_status settings_at(rl_run_settings *settings, const rl_run_settings *bases, const rl_sweep_file *file,
+                             const int64_t *point, rl_error *err)
 {
     rl_status status = RL_OK;
     const rl_key *protocol_key = rl_key_find("protocol");
-    const char *protocol = value_at(file, point, protocol_key);
-    rl_run_settings made = rl_run_defaults(RL_PROTOCOL_CORRECTED);
-    if (protocol) RL_TRY(apply(&made, file, protocol_key, protocol, (rl_place){file->path, 0, 0}, err));
-    made = rl_run_defaults(made.protocol);
-    for (int s = 0; s < file->num_settings; s++)
-        RL_TRY(apply(&made, file, file->settings[s].key, file->settings[s].text, file->settings[s].place, err));
+    rl_run_settings made = bases[RL_PROTOCOL_CORRECTED]; /* holds the file's protocol when there is one */
     for (int a = 0; a < file->num_axes; a++)
-        RL_TRY(apply(&made, file, file->axes[a].key, file->axes[a].texts[point[a]], file->axes[a].places[point[a]], err));
+        if (file->axes[a].key == protocol_key) RL_TRY(apply_point(&made, &file->axes[a], file, point[a], err));
+    made = bases[made.protocol];
+    for (int a = 0; a < file->num_axes; a++) RL_TRY(apply_point(&made, &file->axes[a], file, point[a], err));
     *settings = made;
 cleanup:
     return status;
@@ -129,24 +142,41 @@ static void next_point(int64_t *point, const rl_sweep_file *file)
     }
 }
 
-static rl_status make_runs(owned_sweep *owned, const rl_sweep_file *file, rl_error *err)
+/* An entry that leaves nothing out is a typo, unless --set took its values away: then it is dropped, so that the
+ * resolved file can be read again. */
+static rl_status settle_excludes(rl_sweep_file *file, const bool *used, rl_error *err)
+{
+    int kept = 0;
+    for (int e = 0; e < file->num_excludes && !file->overridden; e++)
+        if (!used[e])
+            return rl_fail_at(err, RL_ERR_INPUT, file->path, file->excludes[e].place.line,
+                              file->excludes[e].place.column, "exclude: this entry matches no run of the grid");
+    for (int e = 0; e < file->num_excludes; e++) {
+        rl_exclude entry = file->excludes[e];
+        for (int c = 0; !used[e] && c < entry.count; c++) rl_free(entry.conditions[c]);
+        if (used[e]) file->excludes[kept++] = entry;
+    }
+    file->num_excludes = kept;
+    return RL_OK;
+}
+
+static rl_status make_runs(owned_sweep *owned, rl_sweep_file *file, rl_error *err)
 {
     rl_status status = RL_OK;
     int64_t size = 0, point[RL_MAX_AXES] = {0};
     bool used[RL_MAX_EXCLUDES] = {false};
+    rl_run_settings bases[NUM_PROTOCOLS];
     RL_TRY(grid_size(&size, file, err));
+    RL_TRY(make_bases(bases, file, err));
     for (int64_t i = 0; i < size; i++, next_point(point, file)) {
         rl_run_settings settings;
         bool excluded = false, passes = false;
-        RL_TRY(settings_at(&settings, file, point, err));
+        RL_TRY(settings_at(&settings, bases, file, point, err));
         RL_TRY(is_excluded(&excluded, used, file, &settings, err));
         RL_TRY(passes_filters(&passes, file, &settings, err));
         if (passes && !excluded) RL_TRY(add_run(owned, file, &settings, point, err));
     }
-    for (int e = 0; e < file->num_excludes; e++)
-        if (!used[e])
-            return rl_fail_at(err, RL_ERR_INPUT, file->path, file->excludes[e].place.line, file->excludes[e].place.column,
-                              "exclude: this entry matches no run of the grid");
+    RL_TRY(settle_excludes(file, used, err));
     if (owned->sweep.num_runs == 0)
         return rl_fail(err, RL_ERR_INPUT, "%s: no run is left of the grid's %lld%s%s%s", file->path, (long long)size,
                        file->filter_texts[1] ? " by --filter '" : "", file->filter_texts[1] ? file->filter_texts[1] : "",
@@ -173,10 +203,11 @@ static rl_status read_file(rl_sweep_file *file, const char *const *sets, size_t 
     const char *option = NULL;
     RL_TRY(rl_yaml_read(&root, file->path, err));
     RL_TRY(rl_sweep_file_sections(file, root, err));
+    file->overridden = num_sets > 0;
     for (size_t i = 0; i < num_sets; i++) RL_TRY(rl_sweep_file_set(file, sets[i], err));
     if (filter) {
         RL_TRY(rl_scope_keep(&option, &file->scope, "--filter", err));
-        RL_TRY(rl_filter_parse(&file->filters[1], filter, (rl_place){option, 0, 0}, err));
+        RL_TRY(rl_filter_parse(&file->filters[1], filter, &file->scope, (rl_place){option, 0, 0}, err));
         RL_TRY(rl_scope_keep(&file->filter_texts[1], &file->scope, filter, err));
     }
 cleanup:

@@ -18,6 +18,7 @@ typedef struct rl_axis {
     int64_t count;
     const char **texts;   /* [count] */
     rl_place *places;     /* [count] */
+    const char **paths;   /* [count] models and files: absolute and checked once; else NULL */
 } rl_axis;
 typedef struct rl_exclude { /* all conditions hold, each for one of its values -> left out */
     rl_place place;
@@ -35,6 +36,7 @@ typedef struct rl_sweep_file {
     int num_axes;
     rl_exclude excludes[RL_MAX_EXCLUDES];
     int num_excludes;
+    bool overridden;      /* by --set */
     rl_filter filters[2]; /* the file's own, and --filter's */
     const char *filter_texts[2];
 } rl_sweep_file;

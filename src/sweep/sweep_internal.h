@@ -72,15 +72,17 @@ rl_status rl_yaml_fail(const rl_yaml *node, rl_error *err, const char *format, .
 typedef struct rl_condition {
     const rl_key *key;
     enum { RL_EQUAL, RL_UNEQUAL, RL_LESS, RL_AT_MOST, RL_MORE, RL_AT_LEAST } comparison;
-    char value[256];
+    const char *value; /* the pool's. A model or file: absolute, or a bare name that stands for any path ending in it */
 } rl_condition;
 typedef struct rl_filter {
     rl_condition conditions[16];
     int count;
 } rl_filter;
-rl_status rl_filter_parse(rl_filter *filter, const char *text, rl_place place, rl_error *err);
+rl_status rl_filter_parse(rl_filter *filter, const char *text, const rl_scope *scope, rl_place place, rl_error *err);
+rl_status rl_filter_print(rl_buffer *text, const rl_filter *filter,
+                          rl_error *err); /* appends "a==1 && b<2": reads back the same */
 rl_status rl_filter_matches(bool *matches, const rl_filter *filter, const rl_run_settings *settings, rl_error *err);
-/* One value as a filter or an exclude compares it: numbers by value, models and files by path or last part. */
+/* One value as a filter or an exclude compares it: numbers by value, models and files by path (or bare last part). */
 rl_status rl_condition_holds(bool *holds, const rl_condition *condition, const rl_run_settings *settings, rl_error *err);
 
 /* cost.c */
