@@ -15,9 +15,9 @@ static int make_world(void **state)
 }
 
 /* The parts every file here needs, on two lines; a test appends the rest from line 3 on. */
-#define TOP                                                                                                            \
-    "sweep: s\n"                                                                                                       \
-    "data: {train: train.conll, validation: validation.conll}\n"                                                       \
+#define TOP                                                      \
+    "sweep: s\n"                                                 \
+    "data: {train: train.conll, validation: validation.conll}\n" \
     "concepts: {location: {tokens: tokens.txt, labels: labels.txt, positive: [\"SEM:named_entity:location\"]}}\n"
 enum { TOP_LINES = 3 };
 #define SINGLES "model: tiny-bert\nconcept: location\n"

@@ -251,29 +251,10 @@ static void test_the_resolved_file_is_complete(void **state)
 /* Labels are free text: whatever YAML could mistake must come back byte for byte. */
 static void test_odd_labels_survive_the_resolved_file(void **state)
 {
-    const char *const labels[] = {"null",
-                                  "~",
-                                  "true",
-                                  "a: b",
-                                  "a #b",
-                                  "- a",
-                                  "'",
-                                  "\\\"",
-                                  "\\\\",
-                                  "*a",
-                                  "&a",
-                                  "!a",
-                                  "%a",
-                                  "@a",
-                                  "{a",
-                                  "a,b",
-                                  "\\t",
-                                  "\\n",
-                                  " a ",
-                                  "0..9",
-                                  "\\x01",
-                                  "\xc3\xa9",
-                                  "\xf0\x9f\x98\x80"};
+    const char *const labels[] = {
+        "null", "~",    "true",  "a: b",  "a #b",    "- a",     "'",       "\\\"",     "\\\\",
+        "*a",   "&a",   "!a",    "%a",    "@a",      "{a",      "a,b",     "\\t",      "\\n",
+        " a ",  "0..9", "\\x01", "\\x7f", "\\u0085", "\\u2028", "\\ufeff", "\xc3\xa9", "\xf0\x9f\x98\x80"};
     (void)state;
     for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
         char text[2000];
@@ -315,6 +296,75 @@ static void test_the_example_is_read(void **state)
     rl_sweep_free(s);
 }
 
+static void make_twin_models(void)
+{
+    static const char *const files[] = {"config.json", "vocab.txt", "tokenizer_config.json"};
+    rl_error err = {0};
+    for (int m = 0; m < 2; m++) {
+        char folder[700], from[800], to[800];
+        snprintf(folder, sizeof folder, "%s/%s/mini", world.folder, m ? "b" : "a");
+        assert_ok(rl_make_directories(folder, &err), err);
+        for (int i = 0; i < 3; i++) {
+            snprintf(from, sizeof from, "%s/%s", world.model, files[i]);
+            snprintf(to, sizeof to, "%s/%s", folder, files[i]);
+            assert_ok(rl_copy_file(from, to, &err), err);
+        }
+    }
+}
+
+static void assert_only_b(rl_sweep *s)
+{
+    assert_int_equal(s->num_runs, 1);
+    assert_non_null(strstr(s->runs[0].settings.model, "/b/mini"));
+    rl_sweep_free(s);
+}
+
+/* Two models of one name in two folders are two models: only a bare name stands for both. */
+static void test_models_are_told_apart_by_their_paths(void **state)
+{
+    const char *head = TOP "concept: location\ngrid: {model: [a/mini, b/mini], seed: 1}\n";
+    char text[3000], path[700];
+    (void)state;
+    make_twin_models();
+    snprintf(text, sizeof text, "%sexclude: [{model: a/mini}]\n", head);
+    assert_only_b(read_good(text, NULL, NULL));
+    snprintf(text, sizeof text, "%sexclude: [{model: ./b/../a//mini/}]\n", head);
+    assert_only_b(read_good(text, NULL, NULL));
+    assert_only_b(read_good(head, NULL, "model==b/mini"));
+    assert_only_b(read_good(head, NULL, "model != ./a/mini"));
+    snprintf(path, sizeof path, "model=='%s/b/mini'", world.folder);
+    assert_only_b(read_good(head, NULL, path));
+    rl_sweep *both = read_good(head, NULL, "model==mini");
+    assert_int_equal(both->num_runs, 2);
+    rl_sweep_free(both);
+    assert_resolves(head, NULL, "model==b/mini");
+    assert_resolves(head, NULL, "model==mini");
+}
+
+static void test_exclude_compares_whole_paths(void **state)
+{
+    char text[4000], path[1000];
+    size_t n = 0;
+    (void)state;
+    make_twin_models();
+    while (n < 600) n += (size_t)snprintf(path + n, sizeof path - n, "./");
+    snprintf(path + n, sizeof path - n, "a/mini");
+    snprintf(text, sizeof text, TOP "concept: location\ngrid: {model: [%s, b/mini], seed: 1}\nexclude: [{model: %s}]\n",
+             path, path);
+    assert_only_b(read_good(text, NULL, NULL));
+}
+
+/* A shorter axis by --set may leave an exclude of the file without work; the resolved file then does without it. */
+static void test_set_may_take_an_excludes_values_away(void **state)
+{
+    const char *text = TOP SINGLES "grid: {seed: 0..9}\nexclude: [{seed: 1}, {seed: 7}]\n";
+    (void)state;
+    rl_sweep *s = read_good(text, "seed=0..3", NULL);
+    assert_int_equal(s->num_runs, 3);
+    rl_sweep_free(s);
+    assert_resolves(text, "seed=0..3", NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +378,9 @@ int main(void)
         cmocka_unit_test(test_the_resolved_file_is_complete),
         cmocka_unit_test(test_odd_labels_survive_the_resolved_file),
         cmocka_unit_test(test_the_example_is_read),
+        cmocka_unit_test(test_models_are_told_apart_by_their_paths),
+        cmocka_unit_test(test_exclude_compares_whole_paths),
+        cmocka_unit_test(test_set_may_take_an_excludes_values_away),
     };
     return cmocka_run_group_tests(tests, make_world, NULL);
 }

@@ -87,6 +87,9 @@ static void test_the_description_names_every_setting(void **state)
     (void)state;
     assert_ok(rl_settings_describe(&text, &err), err);
     for (size_t i = 0; i < sizeof some / sizeof *some; i++) assert_non_null(strstr(text.data, some[i]));
+    for (char *line = text.data; *line; line = strchr(line, '\n') + 1) /* "train.epochs: 3   meaning" */
+        assert_int_equal(line[strspn(line, "abcdefghijklmnopqrstuvwxyz_.0123456789")], ':');
+    assert_non_null(strstr(text.data, "train.epochs: 3 "));
     rl_buffer_free(&text);
 }
 

@@ -1,240 +1,278 @@
-/* A sweep file says what it means or is refused at its very place: FILE:LINE:COL, what was expected, the nearest valid
- * name. */
-#include "sweep_support.h"
+/* Sweep files: presets, axes, ranges, excludes, filters, --set, the resolved text, and every fault with its place.
+ * LABELS: unit */
+#include "support.h"
+#include "sweep_internal.h"
+#include "world.h"
 
-static void test_the_designs_file_is_read(void **state)
+static support_world world;
+static char path[700];
+
+static int make(void **state)
+{
+    (void)state;
+    support_make_world(&world, "world");
+    snprintf(path, sizeof path, "%s/case.yaml", world.folder);
+    return 0;
+}
+
+static const char head[] = "sweep: s\n"
+                           "data: {train: train.conll, validation: validation.conll}\n"
+                           "concepts: {location: {tokens: tokens.txt, labels: labels.txt, positive: \"SEM:named_entity:location\"}}\n";
+
+static rl_status read_with(rl_sweep **sweep, const char *text, const char *const *sets, size_t num_sets, const char *filter,
+                           rl_error *err)
+{
+    char *whole = rl_format(err, "%s%s", head, text);
+    support_write(path, whole);
+    rl_free(whole);
+    return rl_sweep_read(sweep, path, sets, num_sets, filter, err);
+}
+
+static rl_sweep *read_good(const char *text)
 {
     rl_error err = {0};
     rl_sweep *sweep = NULL;
-    (void)state;
-    assert_ok(rl_sweep_read(&sweep, world.sweep, NULL, 0, NULL, &err), err);
-    assert_string_equal(sweep->name, "tiny");
-    assert_int_equal(sweep->num_axes, 4);
-    assert_string_equal(sweep->axes[0], "model");
-    assert_string_equal(sweep->axes[3], "prune.select");
-    assert_int_equal(sweep->num_runs, 4);
-    const rl_run_settings *s = &sweep->runs[3].settings; /* the last axis varies fastest */
-    assert_int_equal(s->seed, 1);
-    assert_int_equal(s->prune.select, RL_SELECT_RANDOM);
-    assert_int_equal(sweep->runs[2].settings.prune.select, RL_SELECT_CONCEPT);
-    assert_string_equal(sweep->runs[3].axis_values[1], "1");
-    assert_string_equal(sweep->runs[3].axis_values[3], "random");
-    assert_int_equal(s->train.epochs, 2);
-    assert_close(s->train.learning_rate, 5e-3, 0, 0);
-    assert_int_equal(s->train.batch_size, 8); /* not said: the default */
-    assert_true(s->prune.permanent);
-    assert_int_equal(s->retrain_rounds, 2);
-    assert_int_equal(s->num_concept_positives, 1);
-    assert_string_equal(s->concept_positives[0], "SEM:named_entity:location");
-    assert_true(s->model[0] == '/' && s->train_file[0] == '/' && s->concept_tokens[0] == '/');
-    assert_non_null(s->test_file);
-    rl_sweep_free(sweep);
+    assert_ok(read_with(&sweep, text, NULL, 0, NULL, &err), err);
+    return sweep;
 }
 
-typedef struct fault {
-    const char *rest;  /* after TOP */
-    long line, column; /* of the whole file; 0: not checked */
-    const char *says[2];
-} fault;
-#define L(n) (TOP_LINES + (n))
+static void test_the_grid_is_cartesian_last_axis_fastest(void **state)
+{
+    rl_sweep *s = read_good("grid: {model: tiny-bert, concept: [location], seed: 3..7..2, prune.ratio: [0.1, 0.25]}\n");
+    static const int64_t seeds[] = {3, 3, 5, 5, 7, 7};
+    (void)state;
+    assert_int_equal(s->num_runs, 6);
+    assert_int_equal(s->num_axes, 4);
+    assert_string_equal(s->axes[3], "prune.ratio");
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(s->runs[i].settings.seed, seeds[i]);
+        assert_close(s->runs[i].settings.prune.ratio, i % 2 ? 0.25 : 0.1, 0, 0);
+        assert_string_equal(s->runs[i].axis_values[3], i % 2 ? "0.25" : "0.1");
+        assert_string_equal(s->runs[i].settings.model, world.model);
+        assert_string_equal(s->runs[i].settings.concept_positives[0], "SEM:named_entity:location");
+    }
+    rl_sweep_free(s);
+}
 
-static const fault faults[] = {
-    {SINGLES "grid: {sed: [1]}\n", L(3), 8, {"sed", "seed"}},
-    {SINGLES "grid: {seed: 1}\ntrian: {epochs: 2}\n", L(4), 1, {"trian", "train"}},
-    {SINGLES "grid: {seed: 1}\ntrain: {epoch: 2}\n", L(4), 9, {"epoch", "epochs"}},
-    {SINGLES "grid: {seed: 1}\ntrain:\n  epochs: two\n", L(5), 11, {"two", "integer"}},
-    {SINGLES "grid: {seed: 1}\ntrain: {epochs: 2.5}\n", L(4), 17, {"2.5", "integer"}},
-    {SINGLES "grid: {seed: 1}\ntrain: {epochs: -1}\n", L(4), 17, {"-1", "train.epochs"}},
-    {SINGLES "grid: {seed: 1}\ntrain: {epochs: [1, 2]}\n", L(4), 17, {"train.epochs", "grid:"}},
-    {SINGLES "grid: {seed: 1}\ntrain: {epochs: {a: 1}}\n", L(4), 17, {"train.epochs", ""}},
-    {SINGLES "grid: {seed: 1}\ntrain: {batch_size: 0}\n", L(4), 21, {"train.batch_size", "0"}},
-    {SINGLES "grid: {seed: 1}\ntrain: {learning_rate: fast}\n", L(4), 24, {"fast", "number"}},
-    {SINGLES "grid: {seed: 1}\ntrain: {learning_rate: nan}\n", L(4), 24, {"nan", "number"}},
-    {SINGLES "grid: {seed: 1}\ntrain: {learning_rate: inf}\n", L(4), 24, {"inf", "number"}},
-    {SINGLES "grid: {seed: 1}\ntrain: {learning_rate: 99999999999999999999e999}\n", L(4), 24, {"number", ""}},
-    {SINGLES "grid: {seed: 1}\ntrain: {epochs: 99999999999999999999}\n", L(4), 17, {"integer", ""}},
-    {SINGLES "grid: {seed: 1}\ntrain: {shuffle: maybe}\n", L(4), 18, {"maybe", "true or false"}},
-    {SINGLES "grid: {seed: 1}\ntrain: {optimizer: adam}\n", L(4), 20, {"adam", "adamw"}},
-    {SINGLES "grid: {seed: 1}\nprune: {ratio: 1.01}\n", L(4), 16, {"1.01", "prune.ratio"}},
-    {SINGLES "grid: {seed: 1}\nprune: {ratio: -0.1}\n", L(4), 16, {"-0.1", "prune.ratio"}},
-    {SINGLES "grid: {seed: 1}\nprune: {select: consept}\n", L(4), 17, {"consept", "concept"}},
-    {SINGLES "grid: {seed: 1}\nprune: {site: ln_2}\n", L(4), 15, {"ln_2", "layer_norm"}},
-    {SINGLES "grid: {seed: 1}\nprune: 3\n", L(4), 8, {"prune", "mapping"}},
-    {SINGLES "grid: {seed: 1}\nrank: {method: probless}\n", L(4), 16, {"probless", "probeless"}},
-    {SINGLES "grid: {seed: 1}\nanalyse: {top_words: 65}\n", L(4), 22, {"65", "64"}},
-    {SINGLES "grid: {seed: 1}\nanalyse: {similarity: {vector: model}}\n", L(4), 24, {"vector", "vectors"}},
-    {SINGLES "grid: {seed: 1}\nanalyse: {similarity: model}\n", L(4), 23, {"similarity", "mapping"}},
-    {SINGLES "grid: {seed: 1}\nretrain: {rounds: -1}\n", L(4), 19, {"retrain.rounds", "-1"}},
-    {SINGLES "grid: {seed: 1}\nprotocol: publshed\n", L(4), 11, {"publshed", "published"}},
-    {SINGLES "grid: {seed: 1}\nprotocol: [head]\n", L(4), 11, {"protocol", "single value"}},
-    {SINGLES "grid: {}\n", L(3), 7, {"grid", "axis"}},
-    {SINGLES "grid: []\n", L(3), 7, {"grid", "mapping"}},
-    {SINGLES "grid:\n  seed: []\n", L(4), 9, {"seed", "empty"}},
-    {SINGLES "grid:\n  seed: [1, 2, 1]\n", L(4), 16, {"seed", "twice"}},
-    {SINGLES "grid:\n  prune.ratio: [0.5, .50]\n", L(4), 22, {"prune.ratio", "twice"}},
-    {SINGLES "grid:\n  seed: 3..1\n", L(4), 9, {"3..1", "empty"}},
-    {SINGLES "grid:\n  seed: 1..3..0\n", L(4), 9, {"1..3..0", ""}},
-    {SINGLES "grid:\n  seed: 0..9000000\n", L(4), 9, {"0..9000000", "values"}},
-    {SINGLES "grid:\n  seed: -1..1\n", L(4), 9, {"-1", "seed"}},
-    {SINGLES "grid:\n  seed: [[1]]\n", L(4), 10, {"seed", "single value"}},
-    {SINGLES "grid:\n  seed: {a: 1}\n", L(4), 9, {"seed", "list"}},
-    {SINGLES "grid:\n  seed: 0..9999\n  train.epochs: 1..9999\n", L(5), 17, {"grid", "runs"}},
-    {SINGLES "grid:\n  prune.ratio: 0..1\n", L(4), 16, {"prune.ratio", "0..1"}},
-    {SINGLES "grid:\n  seed: 1\n  seed: 2\n", L(5), 3, {"seed", "twice"}},
-    {SINGLES "grid:\n  seed: 1\ngrid:\n  seed: 2\n", L(5), 1, {"grid", "twice"}},
-    {SINGLES "grid:\n  concept: [locatoin]\n", L(4), 0, {"concept", ""}},
-    {"model: tiny-bert\ngrid:\n  concept: [locatoin]\n", L(3), 13, {"locatoin", "location"}},
-    {"concept: location\ngrid:\n  model: [tiny-brt]\n", L(3), 11, {"model", "tiny-brt"}},
-    {"concept: location\ngrid:\n  model: [train.conll]\n", L(3), 11, {"model", "train.conll"}},
-    {"concept: location\ngrid: {seed: 1}\n", 0, 0, {"model", "missing"}},
-    {"model: tiny-bert\ngrid: {seed: 1}\n", 0, 0, {"concept", "missing"}},
-    {SINGLES "seed: 3\ngrid:\n  seed: 0..2\n", L(5), 3, {"seed", "axis"}},
-    {SINGLES "grid: {seed: 0..2}\nexclude: 3\n", L(4), 10, {"exclude", "list"}},
-    {SINGLES "grid: {seed: 0..2}\nexclude: [{}]\n", L(4), 11, {"exclude", "empty"}},
-    {SINGLES "grid: {seed: 0..2}\nexclude: [{sede: 1}]\n", L(4), 12, {"sede", "seed"}},
-    {SINGLES "grid: {seed: 0..2}\nexclude: [{seed: 7}]\n", L(4), 11, {"exclude", "matches no run"}},
-    {SINGLES "grid: {seed: 0..2}\nexclude: [{seed: x}]\n", L(4), 18, {"seed", "x"}},
-    {SINGLES "grid: {seed: 0..2}\nexclude: [{seed: [0, 1, 2]}]\n", 0, 0, {"no run is left", ""}},
-    {SINGLES "grid: {seed: 0..2}\nfilter: sed==1\n", L(4), 9, {"sed", "seed"}},
-    {SINGLES "grid: {seed: 1}\n---\nsweep: t\n", L(4), 1, {"second", "document"}},
-    {SINGLES "grid: {seed: [1}\n", L(3), 16, {"YAML", ""}},
-    {SINGLES "grid:\n\tseed: 1\n", L(4), 1, {"YAML", ""}},
-    {SINGLES "grid: {seed: 1}\n? [a]\n: 3\n", L(4), 3, {"key", ""}},
-    {SINGLES "grid: {seed: 1}\ndata: {train: train.conll}\n", L(4), 1, {"data", "twice"}},
-};
+static void test_presets_come_before_what_is_said(void **state)
+{
+    rl_sweep *s = read_good("grid: {model: tiny-bert, concept: location, protocol: [corrected, published, head]}\ntrain: {epochs: 4}\n");
+    (void)state;
+    assert_int_equal(s->runs[0].settings.train.optimizer, RL_ADAMW_TORCH);
+    assert_int_equal(s->runs[1].settings.train.optimizer, RL_ADAMW_HF);
+    assert_int_equal(s->runs[2].settings.prune.select, RL_SELECT_RANDOM);
+    assert_int_equal(s->runs[2].settings.train.epochs, 4); /* head would say 5 */
+    assert_true(s->runs[1].settings.prune.ratio < 0);
+    assert_close(s->runs[0].settings.prune.ratio, 0.5, 0, 0);
+    rl_sweep_free(s);
+}
 
-static void assert_refused(const char *text, const fault *f)
+static void test_set_overrides_settings_and_axes(void **state)
 {
     rl_error err = {0};
-    rl_sweep *sweep = NULL;
-    char place[800];
-    const char *path = write_sweep_text(text);
-    rl_status status = rl_sweep_read(&sweep, path, NULL, 0, NULL, &err);
-    if (status != RL_ERR_INPUT) print_error("accepted:\n%s\n", text);
-    snprintf(place, sizeof place, f->column ? "%s:%ld:%ld: " : f->line ? "%s:%ld:" : "%s", path, f->line, f->column);
-    assert_fails(status, RL_ERR_INPUT, err, place);
-    for (int i = 0; i < 2; i++)
-        if (f->says[i]) assert_fails(status, RL_ERR_INPUT, err, f->says[i]);
-    assert_null(strchr(err.message, '\n'));
-    assert_null(sweep);
+    rl_sweep *s = NULL;
+    const char *const sets[] = {"seed=5..6", "prune.select=[least, none]", "train.epochs=9", "concept=location"};
+    (void)state;
+    assert_ok(read_with(&s, "grid: {model: tiny-bert, concept: [location], seed: 0..3}\ntrain: {epochs: 4}\n", sets, 4, NULL, &err), err);
+    assert_int_equal(s->num_runs, 4);
+    assert_int_equal(s->runs[3].settings.seed, 6);
+    assert_int_equal(s->runs[3].settings.prune.select, RL_SELECT_NONE);
+    assert_int_equal(s->runs[3].settings.train.epochs, 9);
+    rl_sweep_free(s);
 }
 
-static void test_every_fault_names_its_place(void **state)
+static void test_excludes_and_filters(void **state)
 {
+    rl_error err = {0};
+    rl_sweep *s = NULL;
+    static const char text[] = "grid: {model: [tiny-bert, other], concept: location, seed: 0..4, prune.ratio: [0.1, 0.5]}\n"
+                               "exclude:\n  - {seed: [1, 2], prune.ratio: 0.50}\n";
+    char other[700];
     (void)state;
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
-        char text[2000];
-        snprintf(text, sizeof text, "%s%s", TOP, faults[i].rest);
-        assert_refused(text, &faults[i]);
+    snprintf(other, sizeof other, "%s/other", world.folder);
+    assert_ok(rl_make_directories(other, &err), err);
+    s = read_good(text);
+    assert_int_equal(s->num_runs, 20 - 4);
+    rl_sweep_free(s);
+    assert_ok(read_with(&s, text, NULL, 0, "model == tiny-bert && seed>=1,prune.ratio<0.3", &err), err);
+    assert_int_equal(s->num_runs, 4);
+    rl_sweep_free(s);
+    assert_ok(read_with(&s, text, NULL, 0, "seed != 0", &err), err);
+    assert_int_equal(s->num_runs, 12);
+    rl_sweep_free(s);
+}
+
+static void assert_same_runs(const rl_sweep *a, const rl_sweep *b)
+{
+    assert_int_equal(a->num_runs, b->num_runs);
+    for (int64_t r = 0; r < a->num_runs; r++)
+        for (size_t k = 0; k < rl_num_keys; k++) {
+            rl_error err = {0};
+            char *x = rl_settings_get(&a->runs[r].settings, rl_keys[k].path, &err);
+            char *y = rl_settings_get(&b->runs[r].settings, rl_keys[k].path, &err);
+            assert_string_equal(x, y);
+            rl_free(x);
+            rl_free(y);
+        }
+}
+
+static void test_the_resolved_text_gives_the_same_runs(void **state)
+{
+    static const char *const cases[] = {
+        "grid: {model: tiny-bert, concept: location, seed: 0..4, prune.ratio: [0.1, 0.5]}\nexclude: [{seed: 1, prune.ratio: [.1]}]\n"
+        "train: {learning_rate: 2e-5, dropout: 0, shuffle: false}\nanalyse: {similarity: {vectors: model}, top_words: 7}\n",
+        "grid: {protocol: [head, published], seed: [7]}\nmodel: tiny-bert\nconcept: location\nretrain: {rounds: 0}\nfilter: seed==7\n",
+        "grid: {seed: [900719925474099, 0]}\nmodel: tiny-bert\nconcept: location\nprotocol: published\n",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rl_error err = {0};
+        rl_sweep *a = read_good(cases[i]), *b = NULL;
+        char elsewhere[700];
+        snprintf(elsewhere, sizeof elsewhere, "%s/deeper", world.folder);
+        assert_ok(rl_make_directories(elsewhere, &err), err);
+        snprintf(elsewhere, sizeof elsewhere, "%s/deeper/again.yaml", world.folder);
+        support_write(elsewhere, a->resolved);
+        assert_ok(rl_sweep_read(&b, elsewhere, NULL, 0, NULL, &err), err);
+        assert_same_runs(a, b);
+        rl_sweep_free(a);
+        rl_sweep_free(b);
     }
 }
 
-/* Faults in what TOP holds, and in whole files. */
-static const struct {
-    const char *text;
-    fault f;
-} whole_faults[] = {
-    {"", {.line = 1, .column = 1, .says = {"empty"}}},
-    {"# nothing\n", {.line = 1, .column = 1, .says = {"empty"}}},
-    {"- a\n", {.line = 1, .column = 1, .says = {"mapping"}}},
-    {"just text\n", {.line = 1, .column = 1, .says = {"mapping"}}},
-    {"data: {}\n", {.line = 1, .says = {"sweep", "missing"}}},
-    {"sweep: [a]\n", {.line = 1, .column = 8, .says = {"sweep"}}},
-    {"sweep: a/b\n", {.line = 1, .column = 8, .says = {"a/b", "letters"}}},
-    {"sweep: \"\"\n", {.line = 1, .column = 8, .says = {"letters"}}},
-    {"sweep: ..\n", {.line = 1, .column = 8, .says = {"letters"}}},
-    {"sweep: s\n", {.line = 1, .says = {"concepts", "missing"}}},
-    {"sweep: s\nconcepts: {}\n", {.line = 2, .column = 11, .says = {"concept"}}},
-    {"sweep: s\nconcepts: {l: {tokens: tokens.txt, label: labels.txt}}\n",
-     {.line = 2, .column = 36, .says = {"label", "labels"}}},
-    {"sweep: s\nconcepts: {l: {tokens: tokens.txt, labels: labels.txt}}\n",
-     {.line = 2, .says = {"positive", "missing"}}},
-    {"sweep: s\nconcepts: {l: {tokens: tokens.txt, labels: labels.txt, positive: []}}\n",
-     {.line = 2, .column = 66, .says = {"positive", "empty"}}},
-    {"sweep: s\nconcepts: {l: {tokens: absent.txt, labels: labels.txt, positive: a}}\n",
-     {.line = 2, .column = 24, .says = {"absent.txt"}}},
-    {"sweep: s\nconcepts: {l: {tokens: [a], labels: labels.txt, positive: a}}\n",
-     {.line = 2, .column = 24, .says = {"tokens"}}},
-    {"sweep: s\nconcepts: {l: 3}\n", {.line = 2, .column = 15, .says = {"mapping"}}},
-};
-static const fault data_faults[] = {
-    {"data: {train: absent.conll, validation: validation.conll}\n", 2, 15, {"absent.conll", "data.train"}},
-    {"data: {train: tiny-bert, validation: validation.conll}\n", 2, 15, {"tiny-bert", "data.train"}},
-    {"data: {train: train.conll}\n", 0, 0, {"data.validation", "missing"}},
-    {"data: {train: train.conll, validation: validation.conll, format: csv}\n", 2, 66, {"csv", "conll"}},
-    {"data: {train: train.conll, validation: validation.conll, limit: -3}\n", 2, 65, {"data.limit", "-3"}},
-    {"data: {trian: train.conll, validation: validation.conll}\n", 2, 8, {"trian", "train"}},
-};
-
-static void test_faults_of_whole_files(void **state)
+static void test_faults_have_their_place(void **state)
 {
+#define GRID "grid: {model: tiny-bert, concept: location}\n"
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {"grid: {model: tiny-bert, concept: location, sed: 1}\n", "case.yaml:4:45: 'sed' is no key of a sweep; did you mean seed"},
+        {GRID "trian: {}\n", "case.yaml:5:1: 'trian' is no key of a sweep; did you mean train"},
+        {GRID "train: {epochs: [1, 2]}\n", "case.yaml:5:17: train.epochs: a single value was expected"},
+        {GRID "train: {epochs: 1.5}\n", "case.yaml:5:17: train.epochs: '1.5' is not an integer"},
+        {GRID "train: {epochs: 0}\n", "case.yaml:5:17:"},
+        {GRID "train: {learning_rate: nan}\n", "case.yaml:5:24: train.learning_rate: 'nan' is not a number"},
+        {GRID "train: {shuffle: yes}\n", "case.yaml:5:18: train.shuffle: 'yes' is not true or false"},
+        {GRID "prune: {select: concpt}\n", "did you mean 'concept'?"},
+        {GRID "prune: {ratio: 1.01}\n", "case.yaml:5:16: prune.ratio: '1.01' is not a number from 0 to 1"},
+        {GRID "prune: {ratio: }\n", "case.yaml:5:16"},
+        {GRID "train: {epochs: 2, epochs: 3}\n", "case.yaml:5:20: 'epochs' is given twice"},
+        {GRID "train: [1]\n", "case.yaml:5:8: train: a mapping was expected, not a list"},
+        {GRID "seed: 1\nconcept: location\n", "concept is an axis here and a single value at line 6"},
+        {GRID "exclude: [{seed: 99}]\n", "matches no run"},
+        {GRID "exclude: [{}]\n", "case.yaml:5:11:"},
+        {GRID "filter: seed ~ 3\n", "case.yaml:5:9:"},
+        {GRID "data: {}\n", "case.yaml:5:1: 'data' is given twice"},
+        {"grid: {model: tiny-bert}\n", "'concept' is missing"},
+        {"grid: {}\nmodel: tiny-bert\nconcept: location\n", "case.yaml:4:7: grid: at least one axis"},
+        {"grid: {model: [tiny-bert, ./tiny-bert/], concept: location}\n", ""}, /* two names of one folder: allowed, see below */
+        {"grid: {model: tiny-bert, concept: location, prune.ratio: [0.5, 0.50]}\n", "case.yaml:4:64: prune.ratio: '0.50' is given twice"},
+        {"grid: {model: tiny-bert, concept: location, seed: 5..3}\n", "case.yaml:4:51: seed: the range '5..3' is empty"},
+        {"grid: {model: tiny-bert, concept: location, seed: 0..99999999999}\n", "more than 1000000 values"},
+        {"grid: {model: tiny-bert, concept: location, seed: [-1]}\n", "case.yaml:4:52: seed: '-1' is not an integer from 0"},
+        {"grid: {model: no-bert, concept: location}\n", "case.yaml:4:15: model: there is no model folder"},
+        {"grid: {model: tiny-bert, concept: locaton}\n", "case.yaml:4:35: concept: 'locaton' is not a name under concepts:; the nearest is location"},
+        {GRID "data.train: x\n", "case.yaml:5:1:"},
+        {GRID "---\nsweep: second\n", "second YAML document"},
+        {GRID "train: {epochs: 2\n", "is not YAML"},
+        {GRID "\ttrain: {}\n", "is not YAML"},
+        {GRID "train: &a {epochs: *a}\n", "case.yaml:"},
+    };
     (void)state;
-    for (size_t i = 0; i < sizeof whole_faults / sizeof *whole_faults; i++)
-        assert_refused(whole_faults[i].text, &whole_faults[i].f);
-    for (size_t i = 0; i < sizeof data_faults / sizeof *data_faults; i++) {
-        char text[2000];
-        snprintf(text, sizeof text,
-                 "sweep: s\n%sconcepts: {location: {tokens: tokens.txt, labels: labels.txt, positive: a}}\n%sgrid: "
-                 "{seed: 1}\n",
-                 data_faults[i].rest, SINGLES);
-        assert_refused(text, &data_faults[i]);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rl_error err = {0};
+        rl_sweep *sweep = NULL;
+        rl_status status = read_with(&sweep, cases[i].text, NULL, 0, NULL, &err);
+        if (status == RL_OK && cases[i].says[0] == '\0') {
+            rl_sweep_free(sweep);
+            continue;
+        }
+        if (status != RL_ERR_INPUT || !strstr(err.message, cases[i].says))
+            print_error("case %zu: %s -> %d %s\n", i, cases[i].text, (int)status, err.message);
+        assert_int_equal(status, RL_ERR_INPUT);
+        assert_non_null(strstr(err.message, cases[i].says));
+        assert_null(sweep);
     }
 }
 
-static void test_an_absent_file_is_named(void **state)
+static void test_bad_sets_and_filters_name_the_option(void **state)
 {
-    rl_error err = {0};
-    rl_sweep *sweep = NULL;
+    static const char *const bad[] = {"train.epoch=3", "train.epochs", "train.epochs=", "=3", "seed=[1,1]", "train.epochs=x", "prune.ratio=2"};
+    static const char *const says[] = {"train.epochs", "PATH=VALUE", "PATH=VALUE", "PATH=VALUE", "given twice", "not an integer", "0 to 1"};
     (void)state;
-    assert_int_not_equal(rl_sweep_read(&sweep, "/no/such/sweep.yaml", NULL, 0, NULL, &err), RL_OK);
-    assert_non_null(strstr(err.message, "/no/such/sweep.yaml"));
-    assert_int_equal(rl_exit_code(err.status), 2);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        rl_error err = {0};
+        rl_sweep *sweep = NULL;
+        rl_status status = read_with(&sweep, GRID, &bad[i], 1, NULL, &err);
+        assert_int_not_equal(status, RL_OK);
+        assert_non_null(strstr(err.message, "--set"));
+        if (!strstr(err.message, says[i])) print_error("%s -> %s\n", bad[i], err.message);
+        assert_non_null(strstr(err.message, says[i]));
+    }
+    static const char *const filters[] = {"", "seed", "seed==", "seed==x", "sed==1", "seed==1 &&", "model<3"};
+    for (size_t i = 0; i < sizeof filters / sizeof *filters; i++) {
+        rl_error err = {0};
+        rl_sweep *sweep = NULL;
+        if (read_with(&sweep, GRID, NULL, 0, filters[i], &err) == RL_OK) print_error("accepted: %s\n", filters[i]);
+        assert_null(sweep);
+        assert_non_null(strstr(err.message, "filter"));
+    }
 }
 
-static void refuse_option(const char *set, const char *filter, const char *says)
+/* Any cut or changed byte is read or refused, never a crash (the sanitizer builds run this too). */
+static void test_damaged_files_never_crash(void **state)
 {
-    rl_error err = {0};
-    rl_sweep *sweep = NULL;
-    rl_status status = read_with(&sweep, TOP SINGLES "grid: {seed: 0..2}\n", set, filter, &err);
-    if (status == RL_OK) print_error("accepted: %s %s\n", set ? set : "", filter ? filter : "");
-    assert_int_not_equal(status, RL_OK);
-    assert_int_equal(rl_exit_code(status), 2);
-    if (!strstr(err.message, says)) print_error("'%s' is not in: %s\n", says, err.message);
-    assert_non_null(strstr(err.message, says));
-    assert_null(sweep);
+    char *whole = rl_format(NULL, "%s%s", head, "grid: {model: tiny-bert, concept: [location], seed: 0..3}\nexclude: [{seed: 1}]\nfilter: seed<3\n"
+                                                "train: {epochs: 4, learning_rate: 2e-5}\nprune: {select: random}\n");
+    size_t length = strlen(whole), refused = 0;
+    (void)state;
+    for (size_t i = 0; i < 2 * length; i++) {
+        rl_error err = {0};
+        rl_sweep *sweep = NULL;
+        char *copy = rl_strdup(whole, &err);
+        if (i < length)
+            copy[i] = '\0';
+        else
+            copy[i - length] = (char)rl_rng_bits(1, RL_PURPOSE_BOOTSTRAP, 0, 0, i);
+        support_write(path, copy);
+        refused += rl_sweep_read(&sweep, path, NULL, 0, NULL, &err) != RL_OK;
+        rl_sweep_free(sweep);
+        rl_free(copy);
+    }
+    assert_true(refused > length / 2);
+    rl_free(whole);
 }
 
-static void test_faults_in_options_name_the_option(void **state)
+static void test_settings_by_path(void **state)
 {
+    rl_error err = {0};
+    rl_run_settings s = rl_run_defaults(RL_PROTOCOL_CORRECTED);
+    rl_buffer text = {0};
     (void)state;
-    refuse_option("train.epoch=3", NULL, "train.epochs");
-    refuse_option("train.epochs=three", NULL, "--set train.epochs=three");
-    refuse_option("seed=[1,1]", NULL, "--set seed=[1,1]");
-    refuse_option("seed=[", NULL, "--set seed=[");
-    refuse_option("seed={a: 1}", NULL, "--set seed={a: 1}");
-    refuse_option("seed=", NULL, "--set seed=");
-    refuse_option("seed", NULL, "--set seed");
-    refuse_option("=3", NULL, "--set =3");
-    refuse_option("model=absent", NULL, "absent");
-    refuse_option("seed=3..1", NULL, "--set seed=3..1");
-    refuse_option(NULL, "sed==1", "seed");
-    refuse_option(NULL, "seed==x", "x");
-    refuse_option(NULL, "seed~1", "seed~1");
-    refuse_option(NULL, "seed==", "seed");
-    refuse_option(NULL, "", "filter");
-    refuse_option(NULL, "seed==99", "seed==99");
-    refuse_option(NULL, "model<x", "model");
-    refuse_option(NULL, "prune.select==rnadom", "random");
+    assert_ok(rl_settings_set(&s, "train.learning_rate=3e-4", &err), err);
+    assert_close(s.train.learning_rate, 3e-4, 0, 0);
+    char *value = rl_settings_get(&s, "train.learning_rate", &err);
+    assert_string_equal(value, "0.0003");
+    rl_free(value);
+    assert_fails(rl_settings_set(&s, "train.lr=1", &err), RL_ERR_USAGE, err, "'train.lr' is no setting");
+    assert_null(rl_settings_get(&s, "nonsense", &err));
+    assert_ok(rl_settings_describe(&text, &err), err);
+    for (size_t k = 0; k < rl_num_keys; k++) assert_non_null(strstr(text.data, rl_keys[k].path));
+    rl_buffer_free(&text);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_designs_file_is_read),
-        cmocka_unit_test(test_every_fault_names_its_place),
-        cmocka_unit_test(test_faults_of_whole_files),
-        cmocka_unit_test(test_an_absent_file_is_named),
-        cmocka_unit_test(test_faults_in_options_name_the_option),
+        cmocka_unit_test(test_the_grid_is_cartesian_last_axis_fastest),
+        cmocka_unit_test(test_presets_come_before_what_is_said),
+        cmocka_unit_test(test_set_overrides_settings_and_axes),
+        cmocka_unit_test(test_excludes_and_filters),
+        cmocka_unit_test(test_the_resolved_text_gives_the_same_runs),
+        cmocka_unit_test(test_faults_have_their_place),
+        cmocka_unit_test(test_bad_sets_and_filters_name_the_option),
+        cmocka_unit_test(test_damaged_files_never_crash),
+        cmocka_unit_test(test_settings_by_path),
     };
-    return cmocka_run_group_tests(tests, make_world, NULL);
+    return cmocka_run_group_tests(tests, make, NULL);
 }
