@@ -22,6 +22,9 @@ extern "C" {
  * build's best. Idempotent; call once per process before any kernel. */
 rl_status rl_linalg_init(const char *backend, rl_error *err);
 const char *rl_gemm_backend(void);                        /* "onednn" or "cblas" in use */
+/* The library behind it, its version and the kernel it picked for this CPU: another one may give other bits, so this is
+ * part of every stage key. Valid until the next call. */
+const char *rl_gemm_backend_version(void);
 const char *rl_isa_name(void);                            /* "baseline", "avx2" or "avx512" in use; RELEARN_ISA lowers it */
 size_t rl_gemm_backends(const char *const **names);       /* back ends compiled in */
 /* GFLOP/s of one back end on [M,K]x[K,N] products for about seconds_budget; 0 when not compiled in. */

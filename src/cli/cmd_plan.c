@@ -7,7 +7,7 @@
 
 static const rl_option options[] = {
     {"ranks", "N", "predict the wall time of mpirun -n N (default 1)"},
-    {"out", "DIR", "count what DIR already holds as done"},
+    {"out", "DIR", "count what DIR already holds as done (default: results/NAME, if it is there)"},
     {"set", "PATH=VALUE", "as in run (repeatable)"},
     {"filter", "EXPR", "as in run"},
     {"json", NULL, "JSON on standard output"},
@@ -132,6 +132,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     rl_cycle *cycle = NULL;
     rl_plan *plan = NULL;
     const char *sets[RL_MAX_GIVEN], *directory = rl_args_text(args, "out", NULL);
+    char *usual = NULL;
     size_t num_sets = rl_args_all(args, "set", sets);
     int64_t ranks = 1;
     (void)exit_code;
@@ -140,6 +141,12 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
         return rl_fail(err, RL_ERR_USAGE, "--ranks: %lld is more than %d", (long long)ranks, max_ranks);
     RL_TRY(rl_linalg_init(NULL, err));
     RL_TRY(rl_sweep_read(&sweep, args->operands[0], sets, num_sets, rl_args_text(args, "filter", NULL), err));
+    if (!directory) { /* what run would resume */
+        usual = rl_format(err, "results/%s", sweep->name);
+        if (!usual) status = RL_ERR_MEMORY;
+        if (status != RL_OK) goto cleanup;
+        directory = rl_path_is_directory(usual) ? usual : NULL;
+    }
     RL_TRY(rl_cycle_create(&cycle, directory, NULL, err));
     RL_TRY(rl_plan_create(&plan, sweep, cycle, directory, 0, err));
     if (rl_args_flag(args, "json"))
@@ -150,6 +157,7 @@ cleanup:
     rl_plan_free(plan);
     rl_cycle_free(cycle);
     rl_sweep_free(sweep);
+    rl_free(usual);
     return status;
 }
 

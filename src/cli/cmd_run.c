@@ -107,6 +107,23 @@ cleanup:
     return status;
 }
 
+/* A sweep keeps its stages' models: say before hours of work that they may not fit. Measured where DIR will be. */
+static void warn_of_full_disk(const rl_plan *plan, const char *directory)
+{
+    char need[32], have[32], *place = rl_strdup(directory, NULL);
+    while (place && !rl_path_exists(place)) {
+        char *parent = rl_path_parent(place, NULL);
+        rl_free(place);
+        place = parent;
+    }
+    double free_bytes = place ? (double)rl_disk_free_bytes(place) : -1;
+    rl_free(place);
+    if (free_bytes < 0 || free_bytes >= plan->disk_bytes) return;
+    rl_format_bytes(need, plan->disk_bytes);
+    rl_format_bytes(have, free_bytes);
+    fprintf(stderr, "relearn: warning: the sweep may need %s in %s, where %s are free\n", need, directory, have);
+}
+
 static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -126,6 +143,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
         status = rl_print_plan(rl_args_flag(args, "dry-run") ? stdout : stderr, plan, num_ranks, directory, err);
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
     if (rl_args_flag(args, "dry-run")) goto cleanup;
+    if (rank == 0) warn_of_full_disk(plan, directory);
     const rl_cluster_options cluster = {directory, &view, on_progress};
     status = rl_cluster_run(MPI_COMM_WORLD, plan, cycle, &cluster, &outcome, err);
     if (rank == 0 && view.live) end_live_view();

@@ -21,6 +21,7 @@ static rl_status begin(rl_hash **hash, rl_stage_kind kind, rl_error *err)
     rl_hash_text(*hash, kind_names[kind]);
     rl_hash_int(*hash, RL_NUMERICS_VERSION);
     rl_hash_text(*hash, rl_gemm_backend());
+    rl_hash_text(*hash, rl_gemm_backend_version());
     rl_hash_text(*hash, rl_isa_name());
     return RL_OK;
 }

@@ -5,6 +5,7 @@
 
 #include <cblas.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef RELEARN_HAVE_ONEDNN
@@ -17,9 +18,13 @@
 #if defined(__GNUC__) && !defined(OPENBLAS_CONFIG_H)
 /* Only OpenBLAS has it; another CBLAS links too. */
 extern void openblas_set_num_threads(int num_threads) __attribute__((weak));
+extern char *openblas_get_config(void) __attribute__((weak));
+extern char *openblas_get_corename(void) __attribute__((weak));
 #define HAS_OPENBLAS_THREADS (openblas_set_num_threads != NULL)
+#define HAS_OPENBLAS_NAMES (openblas_get_config != NULL && openblas_get_corename != NULL)
 #else
 #define HAS_OPENBLAS_THREADS 1
+#define HAS_OPENBLAS_NAMES 1
 #endif
 
 static void product_cblas(bool transpose_a, bool transpose_b, int64_t M, int64_t N, int64_t K, float alpha,
@@ -69,6 +74,24 @@ size_t rl_gemm_backends(const char *const **names)
 const char *rl_gemm_backend(void)
 {
     return backend_names[backend_in_use];
+}
+
+const char *rl_gemm_backend_version(void)
+{
+    static char text[256];
+#ifdef RELEARN_HAVE_ONEDNN
+    if (!strcmp(rl_gemm_backend(), "onednn")) {
+        const dnnl_version_t *version = dnnl_version();
+        snprintf(text, sizeof text, "oneDNN %d.%d.%d, CPU code %d", version->major, version->minor, version->patch,
+                 (int)dnnl_get_effective_cpu_isa());
+        return text;
+    }
+#endif
+    if (HAS_OPENBLAS_NAMES)
+        snprintf(text, sizeof text, "%.150s %.64s", openblas_get_config(), openblas_get_corename());
+    else
+        snprintf(text, sizeof text, "CBLAS");
+    return text;
 }
 
 static size_t find_backend(const char *name)

@@ -148,6 +148,10 @@ static int compare(const rl_key *key, const char *actual, const char *wanted)
 rl_status rl_condition_holds(bool *holds, const rl_condition *condition, const rl_run_settings *settings, rl_error *err)
 {
     rl_buffer actual = {0};
+    if (rl_key_is_unset(condition->key, settings)) { /* the protocol's or the model's own value: not a number to compare */
+        *holds = condition->comparison == RL_UNEQUAL;
+        return RL_OK;
+    }
     rl_status status = rl_key_get(&actual, condition->key, settings, err);
     if (status == RL_OK) {
         int order = compare(condition->key, actual.data, condition->value);

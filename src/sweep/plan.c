@@ -39,7 +39,7 @@ typedef struct builder {
     rl_sweep *sweep;
     rl_cycle *cycle;
     rl_contents *contents;
-    rl_names *data_seen, *run_keys, *stage_keys;
+    rl_names *data_seen, *run_keys, *run_ids, *stage_keys;
     rl_names *stages_there, *shards_there; /* what DIR/stages and DIR/runs list: not a stat a node */
     measured inputs;
     int32_t *node_of_stage; /* [stage_keys count] */
@@ -59,6 +59,7 @@ static void builder_clear(builder *b)
     rl_free(b->inputs.errors);
     rl_names_free(b->data_seen);
     rl_names_free(b->run_keys);
+    rl_names_free(b->run_ids);
     rl_names_free(b->stage_keys);
     rl_names_free(b->stages_there);
     rl_names_free(b->shards_there);
@@ -254,8 +255,14 @@ static rl_status identify_run(builder *b, bool *is_new, rl_run *run, const rl_st
     rl_cycle_run_key(key, stages, num_stages);
     memcpy(run->id, key, RL_RUN_ID - 1);
     run->id[RL_RUN_ID - 1] = '\0';
-    rl_status status = rl_names_intern(b->run_keys, run->id, RL_RUN_ID - 1, &id, err);
+    rl_status status = rl_names_intern(b->run_keys, key, RL_DIGEST_HEX - 1, &id, err);
     *is_new = id == before;
+    if (status != RL_OK || !*is_new) return status;
+    before = rl_names_count(b->run_ids); /* 48 bits: among a million runs two different ones may share them */
+    status = rl_names_intern(b->run_ids, run->id, RL_RUN_ID - 1, &id, err);
+    if (status == RL_OK && id != before)
+        status = rl_fail(err, RL_ERR_INPUT, "two different runs have the id %s; leave one of them out by exclude or filter",
+                         run->id);
     return status;
 }
 
@@ -355,6 +362,7 @@ rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const 
     RL_TRY(rl_contents_create(&b.contents, err));
     RL_TRY(rl_names_create(&b.data_seen, err));
     RL_TRY(rl_names_create(&b.run_keys, err));
+    RL_TRY(rl_names_create(&b.run_ids, err));
     RL_TRY(rl_names_create(&b.stage_keys, err));
     RL_TRY(list_folder(&b.stages_there, directory, "stages", err));
     RL_TRY(list_folder(&b.shards_there, directory, "runs", err));

@@ -9,10 +9,17 @@ static const char *const top_level[] = {"sweep", "data",  "concepts", "grid",   
                                         "seed",  "concept", "train",  "rank",    "prune",   "retrain", "analyse"};
 enum { NUM_TOP_LEVEL = sizeof top_level / sizeof *top_level };
 
+/* "exclude:" with nothing behind it, or "~": as if the key were not there. */
+static bool is_nothing(const rl_yaml *node)
+{
+    if (node->kind != RL_YAML_SCALAR || node->quoted) return false;
+    return !node->text[0] || !strcmp(node->text, "~") || !strcmp(node->text, "null");
+}
+
 static const rl_yaml *find(const rl_yaml *map, const char *name)
 {
     for (size_t i = 0; map && map->kind == RL_YAML_MAP && i < map->count; i++)
-        if (!strcmp(map->keys[i]->text, name)) return map->values[i];
+        if (!strcmp(map->keys[i]->text, name)) return is_nothing(map->values[i]) ? NULL : map->values[i];
     return NULL;
 }
 
@@ -135,6 +142,7 @@ static rl_status read_settings(rl_sweep_file *file, const char *prefix, const rl
         const rl_yaml *key = node->keys[i], *value = node->values[i];
         snprintf(path, sizeof path, "%s.%.60s", prefix, key->text);
         const rl_key *known = rl_key_find(path);
+        if (known && is_nothing(value)) continue;
         if (!strcmp(path, "data.format")) {
             RL_TRY(expect(value, RL_YAML_SCALAR, path, err));
             if (strcmp(value->text, "conll")) return rl_yaml_fail(value, err, "data.format: '%s' is not conll", value->text);
