@@ -117,7 +117,8 @@ rl_status rl_remove_tree(const char *path, rl_error *err)
 int64_t rl_disk_free_bytes(const char *path)
 {
     struct statvfs info;
-    return statvfs(path, &info) == 0 ? (int64_t)info.f_bavail * (int64_t)info.f_frsize : -1;
+    if (statvfs(path, &info) != 0 || info.f_blocks == 0) return -1; /* /proc and its like have no blocks at all */
+    return (int64_t)info.f_bavail * (int64_t)info.f_frsize;
 }
 
 /* ------------------------------------------------------------------------------------------ atomic files */

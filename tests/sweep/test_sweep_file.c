@@ -155,7 +155,7 @@ static void test_faults_have_their_place(void **state)
         {GRID "train: {shuffle: yes}\n", "case.yaml:5:18: train.shuffle: 'yes' is not true or false"},
         {GRID "prune: {select: concpt}\n", "did you mean 'concept'?"},
         {GRID "prune: {ratio: 1.01}\n", "case.yaml:5:16: prune.ratio: '1.01' is not a number from 0 to 1"},
-        {GRID "prune: {ratio: }\n", "case.yaml:5:16"},
+        {GRID "prune: {ratio: ''}\n", "case.yaml:5:16"},
         {GRID "train: {epochs: 2, epochs: 3}\n", "case.yaml:5:20: 'epochs' is given twice"},
         {GRID "train: [1]\n", "case.yaml:5:8: train: a mapping was expected, not a list"},
         {GRID "seed: 1\nconcept: location\n", "concept is an axis here and a single value at line 6"},
