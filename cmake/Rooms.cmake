@@ -3,10 +3,6 @@
 function(relearn_room name)
   cmake_parse_arguments(ARG "" "" "LINKS;PRIVATE_LINKS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/${name}/*.c)
-  if(NOT sources) # a room that is only a header so far
-    file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/empty_${name}.c "typedef int relearn_empty_room;\n")
-    set(sources ${CMAKE_CURRENT_BINARY_DIR}/empty_${name}.c)
-  endif()
   set(target relearn_${name})
   add_library(${target} STATIC ${sources})
   target_include_directories(${target}
