@@ -6,7 +6,8 @@ With an argument, checks that tree instead; without, it also checks itself again
 import pathlib
 import re
 import sys
-import tempfile
+
+import source_check
 
 MAX_LINES = 700
 ALLOCATION = re.compile(r"(?<![\w.>])(?:malloc|calloc|realloc|reallocarray|aligned_alloc|posix_memalign|free|strdup|strndup|asprintf)\s*\(")
@@ -78,26 +79,5 @@ INNOCENTS = {
 }
 
 
-def check_self():
-    with tempfile.TemporaryDirectory() as folder:
-        root = pathlib.Path(folder)
-        for name, text in {**CULPRITS, **INNOCENTS}.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(text)
-        for name in CULPRITS:
-            assert check_file(root / name, root), f"{name} should have been caught"
-        for name in INNOCENTS:
-            assert not check_file(root / name, root), check_file(root / name, root)
-
-
-def main():
-    root = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).resolve().parent.parent
-    if len(sys.argv) == 1:
-        check_self()
-    problems, num_files = check_tree(root)
-    print("\n".join(problems) if problems else f"{num_files} files are tidy")
-    return 1 if problems or num_files < 20 else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(source_check.main(check_file, check_tree, CULPRITS, INNOCENTS, "files are tidy"))

@@ -226,6 +226,8 @@ void rl_lock_release(rl_lock *lock);
 
 /* Parse a JSON file; failures name FILE:LINE:COL. The root must be an object. json_decref when done. */
 rl_status rl_json_read(json_t **out, const char *path, rl_error *err);
+/* A new reference; JSON has no NaN or infinity: those become null. */
+json_t *rl_json_number(double value);
 rl_status rl_json_write(const char *path, const json_t *root, rl_error *err); /* indented, sorted keys, atomic */
 
 /* ---------------------------------------------------------------------------------------- clock and stop */

@@ -50,6 +50,9 @@ typedef struct rl_model {
 /* Read only config.json (shapes, labels): cheap checks before computing. Free with rl_model_config_free. */
 rl_status rl_model_config_read(rl_model_config *out, const char *folder, rl_error *err);
 void rl_model_config_free(rl_model_config *config);
+/* Longest sequence, specials included, that the folder's position table and the tokenizer both allow. RL_ERR_INPUT when the
+ * tokenizer has more ids than the folder's embedding table has rows. */
+rl_status rl_model_sequence_limit(int64_t *limit, const char *folder, const rl_tokenizer *tokenizer, rl_error *err);
 /* Check a folder as rl_model_load would without keeping weights: config, every tensor's presence, dtype, shape, bounds. */
 rl_status rl_model_check_folder(const char *folder, rl_error *err);
 

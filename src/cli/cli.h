@@ -60,8 +60,6 @@ typedef struct rl_ner_data {
     rl_encoded *encoded;
 } rl_ner_data;
 void rl_ner_data_free(rl_ner_data *data);
-/* Sequence limit of a model folder: the tokenizer's and the position table's smaller one. */
-rl_status rl_sequence_limit(int64_t *limit, const char *folder, const rl_tokenizer *tokenizer, rl_error *err);
 /* labels NULL: from the file. */
 rl_status rl_ner_data_load(rl_ner_data *data, const char *folder, const char *file, const rl_names *labels, rl_error *err);
 

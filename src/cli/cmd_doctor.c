@@ -65,8 +65,6 @@ static void advise(json_t *advice, double peak, const char *chosen, double chose
     if (sysconf(_SC_NPROCESSORS_ONLN) < 2) json_array_append_new(advice, json_string("one core only: ranks would share it"));
 }
 
-static json_t *real(double value) { return isfinite(value) ? json_real(value) : json_null(); }
-
 static json_t *gemm_json(json_t *advice, double peak)
 {
     const char *const *names, *best = "";
@@ -95,7 +93,7 @@ static json_t *hdf5_json(json_t *advice, const char *directory)
     rl_status status = rl_hdf5_round_trip(MPI_COMM_WORLD, directory, &rate, &err);
     if (status != RL_OK) json_array_append_new(advice, json_string(err.message));
     return json_pack("{s:s, s:b, s:b, s:o}", "version", rl_hdf5_version(), "parallel", 1, "round_trip", (int)(status == RL_OK),
-                     "megabytes_per_second", real(rate));
+                     "megabytes_per_second", rl_json_number(rate));
 }
 
 static json_t *examine(const char *directory)
@@ -115,7 +113,7 @@ static json_t *examine(const char *directory)
     return json_pack("{s:s, s:s, s:i, s:s, s:f, s:o, s:s, s:i, s:o, s:{s:s, s:o, s:I}, s:o}", "version", RL_VERSION, "cpu", cpu,
                      "cores", (int)sysconf(_SC_NPROCESSORS_ONLN), "isa", rl_isa_name(), "fma_peak_gflops", peak, "gemm", gemm,
                      "mpi", mpi, "ranks", num_ranks, "hdf5", hdf5, "disk", "directory", directory, "write_megabytes_per_second",
-                     real(disk_rate(directory)), "free_bytes", (json_int_t)free_bytes, "advice", advice);
+                     rl_json_number(disk_rate(directory)), "free_bytes", (json_int_t)free_bytes, "advice", advice);
 }
 
 static void print_text(const json_t *root)

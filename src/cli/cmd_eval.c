@@ -32,7 +32,7 @@ static rl_status print_json(const rl_evaluation *e, rl_error *err)
 {
     json_t *root = level_json(e->word);
     json_object_set_new(root, "subword", level_json(e->subword));
-    json_object_set_new(root, "loss", isfinite(e->loss) ? json_real(e->loss) : json_null());
+    json_object_set_new(root, "loss", rl_json_number(e->loss));
     json_object_set_new(root, "tokens_per_second", json_real(e->tokens_per_second));
     char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     if (text) printf("%s\n", text);

@@ -103,7 +103,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     RL_TRY(rl_linalg_init(NULL, err));
     RL_TRY(load_any_model(&model, folder, err));
     RL_TRY(rl_tokenizer_load(&tokenizer, folder, err));
-    RL_TRY(rl_sequence_limit(&limit, folder, tokenizer, err));
+    RL_TRY(rl_model_sequence_limit(&limit, folder, tokenizer, err));
     RL_TRY(rl_concept_data_create(&data, tokens, labels, pieces, num_pieces, tokenizer, limit, settings.protocol, err));
     RL_TRY(rl_analyse_neurons(&table, model, data, &settings, NULL, NULL, 0, err));
     if (rl_args_flag(args, "csv")) {

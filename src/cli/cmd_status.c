@@ -10,22 +10,20 @@ static const rl_option options[] = {{"watch", NULL, "repeat every 2 seconds whil
                                     {"json", NULL, "JSON on standard output"},
                                     {NULL, NULL, NULL}};
 
-static json_t *real(double value) { return isfinite(value) ? json_real(value) : json_null(); }
-
 static rl_status print_json(const rl_sweep_status *s, rl_error *err)
 {
     json_t *runs = json_array();
     for (int64_t r = 0; r < s->num_runs; r++) {
         const rl_run_status *run = &s->runs[r];
         json_array_append_new(runs, json_pack("{s:s, s:s, s:o, s:o, s:s?}", "id", run->id, "state", run->state, "f1",
-                                              real(run->f1), "seconds", real(run->seconds), "error", run->error));
+                                              rl_json_number(run->f1), "seconds", rl_json_number(run->seconds), "error", run->error));
     }
     json_t *root = json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:s, s:s, s:I, s:o}", "sweep", s->name,
                              "alive", (int)s->alive, "planned", (json_int_t)s->counts.planned, "done",
                              (json_int_t)s->counts.done, "failed", (json_int_t)s->counts.failed, "running",
                              (json_int_t)s->counts.running, "waiting", (json_int_t)s->counts.waiting, "stages_done",
                              (json_int_t)s->nodes_done, "stages_total", (json_int_t)s->nodes_total, "elapsed_s",
-                             real(s->elapsed_s), "eta_s", real(s->eta_s), "tokens_per_second", real(s->tokens_per_second),
+                             rl_json_number(s->elapsed_s), "eta_s", rl_json_number(s->eta_s), "tokens_per_second", rl_json_number(s->tokens_per_second),
                              "started", s->started, "updated", s->updated, "damaged_journal_records",
                              (json_int_t)s->damaged_records, "runs", runs);
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;

@@ -9,26 +9,12 @@ void rl_ner_data_free(rl_ner_data *data)
     *data = (rl_ner_data){0};
 }
 
-rl_status rl_sequence_limit(int64_t *limit, const char *folder, const rl_tokenizer *tokenizer, rl_error *err)
-{
-    rl_model_config config = {0};
-    rl_status status = rl_model_config_read(&config, folder, err);
-    if (status != RL_OK) return status;
-    int64_t longest = rl_tokenizer_max_length(tokenizer);
-    *limit = longest < config.max_positions ? longest : config.max_positions;
-    if (rl_tokenizer_vocab_size(tokenizer) > config.vocab_size)
-        status = rl_fail(err, RL_ERR_INPUT, "%s: the tokenizer has %d ids but the model's embedding table only %lld rows",
-                         folder, rl_tokenizer_vocab_size(tokenizer), (long long)config.vocab_size);
-    rl_model_config_free(&config);
-    return status;
-}
-
 rl_status rl_ner_data_load(rl_ner_data *data, const char *folder, const char *file, const rl_names *labels, rl_error *err)
 {
     rl_status status = RL_OK;
     int64_t limit = 0;
     RL_TRY(rl_tokenizer_load(&data->tokenizer, folder, err));
-    RL_TRY(rl_sequence_limit(&limit, folder, data->tokenizer, err));
+    RL_TRY(rl_model_sequence_limit(&limit, folder, data->tokenizer, err));
     RL_TRY(rl_conll_read(&data->corpus, file, labels, 0, err));
     RL_TRY(rl_encode_corpus(&data->encoded, data->tokenizer, data->corpus, true, limit, err));
 cleanup:

@@ -89,8 +89,6 @@ static rl_sweep_progress progress_of(const coordinator *c, bool is_event)
     return p;
 }
 
-static json_t *real(double value) { return isfinite(value) ? json_real(value) : json_null(); }
-
 /* The small side file that `status` reads while the sweep lives. */
 static void write_progress_file(coordinator *c, const rl_sweep_progress *p)
 {
@@ -100,10 +98,10 @@ static void write_progress_file(coordinator *c, const rl_sweep_progress *p)
         if (c->running[w] < 0) continue;
         describe(c, c->running[w], text, sizeof text);
         json_array_append_new(running, json_pack("{s:i, s:s, s:o}", "worker", (int)w, "task", text, "tokens_per_second",
-                                                 real(c->speed[w])));
+                                                 rl_json_number(c->speed[w])));
     }
-    json_t *root = json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:o}", "elapsed_s", real(p->elapsed_s), "eta_s", real(p->eta_s),
-                             "tokens_per_second", real(p->tokens_per_second), "last_f1", real(p->last_f1), "nodes_done",
+    json_t *root = json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:o}", "elapsed_s", rl_json_number(p->elapsed_s), "eta_s", rl_json_number(p->eta_s),
+                             "tokens_per_second", rl_json_number(p->tokens_per_second), "last_f1", rl_json_number(p->last_f1), "nodes_done",
                              (json_int_t)p->nodes_done, "nodes_total", (json_int_t)p->nodes_total, "running", running);
     char *path = rl_path_join(c->options->directory, "progress.json", NULL);
     if (path) rl_json_write(path, root, NULL); /* only for onlookers: its failure harms nothing */
@@ -186,7 +184,7 @@ static void handle(coordinator *c, int32_t worker, const rl_report *report)
     } else if (report->kind == RL_REPORT_F1) {
         c->last_f1 = report->f1;
         json_t *event = node_event(c, "f1", worker, report->node);
-        json_object_set_new(event, "f1", real(report->f1));
+        json_object_set_new(event, "f1", rl_json_number(report->f1));
         record(c, event, false);
     } else {
         finished(c, worker, report);

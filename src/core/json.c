@@ -1,6 +1,7 @@
 /* json.c -- jansson with our error line. */
 #include "relearn/core.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,8 @@ rl_status rl_json_read(json_t **out, const char *path, rl_error *err)
         json_decref(root);
     return status;
 }
+
+json_t *rl_json_number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
 
 rl_status rl_json_write(const char *path, const json_t *root, rl_error *err)
 {

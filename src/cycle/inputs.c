@@ -74,23 +74,6 @@ cleanup:
     return status;
 }
 
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
-/* The longest sequence, specials included, that both the tokenizer and the position table allow. */
-static rl_status longest_sequence(int64_t *max_length, const rl_run_settings *settings, const rl_tokenizer *tokenizer,
-                                  rl_error *err)
-{
-    rl_model_config config = {0};
-    rl_status status = rl_model_config_read(&config, settings->model, err);
-    if (status != RL_OK) return status;
-    *max_length = smaller(rl_tokenizer_max_length(tokenizer), config.max_positions);
-    if (rl_tokenizer_vocab_size(tokenizer) > config.vocab_size)
-        status = rl_fail(err, RL_ERR_INPUT, "%s: the tokenizer has %d ids but the model's embedding table only %lld rows",
-                         settings->model, rl_tokenizer_vocab_size(tokenizer), (long long)config.vocab_size);
-    rl_model_config_free(&config);
-    return status;
-}
-
 static rl_status load_inputs(rl_inputs **out, const rl_run_settings *settings, const char *key, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -99,7 +82,7 @@ static rl_status load_inputs(rl_inputs **out, const rl_run_settings *settings, c
     in->key = rl_strdup(key, err);
     if (!in->key) status = RL_ERR_MEMORY;
     if (status == RL_OK) status = rl_tokenizer_load(&in->tokenizer, settings->model, err);
-    if (status == RL_OK) status = longest_sequence(&in->max_length, settings, in->tokenizer, err);
+    if (status == RL_OK) status = rl_model_sequence_limit(&in->max_length, settings->model, in->tokenizer, err);
     if (status != RL_OK) goto cleanup;
     RL_TRY(rl_cycle_read_corpora(&in->train, &in->validation, &in->test, settings, err));
     RL_TRY(rl_encode_corpus(&in->train_encoded, in->tokenizer, in->train, true, in->max_length, err));
@@ -225,7 +208,7 @@ rl_status rl_cycle_check_model(rl_cycle *cycle, const rl_run_settings *settings,
     (void)cycle;
     rl_status status = rl_model_check_folder(settings->model, err);
     if (status == RL_OK) status = rl_tokenizer_load(&tokenizer, settings->model, err);
-    if (status == RL_OK) status = longest_sequence(&max_length, settings, tokenizer, err);
+    if (status == RL_OK) status = rl_model_sequence_limit(&max_length, settings->model, tokenizer, err);
     rl_tokenizer_free(tokenizer);
     return status;
 }

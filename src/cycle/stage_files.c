@@ -10,9 +10,6 @@ char *rl_stage_folder(const rl_cycle *cycle, const char *key, const char *suffix
     return rl_format(err, "%s/stages/%s%s", cycle->directory, key, suffix);
 }
 
-/* JSON has no NaN: a missing number is null. */
-static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
-
 static rl_status write_in(const char *folder, const char *name, json_t *root, rl_error *err)
 {
     char *path = rl_path_join(folder, name, err);
@@ -90,8 +87,8 @@ rl_status rl_epoch_scores_write(const rl_epoch_scores *scores, const char *folde
     json_t *list = json_array();
     for (int64_t i = 0; i < scores->count; i++)
         json_array_append_new(list, json_pack("{s:I, s:o, s:o, s:o}", "epoch", (json_int_t)i, "f1",
-                                              number(scores->word_f1[i]), "subword_f1", number(scores->subword_f1[i]),
-                                              "loss", number(scores->loss[i])));
+                                              rl_json_number(scores->word_f1[i]), "subword_f1", rl_json_number(scores->subword_f1[i]),
+                                              "loss", rl_json_number(scores->loss[i])));
     return write_in(folder, "epochs.json", json_pack("{s:o}", "epochs", list), err);
 }
 
@@ -140,7 +137,7 @@ static json_t *seqeval_json(const rl_seqeval *scores)
 static json_t *evaluation_json(const rl_evaluation *evaluation)
 {
     return json_pack("{s:o, s:o, s:o}", "word", seqeval_json(evaluation->word), "subword",
-                     seqeval_json(evaluation->subword), "loss", number(evaluation->loss));
+                     seqeval_json(evaluation->subword), "loss", rl_json_number(evaluation->loss));
 }
 
 rl_status rl_stage_write_evaluation(const char *folder, const rl_evaluation *validation, const rl_evaluation *test,

@@ -376,3 +376,18 @@ void rl_model_config_free(rl_model_config *config)
     rl_names_free(config->labels);
     config->labels = NULL;
 }
+
+rl_status rl_model_sequence_limit(int64_t *limit, const char *folder, const rl_tokenizer *tokenizer, rl_error *err)
+{
+    rl_model_config config = {0};
+    rl_status status = rl_model_config_read(&config, folder, err);
+    if (status != RL_OK) return status;
+    int64_t longest = rl_tokenizer_max_length(tokenizer);
+    if (rl_tokenizer_vocab_size(tokenizer) > config.vocab_size)
+        status = rl_fail(err, RL_ERR_INPUT, "%s: the tokenizer has %d ids but the model's embedding table only %lld rows",
+                         folder, rl_tokenizer_vocab_size(tokenizer), (long long)config.vocab_size);
+    else
+        *limit = longest < config.max_positions ? longest : config.max_positions;
+    rl_model_config_free(&config);
+    return status;
+}
