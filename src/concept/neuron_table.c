@@ -170,7 +170,7 @@ rl_status rl_neuron_table_read(rl_neuron_table **out, const char *path, rl_error
     rl_status status = RL_OK;
     rl_file_view view = {0};
     rl_neuron_table *table = NULL;
-    header head;
+    header head = {0};
     span list[NUM_ARRAYS];
     const char *from;
     RL_TRY(rl_file_view_open(&view, path, err));

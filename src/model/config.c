@@ -166,7 +166,7 @@ static rl_status read_sizes(rl_model_config *config, const json_t *root, const c
     RL_TRY(read_size(&config->max_positions, root, path, "max_position_embeddings", MAX_SIZE, 0, err));
     if (keys->type_vocab_size)
         RL_TRY(read_size(&config->type_vocab_size, root, path, keys->type_vocab_size, MAX_SIZE, 2, err));
-    if (config->hidden_size % config->num_heads)
+    if (config->hidden_size % config->num_heads) // NOLINT(clang-analyzer-core.DivideZero): read_size gives 1 or more
         return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0, "\"%s\" is %lld; expected a multiple of \"%s\", which is %lld",
                           keys->hidden_size, (long long)config->hidden_size, keys->num_heads,
                           (long long)config->num_heads);

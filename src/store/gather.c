@@ -150,7 +150,7 @@ cleanup:
  * OMPIO 4.1.4 reports a write that met ENOSPC as done, and only the reading back below finds out. */
 static rl_status reserve(gather *g, rl_error *err)
 {
-    size_t datasets = (size_t)(g->layout->num_coordinates + g->layout->num_columns + g->layout->num_targets);
+    size_t datasets = (size_t)g->layout->num_coordinates + (size_t)g->layout->num_columns + (size_t)g->layout->num_targets;
     rl_status status = RL_OK;
     if (g->survey->rank == 0)
         status = rl_reserve(g->temporary, rl_layout_bytes(g->layout, g->survey) + 65536 + 2048 * datasets, err);

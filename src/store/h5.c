@@ -318,7 +318,7 @@ static bool same_array(const rl_array *a, const rl_array *b)
 rl_status rl_h5_get(void *values, rl_place place, const char *name, const rl_array *expected, rl_error *err)
 {
     hid_t dataset = H5I_INVALID_HID, type = H5I_INVALID_HID;
-    rl_array found;
+    rl_array found = {0};
     rl_status status = RL_OK;
     RL_TRY(open_dataset(&dataset, &found, place, name, err));
     if (!same_array(&found, expected)) {

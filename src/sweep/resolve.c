@@ -30,7 +30,7 @@ static rl_status scalar(rl_buffer *text, const char *value, rl_error *err)
                  value[0] != '-' && value[0] != '.';
     if (plain) return rl_buffer_append(text, value, strlen(value), err);
     RL_TRY(rl_buffer_append(text, "\"", 1, err));
-    for (const char *c = value, *next = c; *c; c = next) {
+    for (const char *c = value, *next; *c; c = next) {
         int length = 1;
         unsigned escaped = to_escape(c, &length);
         next = c + length;

@@ -58,7 +58,7 @@ static rl_status read_tag(tag *out, rl_names *types, const char *label, rl_error
     const char *dash = strchr(rest, '-'), *type = dash ? dash + 1 : rest;
     if (first < 0) return rl_fail(err, RL_ERR_INPUT, "the label '%s' is not UTF-8", label);
     if (*type == '\0') type = "_";
-    out->letter = first < 0x80 ? (char)first : 0;
+    out->letter = (char)(first < 0x80 ? first : 0);
     return rl_names_intern(types, type, strlen(type), &out->type, err);
 }
 

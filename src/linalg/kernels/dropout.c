@@ -45,6 +45,7 @@ static void philox_blocks(philox_bits *restrict bits, uint64_t first_block, int 
         philox_counter a = {block, block >> 32, zero + dropout->step, zero + dropout->stream};
         philox_counter b = {next, next >> 32, a.c2, a.c3};
         uint32_t key0 = dropout->key[0], key1 = dropout->key[1];
+        // NOLINTNEXTLINE(bugprone-infinite-loop): clang-tidy 14 loses sight of `round` behind the vector types
         for (int round = 0; round < 10; round++, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
             a = philox_round(a, key0, key1);
             b = philox_round(b, key0, key1);
