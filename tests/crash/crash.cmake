@@ -1,0 +1,23 @@
+# Sweeps that are killed, starved of disk and damaged (docs/reliability.md). They need Linux, and no sanitizer in the way of LD_PRELOAD.
+add_executable(store_digest support/store_digest.c)
+target_link_libraries(store_digest PRIVATE relearn_store relearn_options)
+add_library(fault_shim SHARED crash/fault_shim.c)
+target_compile_definitions(fault_shim PRIVATE _GNU_SOURCE)
+target_link_libraries(fault_shim PRIVATE ${CMAKE_DL_LIBS})
+
+# relearn_crash_test(NAME SCRIPT TIMEOUT s LABELS ... [ARGUMENTS ...])
+function(relearn_crash_test name script)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "LABELS;ARGUMENTS" ${ARGN})
+  add_test(NAME crash.${name} COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/crash/${script}
+           --program $<TARGET_FILE:relearn> --make-world $<TARGET_FILE:make_world> --store-digest $<TARGET_FILE:store_digest>
+           --shim $<TARGET_FILE:fault_shim> --mpiexec ${MPIEXEC_EXECUTABLE} ${ARG_ARGUMENTS})
+  set_tests_properties(crash.${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} PROCESSORS 2 SKIP_RETURN_CODE 77)
+endfunction()
+
+if(NOT RELEARN_SANITIZE)
+  # CI: 200 kills in all. The hundreds by the clock, with MPI's second for each start, are under the label slow.
+  relearn_crash_test(kills test_kills.py LABELS mpi TIMEOUT 300 ARGUMENTS --count 30)
+  relearn_crash_test(points test_crash_points.py LABELS mpi TIMEOUT 300 ARGUMENTS --count 170)
+  relearn_crash_test(kills_200 test_kills.py LABELS slow TIMEOUT 1800 ARGUMENTS --count 200 --seed 200)
+  relearn_crash_test(kills_1000 test_kills.py LABELS slow TIMEOUT 7200 ARGUMENTS --count 1000 --seed 1000)
+endif()

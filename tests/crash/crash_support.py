@@ -1,0 +1,181 @@
+"""What the crash tests share: a tiny world, starting and killing sweeps, and comparing what they leave (standard library only)."""
+import argparse
+import collections
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--program", required=True)
+parser.add_argument("--make-world", required=True)
+parser.add_argument("--store-digest", required=True)
+parser.add_argument("--shim", required=True)
+parser.add_argument("--mpiexec", default="mpirun")
+parser.add_argument("--seed", type=int, default=20261123)
+parser.add_argument("--count", type=int, default=0, help="kills or faults to try; 0: the test's own number")
+parser.add_argument("--keep", action="store_true", help="leave the temporary folder")
+options = parser.parse_args()
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+if os.geteuid() == 0:  # containers and CI: Open MPI asks twice
+    os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+# More ranks than cores: what waits must let others run.
+os.environ.setdefault("OMPI_MCA_btl_vader_single_copy_mechanism", "none")
+
+folder = pathlib.Path(tempfile.mkdtemp(prefix="relearn-crash-"))
+world = pathlib.Path(subprocess.run([options.make_world, str(folder)], check=True, capture_output=True, text=True).stdout.strip())
+
+# Long enough to be killed in the middle, short enough for hundreds of starts: 2 runs, 3 trainings each.
+TRAIN_EPOCHS, RETRAIN_EPOCHS = 24, 12
+SWEEP = ["run", "sweep.yaml", "--set", "seed=0", "--set", f"train.epochs={TRAIN_EPOCHS}", "--set", f"retrain.epochs={RETRAIN_EPOCHS}"]
+
+
+def command(out, ranks=0, arguments=SWEEP):
+    launcher = [options.mpiexec, "-n", str(ranks), "--oversubscribe"] if ranks else []
+    return [*launcher, options.program, *arguments, "--out", out]
+
+
+def shim(out, **settings):
+    """Environment that preloads the shim for the files of folder `out`: shim("a", PATH="journal", AT=3, DO="EIO")."""
+    return {"LD_PRELOAD": options.shim, "RELEARN_FAULT_ROOT": str(world / out),
+            **{f"RELEARN_FAULT_{key}": str(value) for key, value in settings.items()}}
+
+
+def run(out, ranks=0, env=None, code=0, arguments=SWEEP, timeout=120):
+    done = subprocess.run(command(out, ranks, arguments), cwd=world, env={**os.environ, **(env or {})}, capture_output=True, text=True,
+                          timeout=timeout)
+    if code is not None and done.returncode != code:
+        raise AssertionError(f"{out}: exit {done.returncode}, expected {code}\nstdout: {done.stdout[-2000:]}\nstderr: {done.stderr[-3000:]}")
+    return done
+
+
+def start(out, ranks=0, env=None):
+    log = (world / f"{out}.log").open("ab")
+    process = subprocess.Popen(command(out, ranks), cwd=world, env={**os.environ, **(env or {})}, stdout=log, stderr=log,
+                               start_new_session=True)
+    log.close()
+    return process
+
+
+def log_of(out):
+    path = world / f"{out}.log"
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+def descendants(pid):
+    """Its children and theirs, by /proc: to be killed by id, never by name."""
+    parent = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # gone meanwhile
+            pass
+    found = [pid]
+    for one in found:
+        found += [child for child, its in parent.items() if its == one]
+    return found[1:]
+
+
+def rank_of(pid):
+    try:
+        environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    for name in (b"OMPI_COMM_WORLD_RANK=", b"PMI_RANK="):
+        for one in environment:
+            if one.startswith(name):
+                return int(one[len(name):])
+    return None
+
+
+def kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def digest(out):
+    done = subprocess.run([options.store_digest, str(world / out / "results.h5")], capture_output=True, text=True, check=True)
+    return done.stdout.split()[0]
+
+
+def without_times(name, data):
+    """A stage's files hold wall times: those are not results."""
+    if name == "training.jsonl":
+        return re.sub(rb'"seconds":[^,}]*', b"", data)
+    if name == "stage.json":
+        record = json.loads(data)
+        for key in ("seconds", "finished", "sum"):
+            record.pop(key, None)
+        record.get("files", {}).pop("training.jsonl", None)
+        return json.dumps(record, sort_keys=True).encode()
+    return data
+
+
+def contents(out):
+    """Every result of a sweep folder: stage files, shards, and results.h5 by its contents."""
+    base = world / out
+    found = {str(p.relative_to(base)): without_times(p.name, p.read_bytes())
+             for top in ("stages", "runs") for p in sorted((base / top).rglob("*")) if p.is_file()}
+    found["results.h5"] = digest(out)
+    return found
+
+
+def assert_same(out, reference, what):
+    mine = contents(out)
+    missing, more = sorted(reference.keys() - mine.keys()), sorted(mine.keys() - reference.keys())
+    differ = sorted(name for name in reference.keys() & mine.keys() if reference[name] != mine[name])
+    assert not missing and not more and not differ, f"{what}: missing {missing}, too much {more}, different {differ}"
+
+
+def epochs_of(base):
+    """Training epochs that each finished stage of a sweep folder has, by key."""
+    return {p.parent.name: len(json.loads(p.read_text())["epochs"]) for p in (base / "stages").glob("*/epochs.json")}
+
+
+def assert_nothing_twice(out, log):
+    """What the shim saw being put in place: each stage and shard once, and the checkpoint of each epoch once, over all starts."""
+    base, put = world / out, collections.Counter()
+    for line in pathlib.Path(log).read_text(errors="replace").splitlines():
+        _, op, rest = line.split(" ", 2)
+        if op == "rename":
+            put[rest.split(" -> ")[1]] += 1
+    epochs = epochs_of(base)
+    for path, times in put.items():
+        name, parent = os.path.basename(path), os.path.basename(os.path.dirname(path))
+        if parent == "stages" or parent == "runs":
+            assert times == 1, f"{out}: {path} was made {times} times"
+        if name == "checkpoint":
+            allowed = epochs[parent.removesuffix(".work")]
+            assert times <= allowed, f"{out}: {times} checkpoints of {path}, which has {allowed} epochs: an epoch was computed again"
+
+
+def leave(ok):
+    if options.keep or not ok:
+        print(f"left in {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    sys.exit(0 if ok else 1)
+
+
+def run_tests(namespace):
+    tests = [(n, f) for n, f in namespace.items() if n.startswith("test_")]
+    failed = 0
+    for name, test in tests:
+        begun = time.time()
+        try:
+            test()
+            print(f"ok    {name}  ({time.time() - begun:.1f} s)", flush=True)
+        except Exception as problem:  # one failure must not hide the others
+            failed += 1
+            import traceback
+            print(f"FAIL  {name}\n{traceback.format_exc()}", flush=True)
+    print(f"{len(tests) - failed} of {len(tests)} passed")
+    leave(not failed and tests)
