@@ -20,8 +20,14 @@ typedef struct rl_run {
     rl_run_settings settings;    /* strings owned by the sweep */
     char **axis_values;          /* [num_axes] as text */
 } rl_run;
+/* What decides how a sweep is worked off, and never what comes out. */
+typedef enum rl_keep { RL_KEEP_ALL, RL_KEEP_FINAL, RL_KEEP_NONE } rl_keep;
+typedef struct rl_sweep_policy {
+    rl_keep keep; /* stage folders that outlive their last use: all; models after the last round, and analyses; none */
+} rl_sweep_policy;
 typedef struct rl_sweep {
     char *path, *name;
+    rl_sweep_policy policy;
     int32_t num_axes;
     char **axes;                 /* configuration paths in file order: "model", "seed", "prune.ratio", ... */
     int64_t num_runs;
@@ -47,10 +53,11 @@ typedef enum rl_node_kind { RL_NODE_STAGE, RL_NODE_SHARD } rl_node_kind;
 typedef struct rl_node {
     rl_node_kind kind;
     rl_stage stage;        /* RL_NODE_STAGE */
-    int64_t run;           /* the run (shard), or the first run that needs the stage */
+    int64_t run;           /* the run (shard), or the first run not done that needs the stage */
     int32_t *depends;      /* node indices, all smaller than this node's */
     int32_t num_depends;
     double seconds;        /* predicted */
+    double disk_bytes;     /* of its folder or shard */
     bool done;             /* already on disk when planned */
 } rl_node;
 typedef struct rl_plan {
@@ -73,13 +80,17 @@ double rl_plan_predict_seconds(const rl_plan *plan, int32_t num_workers, rl_erro
 /* The shard of a run: DIR/runs/<id>.h5; rl_free. */
 char *rl_plan_shard_path(const char *directory, const char *run_id, rl_error *err);
 
+/* May this stage's folder go once everything that reads it is done? */
+bool rl_policy_deletes(const rl_sweep_policy *policy, const rl_stage *stage);
+
 /* ----------------------------------------------------------------------------------------------- scheduler */
 
 typedef struct rl_scheduler rl_scheduler; /* borrows the plan */
 rl_status rl_scheduler_create(rl_scheduler **out, const rl_plan *plan, int32_t num_workers, rl_error *err);
 void rl_scheduler_free(rl_scheduler *scheduler);
 /* The idle worker's next node, or -1 (nothing ready now). Longest remaining path first; among near equals the one whose
- * input the worker made last. Marks the node running. */
+ * input the worker made last. Where stage folders are to be deleted (policy.keep) and the longest path is far from deciding
+ * the end, what was begun is finished first instead, so that few folders are alive at once. Marks the node running. */
 int32_t rl_scheduler_assign(rl_scheduler *scheduler, int32_t worker);
 /* Outcomes. A failed node fails every node that depends on it; their runs are failed, nothing else is touched. */
 void rl_scheduler_done(rl_scheduler *scheduler, int32_t worker, int32_t node);
@@ -90,14 +101,42 @@ void rl_scheduler_stop(rl_scheduler *scheduler);
 bool rl_scheduler_finished(const rl_scheduler *scheduler);     /* no node running and none will be assigned any more */
 typedef enum rl_node_state { RL_NODE_WAITING, RL_NODE_READY, RL_NODE_RUNNING, RL_NODE_DONE, RL_NODE_FAILED } rl_node_state;
 rl_node_state rl_scheduler_state(const rl_scheduler *scheduler, int32_t node);
-/* Runs by state: a run is done when its shard node is. */
+/* Runs by state: a run is done when its shard node is, and running while a worker makes something for it. */
 typedef struct rl_sweep_counts {
     int64_t planned, done, failed, running, waiting;
 } rl_sweep_counts;
 rl_sweep_counts rl_scheduler_counts(const rl_scheduler *scheduler);
 double rl_scheduler_remaining_seconds(const rl_scheduler *scheduler); /* predicted work left, all workers together */
+int32_t rl_scheduler_num_ready(const rl_scheduler *scheduler);
 /* The whole invariant, for tests and asserts: RL_ERR_INTERNAL names what is broken. */
 rl_status rl_scheduler_check(const rl_scheduler *scheduler, rl_error *err);
+
+/* ----------------------------------------------------------------------------------------------- simulation */
+
+/* The scheduler in virtual time: workers take as long as predicted, the coordinator serves one message after the other. */
+typedef struct rl_simulation_options {
+    int32_t num_workers;
+    double message_s;      /* coordinator's time for a report and what follows from it; 0: messages cost nothing */
+    double reports_per_s;  /* of each busy worker, beside the report that ends a stage */
+    double kill_every_s;   /* mean time between losses of a rank (exponential); each ends the job. 0: none */
+    double restart_s;      /* from a loss to the next start's first assignment */
+    double spread;         /* standard deviation of the logarithm of stage times around the predicted ones */
+    uint64_t seed;         /* of the losses and the spread */
+    void *context;
+    void (*on_interval)(void *context, int32_t worker, int32_t node, double start_s, double end_s, bool lost); /* may be NULL */
+} rl_simulation_options;
+typedef struct rl_simulation {
+    double makespan_s, work_s, critical_path_s;
+    double bound_s;          /* no schedule is shorter: the larger of the critical path and work / workers */
+    double efficiency;       /* bound / makespan */
+    double busy_share;       /* of workers x makespan, redone work included */
+    double lost_s;           /* work done twice because of kills */
+    int64_t num_kills, num_nodes, messages;
+    double messages_per_s, coordinator_load; /* share of the makespan that the coordinator works */
+    double peak_disk_bytes;  /* stage folders, checkpoints under way and shards, what is there already included */
+} rl_simulation;
+/* Of what the plan has not done. RL_ERR_INPUT when losses come so often that nothing is ever finished. */
+rl_status rl_simulate(rl_simulation *out, const rl_plan *plan, const rl_simulation_options *options, rl_error *err);
 
 #ifdef __cplusplus
 }

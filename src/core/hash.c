@@ -1,6 +1,7 @@
 /* hash.c -- content hashes for stage keys and record checksums (XXH3, canonical byte order). */
 #include "relearn/core.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
@@ -35,23 +36,50 @@ static void field(rl_hash *hash, char tag, const void *bytes, size_t length)
 void rl_hash_bytes(rl_hash *hash, const void *bytes, size_t length) { field(hash, 'b', bytes, length); }
 void rl_hash_text(rl_hash *hash, const char *text) { field(hash, 't', text, strlen(text)); }
 
-void rl_hash_int(rl_hash *hash, int64_t value)
+/* As printf's %lld, by hand: a plan of 10,000 runs hashes millions of numbers. Returns where the text begins. */
+static const char *decimal(char text[24], int64_t value, size_t *length)
 {
-    char text[32];
-    int length = snprintf(text, sizeof text, "%lld", (long long)value);
-    field(hash, 'i', text, (size_t)length);
+    char *at = text + 24;
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do *--at = (char)('0' + left % 10);
+    while (left /= 10);
+    if (value < 0) *--at = '-';
+    *length = (size_t)(text + 24 - at);
+    return at;
 }
 
+void rl_hash_int(rl_hash *hash, int64_t value)
+{
+    char text[24];
+    size_t length;
+    const char *start = decimal(text, value, &length);
+    field(hash, 'i', start, length);
+}
+
+/* As printf's %.17g, which writes small whole numbers as integers ("-0" excepted). */
 void rl_hash_real(rl_hash *hash, double value)
 {
     char text[40];
+    if (value > -1e15 && value < 1e15 && value == (double)(int64_t)value && (value != 0 || !signbit(value))) {
+        size_t length;
+        const char *start = decimal(text, (int64_t)value, &length);
+        field(hash, 'r', start, length);
+        return;
+    }
     int length = snprintf(text, sizeof text, "%.17g", value);
     field(hash, 'r', text, (size_t)length);
 }
 
+static void print_hex(char *to, uint64_t value)
+{
+    for (int i = 15; i >= 0; i--, value >>= 4) to[i] = "0123456789abcdef"[value & 15];
+}
+
 static void print_digest(XXH128_hash_t value, char hex[RL_DIGEST_HEX])
 {
-    snprintf(hex, RL_DIGEST_HEX, "%016llx%016llx", (unsigned long long)value.high64, (unsigned long long)value.low64);
+    print_hex(hex, value.high64);
+    print_hex(hex + 16, value.low64);
+    hex[32] = '\0';
 }
 
 void rl_hash_digest(const rl_hash *hash, char hex[RL_DIGEST_HEX]) { print_digest(XXH3_128bits_digest(hash->state), hex); }

@@ -44,6 +44,8 @@ typedef struct builder {
     measured inputs;
     int32_t *node_of_stage; /* [stage_keys count] */
     size_t stage_capacity, node_capacity;
+    const rl_run_settings *last_measured; /* neighbours in the grid mostly have its inputs: no text is made for them */
+    int32_t last_input;
     const char *directory;
     double gflops;
 } builder;
@@ -117,6 +119,14 @@ static rl_status reserve_inputs(measured *m, rl_error *err)
     m->errors = errors;
     m->capacity = capacity;
     return RL_OK;
+}
+
+/* Strings are the sweep's pool's: equal pointers are equal texts, and unequal ones only cost a look-up. */
+static bool same_inputs(const rl_run_settings *a, const rl_run_settings *b)
+{
+    return a && a->model == b->model && a->train_file == b->train_file && a->validation_file == b->validation_file &&
+           a->test_file == b->test_file && a->data_limit == b->data_limit && a->concept_name == b->concept_name &&
+           a->protocol == b->protocol;
 }
 
 /* A fault in a model folder is that model's runs' alone: remembered, not returned. */
@@ -194,9 +204,10 @@ static rl_status stage_node(builder *b, int32_t *index, const rl_stage *stage, i
     node->stage = *stage;
     for (int32_t d = 0; d < stage->num_depends; d++) node->depends[d] = nodes[stage->depends[d]];
     node->seconds = rl_stage_seconds(stage, workload, b->gflops);
+    node->disk_bytes = rl_stage_disk_bytes(stage, workload);
     node->done = rl_names_find(b->stages_there, stage->key, strlen(stage->key)) >= 0 &&
                  rl_stage_is_complete(b->directory, stage->key);
-    b->plan->disk_bytes += rl_stage_disk_bytes(stage, workload);
+    b->plan->disk_bytes += node->disk_bytes;
     if ((size_t)rl_names_count(b->stage_keys) == b->stage_capacity) {
         size_t capacity = b->stage_capacity ? b->stage_capacity * 2 : 256;
         int32_t *grown = rl_regrow(b->node_of_stage, b->stage_capacity, capacity, sizeof *grown, err);
@@ -218,6 +229,12 @@ static rl_status shard_node(builder *b, int32_t *nodes, int32_t num_stages, int6
     rl_node *node = &b->plan->nodes[index];
     memcpy(node->depends, nodes, (size_t)num_stages * sizeof *nodes);
     node->seconds = 0.05;
+    for (int32_t i = 0; i < num_stages; i++) { /* a shard holds what its analyses hold */
+        const rl_node *stage = &b->plan->nodes[nodes[i]];
+        bool analysis = stage->stage.kind == RL_STAGE_IDENTIFY || stage->stage.kind == RL_STAGE_ANALYSE;
+        if (analysis) node->disk_bytes += stage->disk_bytes;
+    }
+    b->plan->disk_bytes += node->disk_bytes;
     char name[RL_RUN_ID + 3]; /* as rl_plan_shard_path */
     snprintf(name, sizeof name, "%s.h5", b->sweep->runs[run].id);
     node->done = rl_names_find(b->shards_there, name, strlen(name)) >= 0;
@@ -277,7 +294,12 @@ static rl_status add_runs(builder *b, rl_error *err)
         rl_run moved = sweep->runs[r];
         bool is_new = false;
         int32_t input = 0, num_stages = 0;
-        RL_TRY(measure_once(b, &input, &moved.settings, err));
+        if (same_inputs(b->last_measured, &moved.settings))
+            input = b->last_input;
+        else
+            RL_TRY(measure_once(b, &input, &moved.settings, err));
+        b->last_measured = &sweep->runs[r].settings; /* stays what it was: duplicates only move runs forward */
+        b->last_input = input;
         RL_TRY(rl_cycle_stages(&stages, &num_stages, &sweep->runs[r].settings, b->contents, err));
         RL_TRY(identify_run(b, &is_new, &moved, stages, num_stages, err));
         if (!is_new) {
@@ -315,6 +337,29 @@ static rl_status mark_unneeded(rl_plan *plan, rl_error *err)
     }
 cleanup:
     rl_free(needed);
+    return status;
+}
+
+/* Stages are told of under the first run that still waits for them. */
+static rl_status name_runs(rl_plan *plan, rl_error *err)
+{
+    rl_status status = RL_OK;
+    bool *named = NULL;
+    RL_ALLOC(named, plan->num_nodes, err);
+    for (int64_t r = 0; r < plan->sweep->num_runs; r++) {
+        int32_t count = plan->num_run_nodes[r];
+        if (count == 0 || plan->nodes[plan->run_nodes[r][count - 1]].done) continue;
+        for (int32_t i = 0; i < count; i++) {
+            int32_t n = plan->run_nodes[r][i];
+            if (!named[n]) {
+                plan->nodes[n].run = r;
+                plan->nodes[n].stage.settings = &plan->sweep->runs[r].settings;
+            }
+            named[n] = true;
+        }
+    }
+cleanup:
+    rl_free(named);
     return status;
 }
 
@@ -370,6 +415,7 @@ rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const 
     RL_TRY(add_runs(&b, err));
     RL_TRY(refuse_when_all_broken(plan, err));
     RL_TRY(mark_unneeded(plan, err));
+    RL_TRY(name_runs(plan, err));
     RL_TRY(sum_up(plan, err));
     *out = plan;
     plan = NULL;
@@ -377,64 +423,4 @@ cleanup:
     builder_clear(&b);
     rl_plan_free(plan);
     return status;
-}
-
-/* ---------------------------------------------------------------------------------------------------- forecast */
-
-typedef struct busy { /* a worker and when it will be free, in a binary heap by time */
-    double until;
-    int32_t worker, node;
-} busy;
-
-static void push_busy(busy *heap, int32_t *size, busy item)
-{
-    int32_t at = (*size)++;
-    for (; at > 0 && heap[(at - 1) / 2].until > item.until; at = (at - 1) / 2) heap[at] = heap[(at - 1) / 2];
-    heap[at] = item;
-}
-
-static busy pop_busy(busy *heap, int32_t *size)
-{
-    busy first = heap[0], last = heap[--*size];
-    int32_t at = 0;
-    for (;;) {
-        int32_t child = 2 * at + 1;
-        if (child >= *size) break;
-        if (child + 1 < *size && heap[child + 1].until < heap[child].until) child++;
-        if (heap[child].until >= last.until) break;
-        heap[at] = heap[child];
-        at = child;
-    }
-    heap[at] = last;
-    return first;
-}
-
-double rl_plan_predict_seconds(const rl_plan *plan, int32_t num_workers, rl_error *err)
-{
-    rl_status status = RL_OK;
-    rl_scheduler *scheduler = NULL;
-    busy *heap = NULL;
-    int32_t *idle = NULL, num_idle = 0, size = 0;
-    double now = 0;
-    RL_TRY(rl_scheduler_create(&scheduler, plan, num_workers, err));
-    RL_ALLOC(heap, num_workers, err);
-    RL_ALLOC(idle, num_workers, err);
-    while (num_idle < num_workers) {
-        idle[num_idle] = num_workers - 1 - num_idle;
-        num_idle++;
-    }
-    for (;;) {
-        for (int32_t node; num_idle > 0 && (node = rl_scheduler_assign(scheduler, idle[num_idle - 1])) >= 0;)
-            push_busy(heap, &size, (busy){now + plan->nodes[node].seconds, idle[--num_idle], node});
-        if (size == 0) break;
-        busy next = pop_busy(heap, &size);
-        now = next.until;
-        rl_scheduler_done(scheduler, next.worker, next.node);
-        idle[num_idle++] = next.worker;
-    }
-cleanup:
-    rl_free(heap);
-    rl_free(idle);
-    rl_scheduler_free(scheduler);
-    return status == RL_OK ? now : NAN;
 }

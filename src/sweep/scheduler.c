@@ -1,11 +1,18 @@
 /* scheduler.c -- who does what next: a pure state machine over a plan's DAG. No MPI, no clock, no file.
  *
  * Invariant (rl_scheduler_check): a node is WAITING while a dependency is not done, READY when all are (and only then in
- * the heap), RUNNING on exactly one worker, DONE, or FAILED; a FAILED node's dependants are all FAILED. */
+ * the heaps), RUNNING on exactly one worker, DONE, or FAILED; a FAILED node's dependants are all FAILED. */
 #include "sweep_internal.h"
 
 #include <math.h>
 #include <string.h>
+
+/* Ready nodes, best first. Two orders: longest remaining path, and plan order (a run's stages stand together). */
+typedef struct ready_heap {
+    int32_t *items, size;
+    int32_t *place;         /* [num_nodes] index in items, -1 = not in it */
+    bool by_plan_order;
+} ready_heap;
 
 struct rl_scheduler {
     const rl_plan *plan;
@@ -15,12 +22,13 @@ struct rl_scheduler {
     int32_t *child_start;   /* [num_nodes+1] into children */
     int32_t *children;
     double *priority;       /* [num_nodes] predicted seconds from this node's start to the end of its longest path */
-    int32_t *heap;          /* ready nodes, best first */
-    int32_t heap_size;
-    int32_t *heap_place;    /* [num_nodes] index in heap, -1 = not in it */
+    ready_heap ready, begun_first; /* the second only where folders are deleted: frugal */
+    bool frugal;
     int32_t *running;       /* [num_workers] node or -1 */
     int32_t *last_done;     /* [num_workers] node or -1: its output is what the worker has in memory */
     int32_t num_running;
+    int32_t *run_workers;   /* [num_runs] workers that make something for the run */
+    int64_t num_runs, runs_running;
     double remaining_s;
     rl_sweep_counts counts; /* planned, done, failed */
     bool stopped;
@@ -34,48 +42,75 @@ static bool before(const rl_scheduler *s, int32_t a, int32_t b)
     return s->priority[a] > s->priority[b] || (s->priority[a] == s->priority[b] && a < b);
 }
 
-static void place(rl_scheduler *s, int32_t at, int32_t node)
+static bool precedes(const rl_scheduler *s, const ready_heap *h, int32_t a, int32_t b)
 {
-    s->heap[at] = node;
-    s->heap_place[node] = at;
+    return h->by_plan_order ? a < b : before(s, a, b);
 }
 
-static void sift_up(rl_scheduler *s, int32_t at)
+static void place(ready_heap *h, int32_t at, int32_t node)
 {
-    int32_t node = s->heap[at];
-    for (; at > 0 && before(s, node, s->heap[(at - 1) / 2]); at = (at - 1) / 2) place(s, at, s->heap[(at - 1) / 2]);
-    place(s, at, node);
+    h->items[at] = node;
+    h->place[node] = at;
 }
 
-static void sift_down(rl_scheduler *s, int32_t at)
+static void sift_up(const rl_scheduler *s, ready_heap *h, int32_t at)
 {
-    int32_t node = s->heap[at];
+    int32_t node = h->items[at];
+    for (; at > 0 && precedes(s, h, node, h->items[(at - 1) / 2]); at = (at - 1) / 2) place(h, at, h->items[(at - 1) / 2]);
+    place(h, at, node);
+}
+
+static void sift_down(const rl_scheduler *s, ready_heap *h, int32_t at)
+{
+    int32_t node = h->items[at];
     for (;;) {
         int32_t child = 2 * at + 1;
-        if (child >= s->heap_size) break;
-        if (child + 1 < s->heap_size && before(s, s->heap[child + 1], s->heap[child])) child++;
-        if (!before(s, s->heap[child], node)) break;
-        place(s, at, s->heap[child]);
+        if (child >= h->size) break;
+        if (child + 1 < h->size && precedes(s, h, h->items[child + 1], h->items[child])) child++;
+        if (!precedes(s, h, h->items[child], node)) break;
+        place(h, at, h->items[child]);
         at = child;
     }
-    place(s, at, node);
+    place(h, at, node);
+}
+
+static void heap_add(const rl_scheduler *s, ready_heap *h, int32_t node)
+{
+    h->items[h->size] = node;
+    sift_up(s, h, h->size++);
+}
+
+static void heap_remove(const rl_scheduler *s, ready_heap *h, int32_t node)
+{
+    int32_t at = h->place[node], last = h->items[--h->size];
+    h->place[node] = -1;
+    if (last == node) return;
+    place(h, at, last);
+    sift_up(s, h, at);
+    sift_down(s, h, h->place[last]);
 }
 
 static void push_ready(rl_scheduler *s, int32_t node)
 {
     s->state[node] = RL_NODE_READY;
-    s->heap[s->heap_size] = node;
-    sift_up(s, s->heap_size++);
+    heap_add(s, &s->ready, node);
+    if (s->frugal) heap_add(s, &s->begun_first, node);
 }
 
 static void take_ready(rl_scheduler *s, int32_t node)
 {
-    int32_t at = s->heap_place[node], last = s->heap[--s->heap_size];
-    s->heap_place[node] = -1;
-    if (last == node) return;
-    place(s, at, last);
-    sift_up(s, at);
-    sift_down(s, s->heap_place[last]);
+    heap_remove(s, &s->ready, node);
+    if (s->frugal) heap_remove(s, &s->begun_first, node);
+}
+
+static rl_status make_heap(ready_heap *h, int32_t num_nodes, rl_error *err)
+{
+    rl_status status = RL_OK;
+    RL_ALLOC(h->items, num_nodes, err);
+    RL_ALLOC(h->place, num_nodes, err);
+    for (int32_t n = 0; n < num_nodes; n++) h->place[n] = -1;
+cleanup:
+    return status;
 }
 
 /* ------------------------------------------------------------------------------------------------------ set-up */
@@ -118,7 +153,6 @@ static void start_states(rl_scheduler *s)
     for (int32_t n = 0; n < s->num_nodes; n++) {
         const rl_node *node = &s->plan->nodes[n];
         for (int32_t d = 0; d < node->num_depends; d++) s->missing[n] += !s->plan->nodes[node->depends[d]].done;
-        s->heap_place[n] = -1;
         s->state[n] = RL_NODE_WAITING;
         if (node->done)
             s->state[n] = RL_NODE_DONE;
@@ -144,8 +178,13 @@ rl_status rl_scheduler_create(rl_scheduler **out, const rl_plan *plan, int32_t n
     RL_ALLOC(s->state, s->num_nodes, err);
     RL_ALLOC(s->missing, s->num_nodes, err);
     RL_ALLOC(s->priority, s->num_nodes, err);
-    RL_ALLOC(s->heap, s->num_nodes, err);
-    RL_ALLOC(s->heap_place, s->num_nodes, err);
+    RL_TRY(make_heap(&s->ready, s->num_nodes, err));
+    s->frugal = plan->sweep && plan->sweep->policy.keep != RL_KEEP_ALL;
+    s->begun_first.by_plan_order = true;
+    if (s->frugal) RL_TRY(make_heap(&s->begun_first, s->num_nodes, err));
+    for (int32_t n = 0; n < s->num_nodes; n++)
+        if (plan->nodes[n].run >= s->num_runs) s->num_runs = plan->nodes[n].run + 1;
+    RL_ALLOC(s->run_workers, s->num_runs, err);
     RL_ALLOC(s->running, num_workers, err);
     RL_ALLOC(s->last_done, num_workers, err);
     for (int32_t w = 0; w < num_workers; w++) s->running[w] = s->last_done[w] = -1;
@@ -167,8 +206,11 @@ void rl_scheduler_free(rl_scheduler *s)
     rl_free(s->child_start);
     rl_free(s->children);
     rl_free(s->priority);
-    rl_free(s->heap);
-    rl_free(s->heap_place);
+    rl_free(s->ready.items);
+    rl_free(s->ready.place);
+    rl_free(s->begun_first.items);
+    rl_free(s->begun_first.place);
+    rl_free(s->run_workers);
     rl_free(s->running);
     rl_free(s->last_done);
     rl_free(s);
@@ -176,28 +218,42 @@ void rl_scheduler_free(rl_scheduler *s)
 
 /* ------------------------------------------------------------------------------------------------------ events */
 
-/* A ready child of what the worker made last, when taking it costs the critical path next to nothing. */
+/* A ready child of what the worker made last, or -1. */
 static int32_t near_at_hand(const rl_scheduler *s, int32_t worker)
 {
-    const double worth = 0.95;
     int32_t last = s->last_done[worker], best = -1;
     if (last < 0) return -1;
     for (int32_t c = s->child_start[last]; c < s->child_start[last + 1]; c++) {
         int32_t node = s->children[c];
         if (s->state[node] == RL_NODE_READY && (best < 0 || before(s, node, best))) best = node;
     }
-    return best >= 0 && s->priority[best] >= worth * s->priority[s->heap[0]] ? best : -1;
+    return best;
+}
+
+/* Any order keeps all workers busy until little is left (Graham: makespan <= work / m + longest path), so what is begun may be
+ * finished first; near the end the longest path decides again. */
+static bool has_slack(const rl_scheduler *s)
+{
+    return s->frugal && s->remaining_s > 3.0 * s->num_workers * s->priority[s->ready.items[0]];
+}
+
+static int32_t choose(const rl_scheduler *s, int32_t worker)
+{
+    const double worth = 0.95; /* of the longest path: what is at hand costs the end next to nothing */
+    int32_t near = near_at_hand(s, worker), first = s->ready.items[0];
+    if (has_slack(s)) return near >= 0 ? near : s->begun_first.items[0];
+    return near >= 0 && s->priority[near] >= worth * s->priority[first] ? near : first;
 }
 
 int32_t rl_scheduler_assign(rl_scheduler *s, int32_t worker)
 {
-    if (s->stopped || s->heap_size == 0 || s->running[worker] >= 0) return -1;
-    int32_t node = near_at_hand(s, worker);
-    if (node < 0) node = s->heap[0];
+    if (s->stopped || s->ready.size == 0 || s->running[worker] >= 0) return -1;
+    int32_t node = choose(s, worker);
     take_ready(s, node);
     s->state[node] = RL_NODE_RUNNING;
     s->running[worker] = node;
     s->num_running++;
+    s->runs_running += s->run_workers[s->plan->nodes[node].run]++ == 0;
     return node;
 }
 
@@ -206,6 +262,7 @@ static bool leave(rl_scheduler *s, int32_t worker, int32_t node)
     if (s->running[worker] != node || s->state[node] != RL_NODE_RUNNING) return false; /* not ours to end */
     s->running[worker] = -1;
     s->num_running--;
+    s->runs_running -= --s->run_workers[s->plan->nodes[node].run] == 0;
     return true;
 }
 
@@ -243,7 +300,8 @@ void rl_scheduler_returned(rl_scheduler *s, int32_t worker, int32_t node)
 }
 
 void rl_scheduler_stop(rl_scheduler *s) { s->stopped = true; }
-bool rl_scheduler_finished(const rl_scheduler *s) { return s->num_running == 0 && (s->stopped || s->heap_size == 0); }
+bool rl_scheduler_finished(const rl_scheduler *s) { return s->num_running == 0 && (s->stopped || s->ready.size == 0); }
+int32_t rl_scheduler_num_ready(const rl_scheduler *s) { return s->stopped ? 0 : s->ready.size; }
 rl_node_state rl_scheduler_state(const rl_scheduler *s, int32_t node) { return (rl_node_state)s->state[node]; }
 double rl_scheduler_remaining_seconds(const rl_scheduler *s) { return s->remaining_s > 0 ? s->remaining_s : 0; }
 
@@ -251,7 +309,7 @@ rl_sweep_counts rl_scheduler_counts(const rl_scheduler *s)
 {
     rl_sweep_counts counts = s->counts;
     int64_t left = counts.planned - counts.done - counts.failed;
-    counts.running = s->num_running < left ? s->num_running : left;
+    counts.running = s->runs_running < left ? s->runs_running : left;
     counts.waiting = left - counts.running;
     return counts;
 }
@@ -268,8 +326,11 @@ static rl_status check_node(const rl_scheduler *s, int32_t n, rl_error *err)
         failed += s->state[node->depends[d]] == RL_NODE_FAILED;
     }
     RL_REQUIRE(missing == s->missing[n], err);
-    RL_REQUIRE((s->heap_place[n] >= 0) == (s->state[n] == RL_NODE_READY), err);
-    RL_REQUIRE(s->heap_place[n] < 0 || s->heap[s->heap_place[n]] == n, err);
+    for (int h = 0; h < 1 + s->frugal; h++) {
+        const ready_heap *heap = h ? &s->begun_first : &s->ready;
+        RL_REQUIRE((heap->place[n] >= 0) == (s->state[n] == RL_NODE_READY), err);
+        RL_REQUIRE(heap->place[n] < 0 || heap->items[heap->place[n]] == n, err);
+    }
     RL_REQUIRE(s->state[n] != RL_NODE_READY || missing == 0, err);
     RL_REQUIRE(s->state[n] != RL_NODE_WAITING || missing > 0, err);
     RL_REQUIRE(failed == 0 || s->state[n] == RL_NODE_FAILED || node->done, err);
@@ -282,7 +343,10 @@ rl_status rl_scheduler_check(const rl_scheduler *s, rl_error *err)
     rl_status status = RL_OK;
     int32_t running = 0;
     for (int32_t n = 0; n < s->num_nodes; n++) RL_TRY(check_node(s, n, err));
-    for (int32_t i = 1; i < s->heap_size; i++) RL_REQUIRE(!before(s, s->heap[i], s->heap[(i - 1) / 2]), err);
+    for (int32_t i = 1; i < s->ready.size; i++)
+        RL_REQUIRE(!before(s, s->ready.items[i], s->ready.items[(i - 1) / 2]), err);
+    for (int32_t i = 1; i < s->begun_first.size; i++)
+        RL_REQUIRE(s->begun_first.items[(i - 1) / 2] < s->begun_first.items[i], err);
     for (int32_t w = 0; w < s->num_workers; w++) {
         if (s->running[w] < 0) continue;
         running++;
