@@ -21,7 +21,7 @@ extern "C" {
 
 #define RL_VERSION "0.1.0"
 /* Raised whenever a change alters the bits a stage produces: it is part of every stage key (design §6). */
-#define RL_NUMERICS_VERSION 1
+#define RL_NUMERICS_VERSION 2
 
 /* ------------------------------------------------------------------------------------------------ errors */
 

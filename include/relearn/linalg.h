@@ -101,11 +101,12 @@ void rl_attention_backward(float *dqkv, const float *dout, const float *qkv, con
 /* sum[t] = word[ids[t]] + position[t - start of its sentence] + type0 (type0 NULL: none). */
 void rl_embedding_forward(float *sum, const float *word, const float *position, const float *type0, const int32_t *ids,
                           const int32_t *start, int64_t B, int64_t C);
-/* Gradients of the three tables from dsum; all of the tables' rows are written (zero where untouched). Row pad_id of
- * word gets zero gradient (torch padding_idx; pad_id < 0: none). */
+/* Gradients of the three tables from dsum; all of the tables' rows are written (zero where untouched), but of dword only
+ * rows[num_rows], which hold every id once, when rows is given. Row pad_id of word gets zero gradient (torch
+ * padding_idx; pad_id < 0: none). */
 void rl_embedding_backward(float *dword, float *dposition, float *dtype, int64_t num_types, const float *dsum,
                            const int32_t *ids, const int32_t *start, int64_t B, int64_t C, int64_t vocab_size,
-                           int64_t num_positions, int32_t pad_id);
+                           int64_t num_positions, int32_t pad_id, const int32_t *rows, int64_t num_rows);
 
 /* ------------------------------------------------------------------------------------------------ loss */
 
@@ -130,6 +131,15 @@ typedef struct rl_adamw {
 } rl_adamw;
 /* One pass: weights p, gradients g (unchanged), moments m, v of n elements. */
 void rl_adamw_step(float *p, const float *g, float *m, float *v, int64_t n, rl_adamw settings);
+/* What differs between the steps of one training, rounded as rl_adamw_step rounds it. */
+typedef struct rl_adamw_rates {
+    float decay, rate, correction; /* RL_ADAMW_TORCH: 1 - lr wd, lr / b1, 1 / sqrt b2. RL_ADAMW_HF: lr wd, lr sqrt b2 / b1, unused */
+} rl_adamw_rates;
+rl_adamw_rates rl_adamw_rates_of(rl_adamw settings);
+/* `count` steps whose gradient is zero, at rates[0], rates[1], ..: the bits of as many rl_adamw_step calls, in one pass
+ * over memory. For rows of an embedding table that no batch has read. Of settings only variant, betas and eps count. */
+void rl_adamw_idle_steps(float *p, float *m, float *v, int64_t n, rl_adamw settings, const rl_adamw_rates *rates,
+                         int64_t count);
 double rl_sum_of_squares(const float *x, int64_t n); /* double lanes, fixed order: gradient norms */
 
 /* --------------------------------------------------------------------- vector functions, tested to 4 ulp */

@@ -86,6 +86,8 @@ typedef struct rl_batch {
     const int32_t *start;  /* [B+1] */
     const int32_t *ids;    /* [T] */
     const int32_t *labels; /* [T], RL_IGNORE_LABEL = none; may be NULL in eval */
+    const int32_t *rows;   /* [num_rows] each id once: of the word table's gradient only these rows are written; NULL: all */
+    int64_t num_rows;
 } rl_batch;
 
 /* All activations of one batch, sized once (one arena) for the largest batch; nothing allocates afterwards. */

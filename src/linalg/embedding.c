@@ -26,9 +26,10 @@ static void add_row(float *restrict to, const float *restrict from, int64_t C)
 /* Rows add up in token order: the same bits every time. */
 void rl_embedding_backward(float *dword, float *dposition, float *dtype, int64_t num_types, const float *dsum,
                            const int32_t *ids, const int32_t *start, int64_t B, int64_t C, int64_t vocab_size,
-                           int64_t num_positions, int32_t pad_id)
+                           int64_t num_positions, int32_t pad_id, const int32_t *rows, int64_t num_rows)
 {
-    memset(dword, 0, (size_t)(vocab_size * C) * sizeof *dword);
+    if (!rows) memset(dword, 0, (size_t)(vocab_size * C) * sizeof *dword);
+    for (int64_t i = 0; rows && i < num_rows; i++) memset(dword + rows[i] * C, 0, (size_t)C * sizeof *dword);
     memset(dposition, 0, (size_t)(num_positions * C) * sizeof *dposition);
     for (int64_t b = 0; b < B; b++)
         for (int64_t t = start[b]; t < start[b + 1]; t++) {

@@ -167,6 +167,12 @@ void rl_adamw_step(float *p, const float *g, float *m, float *v, int64_t n, rl_a
     rl_kernels_in_use->adamw_step(p, g, m, v, n, settings);
 }
 
+void rl_adamw_idle_steps(float *p, float *m, float *v, int64_t n, rl_adamw settings, const rl_adamw_rates *rates,
+                         int64_t count)
+{
+    rl_kernels_in_use->adamw_idle_steps(p, m, v, n, settings, rates, count);
+}
+
 double rl_sum_of_squares(const float *x, int64_t n)
 {
     return rl_kernels_in_use->sum_of_squares(x, n);

@@ -37,6 +37,8 @@
       (float *dqkv, const float *dout, const float *qkv, const float *probs, const int32_t *start, int64_t B,          \
        int64_t H, int64_t D, rl_dropout dropout, float *scratch))                                                      \
     X(void, adamw_step, (float *p, const float *g, float *m, float *v, int64_t n, rl_adamw settings))                  \
+    X(void, adamw_idle_steps,                                                                                          \
+      (float *p, float *m, float *v, int64_t n, rl_adamw settings, const rl_adamw_rates *rates, int64_t count))        \
     X(double, sum_of_squares, (const float *x, int64_t n))                                                             \
     X(double, fma_work, (int64_t rounds, float *sink))
 

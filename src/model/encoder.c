@@ -67,7 +67,7 @@ void rl_embedding_layer_backward(const rl_model *model, rl_workspace *w, const r
     rl_embedding_backward(rl_tensor(model, gradients, RL_ROLE_WORD, 0),
                           rl_tensor(model, gradients, RL_ROLE_POSITION, 0), dtype, dtype ? config->type_vocab_size : 0,
                           dstream, batch->ids, batch->start, batch->num_sentences, C, config->vocab_size,
-                          config->max_positions, config->pad_token_id);
+                          config->max_positions, config->pad_token_id, batch->rows, batch->num_rows);
 }
 
 /* ------------------------------------------------------------------------------------------- attention */

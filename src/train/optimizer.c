@@ -27,7 +27,13 @@ void rl_optimizer_clear(rl_optimizer_state *state)
     rl_free(state->gradients);
     rl_free(state->m);
     rl_free(state->v);
+    rl_lazy_rows_clear(&state->words);
     *state = (rl_optimizer_state){0};
+}
+
+static bool is_lazy(const rl_optimizer_state *state, int64_t tensor)
+{
+    return state->lazy && tensor == state->words.tensor;
 }
 
 /* torch.nn.utils.clip_grad_norm_: the norm of the tensors' norms, here without leaving float64. */
@@ -36,7 +42,8 @@ double rl_optimizer_gradient_norm(const rl_optimizer_state *state)
     double sum = 0;
     for (int64_t i = 0; i < state->model->num_parameters; i++) {
         const rl_parameter *tensor = &state->model->parameters[i];
-        sum += rl_sum_of_squares(state->gradients + tensor->offset, tensor->count);
+        sum += is_lazy(state, i) ? rl_lazy_rows_sum_of_squares(state)
+                                 : rl_sum_of_squares(state->gradients + tensor->offset, tensor->count);
     }
     return sqrt(sum);
 }
@@ -55,22 +62,31 @@ static float clip_factor(double norm, double limit)
     return factor < 1.0 ? (float)factor : 1.0f;
 }
 
+rl_adamw rl_optimizer_adamw(const rl_train_settings *settings, int64_t t, double learning_rate)
+{
+    return (rl_adamw){.variant = settings->optimizer,
+                      .learning_rate = learning_rate,
+                      .beta1 = settings->adam_beta1,
+                      .beta2 = settings->adam_beta2,
+                      .eps = settings->adam_epsilon,
+                      .step = t,
+                      .gradient_scale = 1.0f};
+}
+
 void rl_optimizer_update(rl_optimizer_state *state, int64_t t, double learning_rate, double norm)
 {
     const rl_train_settings *s = state->settings;
-    rl_adamw adamw = {.variant = s->optimizer,
-                      .learning_rate = learning_rate,
-                      .beta1 = s->adam_beta1,
-                      .beta2 = s->adam_beta2,
-                      .eps = s->adam_epsilon,
-                      .step = t,
-                      .gradient_scale = clip_factor(norm, s->max_grad_norm)};
+    rl_adamw adamw = rl_optimizer_adamw(s, t, learning_rate);
+    adamw.gradient_scale = clip_factor(norm, s->max_grad_norm);
     for (int64_t i = 0; i < state->model->num_parameters; i++) {
         const rl_parameter *tensor = &state->model->parameters[i];
         int64_t at = tensor->offset;
         adamw.weight_decay = tensor->decay ? s->weight_decay : 0.0;
-        rl_adamw_step(state->model->weights + at, state->gradients + at, state->m + at, state->v + at, tensor->count,
-                      adamw);
+        if (is_lazy(state, i))
+            rl_lazy_rows_update(state, adamw);
+        else
+            rl_adamw_step(state->model->weights + at, state->gradients + at, state->m + at, state->v + at,
+                          tensor->count, adamw);
     }
     rl_optimizer_apply_mask(state);
 }

@@ -34,22 +34,51 @@ rl_status rl_encoded_check(const rl_encoded *data, const rl_model *model, rl_err
 
 /* ---------------------------------------------------------------------------------- weights (optimizer.c) */
 
+/* Rows of the word table, each updated when a batch next reads it instead of at every step: a row that no batch reads has
+ * no gradient, and most of a table is such rows. The steps it has missed are made up in order and with their own rates, so
+ * every bit is as if none had been missed, at a tenth of the memory traffic (lazy_rows.c). */
+typedef struct rl_lazy_rows {
+    int64_t tensor;          /* index of the table among the model's parameters */
+    int64_t step;            /* updates made so far, as in all other tensors */
+    int64_t *updated;        /* [V] updates that a row has had */
+    rl_adamw_rates *rates;   /* [num_steps] of updates 1, 2, .. made in this process */
+    int32_t *rows;           /* [num_rows] the rows of the batch under way, in the order of their first token */
+    int64_t num_rows, *last_read; /* [V] the step whose batch last read a row */
+} rl_lazy_rows;
+
 /* AdamW over a model's flat weights: gradients and both moments at the same offsets. */
 typedef struct rl_optimizer_state {
     rl_model *model;                   /* borrowed, as settings and mask */
     const rl_train_settings *settings;
     const rl_weight_mask *mask;        /* may be NULL */
     float *gradients, *m, *v;          /* [num_weights] */
+    bool lazy;                         /* else every update goes over all rows */
+    rl_lazy_rows words;
 } rl_optimizer_state;
 rl_status rl_optimizer_create(rl_optimizer_state *out, rl_model *model, const rl_train_settings *settings,
                               const rl_weight_mask *mask, rl_error *err);
 void rl_optimizer_clear(rl_optimizer_state *state);
-/* sqrt of the sum of all squared gradients. */
+/* From here on rows of the word table are updated when they are read: `made` updates have been made, num_steps are planned,
+ * batches have max_tokens tokens at most. Every batch must go through rl_optimizer_read before its forward pass. */
+rl_status rl_optimizer_make_lazy(rl_optimizer_state *state, int64_t made, int64_t num_steps, int64_t max_tokens,
+                                 rl_error *err);
+/* Bring the rows that a batch reads up to date, and name them in batch->rows, each once. */
+void rl_optimizer_read(rl_optimizer_state *state, rl_batch *batch);
+/* Bring all rows up to date: before anything else looks at weights or moments. */
+void rl_optimizer_read_all(rl_optimizer_state *state);
+/* The settings of one update; weight_decay and gradient_scale are the caller's. */
+rl_adamw rl_optimizer_adamw(const rl_train_settings *settings, int64_t t, double learning_rate);
+/* sqrt of the sum of all squared gradients; lazy: of the word table's, those of the rows last read. */
 double rl_optimizer_gradient_norm(const rl_optimizer_state *state);
 /* Update t (from 1) with clipping by norm; masked weights and moments end as zero. */
 void rl_optimizer_update(rl_optimizer_state *state, int64_t t, double learning_rate, double norm);
 /* Zero the masked weights and moments. */
 void rl_optimizer_apply_mask(rl_optimizer_state *state);
+
+/* Parts of the above (lazy_rows.c). */
+void rl_lazy_rows_clear(rl_lazy_rows *rows);
+double rl_lazy_rows_sum_of_squares(const rl_optimizer_state *state);
+void rl_lazy_rows_update(rl_optimizer_state *state, rl_adamw settings);
 
 /* --------------------------------------------------------------------------------- log (training_log.c) */
 

@@ -103,6 +103,7 @@ static rl_status train_step(trainer *t, int64_t epoch, rl_error *err)
     rl_model_dropout dropout = {.seed = t->seed, .step = (uint32_t)k, .override_rate = (float)t->settings->dropout};
     rl_step_record *record = &t->log.steps[k];
     rl_packed_batch_fill(&t->batch, t->data, t->order + from, left < B ? left : B);
+    rl_optimizer_read(&t->optimizer, &t->batch.view);
     rl_model_forward(t->model, t->workspace, &t->batch.view, &dropout);
     *record = (rl_step_record){.step = k + 1, .epoch = epoch, .tokens = t->batch.view.num_tokens};
     record->loss = rl_model_backward(t->model, t->workspace, &t->batch.view, &dropout, t->optimizer.gradients);
@@ -135,6 +136,7 @@ static rl_status run_epoch(trainer *t, rl_error *err)
         RL_TRY(train_step(t, epoch, err));
         stop = t->hooks->should_stop && t->hooks->should_stop(t->hooks->context);
     }
+    rl_optimizer_read_all(&t->optimizer);
     /* The hook first: a checkpoint at an epoch's end says that the epoch was reported too. */
     if (t->log.num_steps == end && t->hooks->on_epoch)
         RL_TRY(t->hooks->on_epoch(t->hooks->context, epoch, t->model, err));
@@ -187,6 +189,7 @@ rl_status rl_train(rl_model *model, const rl_encoded *data, const rl_train_setti
     RL_TRY(trainer_allocate(&t, mask, err));
     RL_TRY(resume(&t, mask, err));
     rl_optimizer_apply_mask(&t.optimizer);
+    RL_TRY(rl_optimizer_make_lazy(&t.optimizer, t.log.num_steps, t.num_steps, t.batch.bounds.tokens, err));
     while (t.log.num_steps < t.num_steps) RL_TRY(run_epoch(&t, err));
     RL_TRY(finish(&t, err));
     if (log) {

@@ -102,6 +102,39 @@ static void test_rows_without_gradient_move_on_and_end_at_zero(void **state)
     }
 }
 
+/* Idle steps at once are as many steps with a zero gradient, bit for bit: from fresh momentum down to none, at a falling
+ * rate, in widths with and without a tail, with rows that never had a gradient among them. */
+static void test_idle_steps_at_once_are_the_same_bits(void **state)
+{
+    enum { N = 83, STEPS = 1500 };
+    static rl_adamw_rates rates[STEPS];
+    static float p[2][N], m[2][N], v[2][N], g[N];
+    (void)state;
+    for (size_t isa = 0; use_isa(isa); isa++)
+        for (int variant = 0; variant < 2; variant++)
+            for (int64_t n = 1; n <= N; n += 41)
+                for (int64_t cut = 0; cut < STEPS; cut += 499) {
+                    rl_adamw s = settings(variant ? RL_ADAMW_HF : RL_ADAMW_TORCH, 0, 0);
+                    fill_numbers(p[0], N, 1.0f, 1);
+                    fill_numbers(m[0], N, 1e-3f, 2);
+                    fill_numbers(g, N, 1e-3f, 3);
+                    for (int i = 0; i < N; i++) v[0][i] = g[i] * g[i];
+                    for (int i = 40; i < 60; i++) m[0][i] = v[0][i] = 0.0f;
+                    memset(g, 0, sizeof g);
+                    memcpy(p[1], p[0], sizeof p[0]), memcpy(m[1], m[0], sizeof m[0]), memcpy(v[1], v[0], sizeof v[0]);
+                    for (int t = 0; t < STEPS; t++) {
+                        s.step = 7 + t, s.learning_rate = 1e-3 * (STEPS - t) / STEPS;
+                        rates[t] = rl_adamw_rates_of(s);
+                        rl_adamw_step(p[0], g, m[0], v[0], n, s);
+                    }
+                    rl_adamw_idle_steps(p[1], m[1], v[1], n, s, rates, cut);
+                    rl_adamw_idle_steps(p[1], m[1], v[1], n, s, rates + cut, STEPS - cut);
+                    assert_memory_equal(p[0], p[1], (size_t)n * sizeof **p);
+                    assert_memory_equal(m[0], m[1], (size_t)n * sizeof **m);
+                    assert_memory_equal(v[0], v[1], (size_t)n * sizeof **v);
+                }
+}
+
 static void test_sum_of_squares(void **state)
 {
     enum { N = 1003 };
@@ -135,6 +168,7 @@ int main(void)
                                        cmocka_unit_test(test_many_steps_are_the_reference),
                                        cmocka_unit_test(test_clip_of_the_protocol),
                                        cmocka_unit_test(test_rows_without_gradient_move_on_and_end_at_zero),
+                                       cmocka_unit_test(test_idle_steps_at_once_are_the_same_bits),
                                        cmocka_unit_test(test_sum_of_squares),
                                        cmocka_unit_test(test_nan_gradient_is_not_lost)};
     return cmocka_run_group_tests(tests, NULL, NULL);

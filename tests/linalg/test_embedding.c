@@ -51,14 +51,31 @@ static void test_backward_writes_every_row(void **state)
             for (int i = 0; i < V * C; i++) dword[i] = NAN; /* written, not accumulated */
             for (int i = 0; i < P * C; i++) dposition[i] = NAN;
             for (int i = 0; i < TYPES * C; i++) dtype[i] = NAN;
-            rl_embedding_backward(dword, dposition, with_type ? dtype : NULL, TYPES, dsum, ids, start, B, C, V, P, pad);
+            rl_embedding_backward(dword, dposition, with_type ? dtype : NULL, TYPES, dsum, ids, start, B, C, V, P, pad,
+                                  NULL, 0);
             check_gradients(dword, dposition, with_type ? dtype : NULL, dsum, pad);
         }
+}
+
+/* With rows given, theirs alone are written. */
+static void test_backward_writes_the_rows_it_is_given(void **state)
+{
+    static float dword[V * C], all[V * C], dposition[P * C], dsum[T * C];
+    const int32_t rows[] = {4, 0, 2};
+    (void)state;
+    fill_numbers(dsum, T * C, 1.0f, 4);
+    for (int i = 0; i < V * C; i++) dword[i] = 77.0f;
+    rl_embedding_backward(all, dposition, NULL, TYPES, dsum, ids, start, B, C, V, P, -1, NULL, 0);
+    rl_embedding_backward(dword, dposition, NULL, TYPES, dsum, ids, start, B, C, V, P, -1, rows, 3);
+    for (int v = 0; v < V; v++)
+        for (int c = 0; c < C; c++)
+            assert_true(dword[v * C + c] == (v == 4 || v == 0 || v == 2 ? all[v * C + c] : 77.0f));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_forward_adds_word_position_and_type),
-                                       cmocka_unit_test(test_backward_writes_every_row)};
+                                       cmocka_unit_test(test_backward_writes_every_row),
+                                       cmocka_unit_test(test_backward_writes_the_rows_it_is_given)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

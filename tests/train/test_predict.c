@@ -13,7 +13,7 @@ static void reference(const rl_model *model, const rl_encoded *data, int32_t *pr
     for (int64_t s = 0; s < data->num_sentences; s++) {
         int64_t from = data->sentence_start[s], n = data->sentence_start[s + 1] - from;
         int32_t start[] = {0, (int32_t)n};
-        rl_batch batch = {1, n, n, start, data->ids + from, NULL};
+        rl_batch batch = {.num_sentences = 1, .num_tokens = n, .max_length = n, .start = start, .ids = data->ids + from};
         const float *logits = rl_model_forward(model, workspace, &batch, NULL);
         for (int64_t t = 0; t < n; t++) {
             long double sum = 0;
