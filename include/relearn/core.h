@@ -141,7 +141,11 @@ typedef enum rl_purpose {
     RL_PURPOSE_WEIGHT_INIT = 3,
     RL_PURPOSE_ROUND_SEED = 4,
     RL_PURPOSE_PRUNE = 5,
-    RL_PURPOSE_BOOTSTRAP = 6
+    RL_PURPOSE_BOOTSTRAP = 6,
+    RL_PURPOSE_RANDOM_RANK = 7,
+    RL_PURPOSE_CONTROL_LABELS = 8,
+    RL_PURPOSE_POSITIONS = 9,
+    RL_PURPOSE_CAUSAL = 10
 } rl_purpose;
 /* key = two words mixed from (seed, purpose) by Philox itself. */
 void rl_rng_key(uint64_t seed, rl_purpose purpose, uint32_t key[2]);

@@ -13,7 +13,6 @@
 extern "C" {
 #endif
 
-typedef enum rl_rank_method { RL_RANK_PROBELESS } rl_rank_method;
 typedef enum rl_prune_site { RL_SITE_LAYER_NORM } rl_prune_site;
 typedef enum rl_vectors { RL_VECTORS_MODEL } rl_vectors;
 

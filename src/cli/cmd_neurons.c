@@ -81,7 +81,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     const char *folder, *tokens, *labels, *positive, *pieces[MAX_POSITIVES], *method = rl_args_text(args, "method", "probeless");
     char *copy = NULL;
     size_t num_pieces = 0;
-    rl_analysis_settings settings = {RL_PROTOCOL_CORRECTED, 5};
+    rl_analysis_settings settings = {.protocol = RL_PROTOCOL_CORRECTED, .top_words = 5};
     rl_tokenizer *tokenizer = NULL;
     rl_model *model = NULL;
     rl_concept_data *data = NULL;

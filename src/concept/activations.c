@@ -10,17 +10,6 @@
 
 #define BATCH_TOKENS 512 /* tall enough for the products' full rate, small enough to stay in the second-level cache */
 
-typedef struct pass {
-    const rl_model *model;
-    const rl_encoded *data;
-    rl_workspace *workspace;
-    float *hidden;   /* [T, C] */
-    float *words;    /* [W, C] */
-    int32_t *pieces; /* [W] sub-words of each word */
-    int32_t *start;  /* [largest batch + 1] */
-    int64_t max_tokens, max_sentences, max_attention;
-} pass;
-
 /* The batch that begins at sentence `first` ends before the returned one. */
 static int64_t batch_end(const rl_encoded *data, int64_t first)
 {
@@ -35,7 +24,7 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-static void measure_batches(pass *p)
+static void measure_batches(rl_pass *p)
 {
     const int64_t *start = p->data->sentence_start;
     for (int64_t first = 0, end; first < p->data->num_sentences; first = end) {
@@ -48,7 +37,7 @@ static void measure_batches(pass *p)
     }
 }
 
-static rl_batch make_batch(pass *p, int64_t first, int64_t end)
+static rl_batch make_batch(rl_pass *p, int64_t first, int64_t end)
 {
     const int64_t *start = p->data->sentence_start;
     rl_batch batch = {.num_sentences = end - first,
@@ -60,10 +49,9 @@ static rl_batch make_batch(pass *p, int64_t first, int64_t end)
     return batch;
 }
 
-/* layer -1: the embeddings; else block `layer`. */
-static rl_status move_up(pass *p, int64_t layer, rl_error *err)
+rl_status rl_pass_advance(rl_pass *p, int64_t state, rl_error *err)
 {
-    int64_t C = p->model->config.hidden_size;
+    int64_t C = p->model->config.hidden_size, layer = state - 1;
     for (int64_t first = 0, end; first < p->data->num_sentences; first = end) {
         end = batch_end(p->data, first);
         rl_batch batch = make_batch(p, first, end);
@@ -78,7 +66,7 @@ static rl_status move_up(pass *p, int64_t layer, rl_error *err)
 }
 
 /* NeuroX's aggregation "average": float32 sums in order, then / k; no sub-word: zeros (protocol §5.4). */
-static void average_words(pass *p)
+void rl_pass_average_words(rl_pass *p)
 {
     int64_t C = p->model->config.hidden_size;
     memset(p->words, 0, (size_t)(p->data->num_words * C) * sizeof *p->words);
@@ -102,7 +90,7 @@ rl_status rl_check_vocabulary(int32_t id, int64_t vocab_size, rl_error *err)
                    id, vocab_size);
 }
 
-static rl_status count_pieces(pass *p, rl_error *err)
+static rl_status count_pieces(rl_pass *p, rl_error *err)
 {
     rl_status status = RL_OK;
     int64_t V = p->model->config.vocab_size;
@@ -115,10 +103,14 @@ cleanup:
     return status;
 }
 
-static rl_status prepare(pass *p, rl_error *err)
+rl_status rl_pass_begin(rl_pass *p, const rl_model *model, const rl_encoded *data, rl_error *err)
 {
     rl_status status = RL_OK;
-    int64_t C = p->model->config.hidden_size;
+    int64_t C = model->config.hidden_size;
+    p->model = model;
+    p->data = data;
+    RL_REQUIRE(data->num_sentences > 0 && data->num_words > 0, err);
+    RL_REQUIRE(data->max_length <= model->config.max_positions, err);
     measure_batches(p);
     RL_TRY(rl_workspace_create(&p->workspace, p->model, p->max_tokens, p->max_sentences, p->data->max_length,
                                p->max_attention, false, err));
@@ -131,7 +123,7 @@ cleanup:
     return status;
 }
 
-static void release(pass *p)
+void rl_pass_end(rl_pass *p)
 {
     rl_workspace_free(p->workspace);
     rl_free(p->hidden);
@@ -144,16 +136,14 @@ rl_status rl_activations_visit(const rl_model *model, const rl_encoded *data, rl
                                rl_error *err)
 {
     rl_status status = RL_OK;
-    pass p = {.model = model, .data = data};
-    RL_REQUIRE(data->num_sentences > 0 && data->num_words > 0, err);
-    RL_REQUIRE(data->max_length <= model->config.max_positions, err);
-    RL_TRY(prepare(&p, err));
+    rl_pass p = {0};
+    RL_TRY(rl_pass_begin(&p, model, data, err));
     for (int64_t layer = 0; layer <= model->config.num_layers; layer++) {
-        RL_TRY(move_up(&p, layer - 1, err));
-        average_words(&p);
+        RL_TRY(rl_pass_advance(&p, layer, err));
+        rl_pass_average_words(&p);
         RL_TRY(visit(context, layer, p.words, data->num_words, model->config.hidden_size, err));
     }
 cleanup:
-    release(&p);
+    rl_pass_end(&p);
     return status;
 }

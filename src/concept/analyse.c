@@ -12,9 +12,9 @@ typedef struct analysis {
     const rl_concept_data *data;
     rl_analysis_settings settings;
     rl_neuron_table *table;
-    double *difference, *effect; /* [C] */
-    float *means;                /* [K, C], published and head */
-    int64_t *counts;             /* [K] */
+    rl_finder finder;
+    double *difference, *effect;                /* [C] */
+    double *compared[RL_NUM_RANK_METHODS];      /* [N] scores of the finders in settings.compare, else NULL */
 } analysis;
 
 static bool faithful(const rl_analysis_settings *settings)
@@ -24,17 +24,18 @@ static bool faithful(const rl_analysis_settings *settings)
 
 /* -------------------------------------------------------------------------------------------------- one layer */
 
-/* corrected: |mu_concept - mu_rest| in double; else probeless as NeuroX computes it. score [C] */
-static rl_status score_layer(analysis *a, double *score, const float *X, int64_t W, int64_t C, rl_error *err)
+static rl_status score_layer(analysis *a, const rl_layer_view *view, rl_error *err)
 {
     rl_status status = RL_OK;
-    const rl_concept_data *d = a->data;
-    if (!faithful(&a->settings)) {
-        for (int64_t c = 0; c < C; c++) score[c] = fabs(a->difference[c]);
-        return RL_OK;
-    }
-    RL_TRY(rl_class_means(a->means, a->counts, X, d->word_class, W, C, d->num_classes, true, err));
-    rl_probeless_scores(score, a->means, C, d->num_classes, d->positive_class);
+    rl_neuron_table *t = a->table;
+    int64_t first = view->layer * view->C;
+    rl_probe_result probe = {.accuracy = NAN, .control_accuracy = NAN};
+    RL_TRY(rl_finder_layer(&a->finder, a->settings.method, t->score + first, &probe, view, err));
+    t->probe_accuracy[view->layer] = probe.accuracy;
+    t->control_accuracy[view->layer] = probe.control_accuracy;
+    for (int m = 0; m < RL_NUM_RANK_METHODS; m++)
+        if (a->compared[m])
+            RL_TRY(rl_finder_layer(&a->finder, (rl_rank_method)m, a->compared[m] + first, &probe, view, err));
 cleanup:
     return status;
 }
@@ -45,34 +46,62 @@ static rl_status analyse_layer(void *context, int64_t layer, const float *X, int
     analysis *a = context;
     rl_neuron_table *t = a->table;
     const rl_concept_data *d = a->data;
+    const rl_layer_view view = {layer, W, C, X, a->difference, a->effect};
     int64_t first = layer * C, k = t->top_k;
     RL_TRY(rl_contrast(a->difference, a->effect, X, d->word_class, d->positive_class, W, C, err));
     for (int64_t c = 0; c < C; c++) {
         t->mean_difference[first + c] = (float)a->difference[c];
         t->effect_size[first + c] = (float)a->effect[c];
     }
-    RL_TRY(score_layer(a, t->score + first, X, W, C, err));
+    RL_TRY(score_layer(a, &view, err));
     RL_TRY(rl_top_words(t->top_word + first * k, t->top_score + first * k, NULL, t->sd + first, X, d->corpus->word,
                         rl_names_count(d->corpus->words), W, C, k, err));
 cleanup:
     return status;
 }
 
+/* The table's own finder agrees with itself, so it is left out; ablation is no part of an activation pass. */
+static bool is_compared(const rl_analysis_settings *settings, int m)
+{
+    return settings->compare >> m & 1 && m != (int)settings->method && m != RL_RANK_ABLATION;
+}
+
+/* Neurons of alike mean difference are zeroed together. */
+static rl_status score_by_ablation(analysis *a, const rl_model *model, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_neuron_table *t = a->table;
+    double *prior = NULL;
+    RL_ALLOC(prior, t->num_neurons, err);
+    for (int64_t n = 0; n < t->num_neurons; n++) prior[n] = fabs((double)t->mean_difference[n]);
+    RL_TRY(rl_ablation_scores(t->score, model, a->settings.ablation, prior, err));
+cleanup:
+    rl_free(prior);
+    return status;
+}
+
 static rl_status run_pass(analysis *a, const rl_model *model, rl_error *err)
 {
     rl_status status = RL_OK;
-    int64_t C = model->config.hidden_size;
+    int64_t C = model->config.hidden_size, N = a->table->num_neurons;
     RL_ALLOC(a->difference, C, err);
     RL_ALLOC(a->effect, C, err);
-    RL_ALLOC(a->means, a->data->num_classes * C, err);
-    RL_ALLOC(a->counts, a->data->num_classes, err);
+    for (int m = 0; m < RL_NUM_RANK_METHODS; m++)
+        if (is_compared(&a->settings, m)) RL_ALLOC(a->compared[m], N, err);
+    RL_TRY(rl_finder_prepare(&a->finder, a->data, &a->settings, C, err));
     RL_TRY(rl_activations_visit(model, a->data->encoded, analyse_layer, a, err));
+    RL_TRY(rl_finder_finish(a->settings.method, a->table->score, N, err));
+    if (a->settings.method == RL_RANK_ABLATION) RL_TRY(score_by_ablation(a, model, err));
 cleanup:
+    return status;
+}
+
+static void release(analysis *a)
+{
+    rl_finder_release(&a->finder);
     rl_free(a->difference);
     rl_free(a->effect);
-    rl_free(a->means);
-    rl_free(a->counts);
-    return status;
+    for (int m = 0; m < RL_NUM_RANK_METHODS; m++) rl_free(a->compared[m]);
 }
 
 /* ------------------------------------------------------------------------------------------------ all neurons */
@@ -112,6 +141,28 @@ static void find_similarity(rl_neuron_table *t, const rl_neuron_table *base, con
     }
 }
 
+/* Spearman and overlap@k of the table's ranking with every other finder's. */
+static rl_status find_agreement(rl_neuron_table *t, analysis *a, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int32_t *rank = NULL;
+    int64_t N = t->num_neurons;
+    RL_ALLOC(rank, N, err);
+    t->overlap_k = a->settings.overlap_k > 0 ? a->settings.overlap_k : N / 100 > 0 ? N / 100 : 1;
+    if (t->overlap_k > N) t->overlap_k = N;
+    for (int m = 0; m < RL_NUM_RANK_METHODS; m++) {
+        t->spearman[m] = t->overlap[m] = NAN;
+        if (!a->compared[m]) continue;
+        RL_TRY(rl_finder_finish((rl_rank_method)m, a->compared[m], N, err));
+        RL_TRY(rl_rank_neurons(NULL, rank, a->compared[m], N, faithful(&a->settings), err));
+        t->spearman[m] = rl_rank_correlation(t->rank, rank, N);
+        t->overlap[m] = rl_rank_overlap(t->rank, rank, N, t->overlap_k);
+    }
+cleanup:
+    rl_free(rank);
+    return status;
+}
+
 static rl_status check_base(const rl_neuron_table *base, const rl_neuron_table *table, rl_error *err)
 {
     if (!base || (base->num_layers_plus_1 == table->num_layers_plus_1 && base->hidden_size == table->hidden_size &&
@@ -131,19 +182,25 @@ rl_status rl_analyse_neurons(rl_neuron_table **out, const rl_model *model, const
     rl_status status = RL_OK;
     rl_neuron_table *table = NULL;
     analysis a = {.data = data, .settings = *settings};
+    if (settings->method == RL_RANK_ABLATION && !settings->ablation)
+        return rl_fail(err, RL_ERR_INPUT, "finder ablation needs sentences with labels to measure F1 on; got none");
     RL_REQUIRE(settings->top_words > 0 && data->corpus->num_words == data->encoded->num_words, err);
     RL_TRY(rl_neuron_table_create(&table, model->config.num_layers + 1, model->config.hidden_size, settings->top_words,
                                   err));
     RL_TRY(check_base(base, table, err));
     a.table = table;
+    table->method = settings->method;
     RL_TRY(run_pass(&a, model, err));
     RL_TRY(rl_rank_neurons(NULL, table->rank, table->score, table->num_neurons, faithful(settings), err));
+    RL_TRY(find_agreement(table, &a, err));
     RL_TRY(find_null(table, &a, base, err));
     find_saliency(table, settings->protocol);
     find_similarity(table, base, vectors, vector_size);
+    RL_TRY(rl_read_top_words(table, data, base, vectors, vector_size, err));
     *out = table;
     table = NULL;
 cleanup:
+    release(&a);
     rl_neuron_table_free(table);
     return status;
 }

@@ -8,17 +8,17 @@
 #include <math.h>
 #include <string.h>
 
-#define TABLE_VERSION 1
+#define TABLE_VERSION 2 /* 2: readings, probe accuracies and agreement */
 #define BYTE_ORDER_MARK 0x01020304u
 #define MAX_TOP_WORDS 4096
-#define NUM_ARRAYS 10
+#define NUM_ARRAYS 19
 
 static const char magic[8] = {'R', 'L', 'N', 'E', 'U', 'R', 'O', 'N'};
 
 typedef struct header {
     char magic[8];
     uint32_t byte_order, version;
-    int64_t num_layers_plus_1, hidden_size, top_k;
+    int64_t num_layers_plus_1, hidden_size, top_k, method, overlap_k;
 } header;
 
 /* --------------------------------------------------------------------------------------------------- memory */
@@ -44,6 +44,15 @@ rl_status rl_neuron_table_create(rl_neuron_table **out, int64_t num_layers_plus_
     RL_ALLOC(t->null, N, err);
     RL_ALLOC(t->top_word, N * top_k, err);
     RL_ALLOC(t->top_score, N * top_k, err);
+    RL_ALLOC(t->spread, N, err);
+    RL_ALLOC(t->concept_similarity, N, err);
+    RL_ALLOC(t->old_share, N, err);
+    RL_ALLOC(t->new_share, N, err);
+    RL_ALLOC(t->concept_share, N, err);
+    RL_ALLOC(t->probe_accuracy, num_layers_plus_1, err);
+    RL_ALLOC(t->control_accuracy, num_layers_plus_1, err);
+    RL_ALLOC(t->spearman, RL_NUM_RANK_METHODS, err);
+    RL_ALLOC(t->overlap, RL_NUM_RANK_METHODS, err);
     *out = t;
     t = NULL;
 cleanup:
@@ -64,6 +73,15 @@ void rl_neuron_table_free(rl_neuron_table *t)
     rl_free(t->null);
     rl_free(t->top_word);
     rl_free(t->top_score);
+    rl_free(t->spread);
+    rl_free(t->concept_similarity);
+    rl_free(t->old_share);
+    rl_free(t->new_share);
+    rl_free(t->concept_share);
+    rl_free(t->probe_accuracy);
+    rl_free(t->control_accuracy);
+    rl_free(t->spearman);
+    rl_free(t->overlap);
     rl_free(t);
 }
 
@@ -86,6 +104,15 @@ static void list_arrays(span list[NUM_ARRAYS], const rl_neuron_table *t)
     list[7] = (span){t->null, N * sizeof *t->null};
     list[8] = (span){t->top_word, Nk * sizeof *t->top_word};
     list[9] = (span){t->top_score, Nk * sizeof *t->top_score};
+    list[10] = (span){t->spread, N * sizeof *t->spread};
+    list[11] = (span){t->concept_similarity, N * sizeof *t->concept_similarity};
+    list[12] = (span){t->old_share, N * sizeof *t->old_share};
+    list[13] = (span){t->new_share, N * sizeof *t->new_share};
+    list[14] = (span){t->concept_share, N * sizeof *t->concept_share};
+    list[15] = (span){t->probe_accuracy, (size_t)t->num_layers_plus_1 * sizeof *t->probe_accuracy};
+    list[16] = (span){t->control_accuracy, (size_t)t->num_layers_plus_1 * sizeof *t->control_accuracy};
+    list[17] = (span){t->spearman, RL_NUM_RANK_METHODS * sizeof *t->spearman};
+    list[18] = (span){t->overlap, RL_NUM_RANK_METHODS * sizeof *t->overlap};
 }
 
 /* ---------------------------------------------------------------------------------------------------- write */
@@ -99,7 +126,9 @@ rl_status rl_neuron_table_write(const rl_neuron_table *table, const char *path, 
                    .version = TABLE_VERSION,
                    .hidden_size = table->hidden_size,
                    .num_layers_plus_1 = table->num_layers_plus_1,
-                   .top_k = table->top_k};
+                   .top_k = table->top_k,
+                   .method = (int64_t)table->method,
+                   .overlap_k = table->overlap_k};
     uint64_t checksum;
     memcpy(head.magic, magic, sizeof magic);
     list_arrays(list, table);
@@ -125,12 +154,15 @@ static bool dimensions_are_sane(const header *head)
 {
     return head->num_layers_plus_1 >= 1 && head->hidden_size >= 1 && head->num_layers_plus_1 <= INT32_MAX &&
            head->hidden_size <= INT32_MAX && head->num_layers_plus_1 * head->hidden_size <= INT32_MAX &&
-           head->top_k >= 1 && head->top_k <= MAX_TOP_WORDS;
+           head->top_k >= 1 && head->top_k <= MAX_TOP_WORDS && head->method >= 0 && head->method < RL_NUM_RANK_METHODS &&
+           head->overlap_k >= 0 && head->overlap_k <= INT32_MAX;
 }
 
 static size_t file_size(const header *head)
 {
-    rl_neuron_table shape = {.num_neurons = head->num_layers_plus_1 * head->hidden_size, .top_k = head->top_k};
+    rl_neuron_table shape = {.num_layers_plus_1 = head->num_layers_plus_1,
+                             .num_neurons = head->num_layers_plus_1 * head->hidden_size,
+                             .top_k = head->top_k};
     size_t size = sizeof *head + sizeof(uint64_t);
     span list[NUM_ARRAYS];
     list_arrays(list, &shape);
@@ -176,6 +208,8 @@ rl_status rl_neuron_table_read(rl_neuron_table **out, const char *path, rl_error
     RL_TRY(rl_file_view_open(&view, path, err));
     RL_TRY(check_file(&head, &view, path, err));
     RL_TRY(rl_neuron_table_create(&table, head.num_layers_plus_1, head.hidden_size, head.top_k, err));
+    table->method = (rl_rank_method)head.method;
+    table->overlap_k = head.overlap_k;
     list_arrays(list, table);
     from = view.data + sizeof head;
     for (int i = 0; i < NUM_ARRAYS; from += list[i].bytes, i++) memcpy(list[i].data, from, list[i].bytes);

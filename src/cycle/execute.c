@@ -176,7 +176,8 @@ static rl_status choose(int32_t **ids, int64_t *count, const rl_run_settings *se
     RL_ALLOC(order, N, err);
     RL_ALLOC(list, n, err);
     for (int32_t i = 0; i < (int32_t)N; i++) order[table->rank[i]] = i;
-    RL_TRY(rl_prune_choose(list, n, order, N, settings->prune.select, settings->protocol, (uint64_t)settings->seed, err));
+    const rl_prune_scope scope = {table->num_layers_plus_1, table->hidden_size, NULL};
+    RL_TRY(rl_prune_choose(list, n, order, &scope, settings->prune.select, settings->protocol, (uint64_t)settings->seed, err));
     *ids = list;
     *count = n;
     list = NULL;
@@ -233,7 +234,10 @@ static rl_status analyse(rl_cycle *cycle, const rl_stage *stage, const char *wor
     char *path = rl_path_join(work, "neurons.bin", err);
     double f1 = 0;
     if (!path) return RL_ERR_MEMORY;
-    const rl_analysis_settings settings = {stage->settings->protocol, stage->settings->top_words};
+    const rl_analysis_settings settings = {.protocol = stage->settings->protocol,
+                                           .top_words = stage->settings->top_words,
+                                           .method = stage->settings->rank_method,
+                                           .seed = (uint64_t)stage->settings->seed};
     RL_TRY(rl_cycle_inputs(&in, cycle, stage->settings, err));
     RL_TRY(load_model(&model, cycle, stage, NULL, err));
     RL_TRY(evaluate_stage(in, model, work, &f1, err));

@@ -88,6 +88,8 @@ static rl_status hash_analysis(rl_hash *hash, const rl_run_settings *settings, r
     for (int64_t i = 0; i < settings->num_concept_positives; i++) rl_hash_text(hash, settings->concept_positives[i]);
     rl_hash_int(hash, settings->protocol);
     rl_hash_int(hash, settings->rank_method);
+    if (settings->rank_method == RL_RANK_RANDOM || settings->rank_method == RL_RANK_LINEAR_PROBE)
+        rl_hash_int(hash, settings->seed);
     rl_hash_int(hash, settings->top_words);
     rl_hash_int(hash, settings->similarity_vectors);
 cleanup:

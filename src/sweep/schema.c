@@ -12,9 +12,7 @@
 static const char *const protocols[] = {"corrected", "published", "head", NULL};
 static const char *const optimizers[] = {"adamw", "adamw_hf", NULL};
 static const char *const orders[] = {"hf5", "hf4", NULL};
-static const char *const methods[] = {"probeless", NULL};
 static const char *const sites[] = {"layer_norm", NULL};
-static const char *const selects[] = {"concept", "random", "least", "none", NULL};
 static const char *const vectors[] = {"model", NULL};
 
 #define AT(member) offsetof(rl_run_settings, member)
@@ -42,10 +40,10 @@ const rl_key rl_keys[] = {
     {"train.adam_beta1", RL_KEY_REAL, AT(train.adam_beta1), 0, 0.999999, NULL, "decay of the first moment"},
     {"train.adam_beta2", RL_KEY_REAL, AT(train.adam_beta2), 0, 0.999999999, NULL, "decay of the second moment"},
     {"train.adam_epsilon", RL_KEY_REAL, AT(train.adam_epsilon), 1e-30, 1, NULL, "added to the root of the second moment"},
-    {"rank.method", RL_KEY_CHOICE, AT(rank_method), 0, 0, methods, "how neurons are ranked"},
+    {"rank.method", RL_KEY_CHOICE, AT(rank_method), 0, 0, rl_rank_method_names, "how neurons are ranked"},
     {"prune.site", RL_KEY_CHOICE, AT(prune_site), 0, 0, sites, "what of a neuron is removed"},
     {"prune.permanent", RL_KEY_BOOL, AT(prune.permanent), 0, 0, NULL, "held at zero through retraining"},
-    {"prune.select", RL_KEY_CHOICE, AT(prune.select), 0, 0, selects, "which neurons: concept, random, least or none"},
+    {"prune.select", RL_KEY_CHOICE, AT(prune.select), 0, 0, rl_prune_select_names, "which neurons: concept, random, least, none, or a match by layer"},
     {"prune.ratio", RL_KEY_REAL, AT(prune.ratio), 0, 1, NULL, "of all neurons, embeddings included"},
     {"prune.zero_beta", RL_KEY_BOOL, AT(prune.zero_beta), 0, 0, NULL, "zero the LayerNorm's beta as well as its gamma"},
     {"retrain.rounds", RL_KEY_INT, AT(retrain_rounds), 0, 1000, NULL, "each with a fresh optimiser"},

@@ -11,6 +11,9 @@ static const rl_batch batch = {
     .num_sentences = 2, .num_tokens = 8, .max_length = 5, .start = start, .ids = ids, .labels = labels};
 static const int32_t pruned[] = {3, 10, 20};
 
+/* One layer of n neurons, all of which may be pruned. */
+#define scope_of(n) ((const rl_prune_scope){1, (n), NULL})
+
 typedef struct fixture {
     rl_model *model;
     rl_workspace *workspace;
@@ -130,7 +133,7 @@ static void assert_choice(rl_prune_select select, rl_protocol protocol, const in
     static const int32_t order[] = {4, 2, 0, 1, 3};
     int32_t chosen[2];
     rl_error err = {0};
-    assert_ok(rl_prune_choose(chosen, 2, order, 5, select, protocol, 1, &err), err);
+    assert_ok(rl_prune_choose(chosen, 2, order, &scope_of(5), select, protocol, 1, &err), err);
     assert_memory_equal(chosen, expected, sizeof chosen);
 }
 
@@ -156,8 +159,8 @@ static void test_random_baseline(void **state)
     (void)state;
     for (uint64_t seed = 0; seed < 400; seed++) {
         int32_t seen[20] = {0};
-        assert_ok(rl_prune_choose(chosen, 5, NULL, 20, RL_SELECT_RANDOM, RL_PROTOCOL_CORRECTED, seed, &err), err);
-        assert_ok(rl_prune_choose(again, 5, NULL, 20, RL_SELECT_RANDOM, RL_PROTOCOL_CORRECTED, seed, &err), err);
+        assert_ok(rl_prune_choose(chosen, 5, NULL, &scope_of(20), RL_SELECT_RANDOM, RL_PROTOCOL_CORRECTED, seed, &err), err);
+        assert_ok(rl_prune_choose(again, 5, NULL, &scope_of(20), RL_SELECT_RANDOM, RL_PROTOCOL_CORRECTED, seed, &err), err);
         assert_memory_equal(chosen, again, sizeof chosen);
         for (int i = 0; i < 5; i++) {
             assert_in_range(chosen[i], 0, 19);
@@ -174,11 +177,11 @@ static void test_impossible_counts(void **state)
     int32_t chosen[3];
     rl_error err = {0};
     (void)state;
-    assert_fails(rl_prune_choose(chosen, 3, order, 2, RL_SELECT_CONCEPT, RL_PROTOCOL_CORRECTED, 0, &err), RL_ERR_INPUT,
+    assert_fails(rl_prune_choose(chosen, 3, order, &scope_of(2), RL_SELECT_CONCEPT, RL_PROTOCOL_CORRECTED, 0, &err), RL_ERR_INPUT,
                  err, "cannot prune 3 of 2");
-    assert_fails(rl_prune_choose(chosen, 1, order, 2, RL_SELECT_NONE, RL_PROTOCOL_CORRECTED, 0, &err), RL_ERR_INPUT,
+    assert_fails(rl_prune_choose(chosen, 1, order, &scope_of(2), RL_SELECT_NONE, RL_PROTOCOL_CORRECTED, 0, &err), RL_ERR_INPUT,
                  err, "select none");
-    assert_ok(rl_prune_choose(chosen, 0, order, 2, RL_SELECT_NONE, RL_PROTOCOL_CORRECTED, 0, &err), err);
+    assert_ok(rl_prune_choose(chosen, 0, order, &scope_of(2), RL_SELECT_NONE, RL_PROTOCOL_CORRECTED, 0, &err), err);
 }
 
 int main(void)

@@ -235,7 +235,7 @@ static void prune(rl_model *model, const json_t *expected, bool wrap)
 static void check_protocol(rl_protocol protocol, const char *name)
 {
     fixture f = set_up(protocol);
-    const rl_analysis_settings settings = {protocol, 5};
+    const rl_analysis_settings settings = {.protocol = protocol, .top_words = 5};
     const json_t *after = member(member(f.golden, "pruned"), name);
     rl_neuron_table *base = NULL, *stage = NULL;
     int64_t C = f.model->config.hidden_size;
@@ -275,7 +275,7 @@ static void test_head(void **state)
 static void check_dead_layer(rl_protocol protocol, int64_t rank_of_first, int64_t rank_of_last)
 {
     fixture f = set_up(protocol);
-    const rl_analysis_settings settings = {protocol, 5};
+    const rl_analysis_settings settings = {.protocol = protocol, .top_words = 5};
     int64_t C = f.model->config.hidden_size, N = 4 * C;
     rl_norm_offsets norm = rl_model_norm_of_hidden_state(f.model, 3);
     rl_neuron_table *base = NULL, *stage = NULL;
@@ -306,7 +306,7 @@ static void test_a_dead_layer(void **state)
 static void test_another_models_base_is_refused(void **state)
 {
     fixture f = set_up(RL_PROTOCOL_CORRECTED);
-    const rl_analysis_settings settings = {RL_PROTOCOL_CORRECTED, 5};
+    const rl_analysis_settings settings = {.protocol = RL_PROTOCOL_CORRECTED, .top_words = 5};
     rl_neuron_table *base = NULL, *stage = NULL;
     rl_error err = {0};
     (void)state;
@@ -322,7 +322,7 @@ static void test_another_models_base_is_refused(void **state)
 static void test_activations_that_are_not_finite(void **state)
 {
     fixture f = set_up(RL_PROTOCOL_CORRECTED);
-    const rl_analysis_settings settings = {RL_PROTOCOL_CORRECTED, 5};
+    const rl_analysis_settings settings = {.protocol = RL_PROTOCOL_CORRECTED, .top_words = 5};
     rl_neuron_table *table = NULL;
     rl_error err = {0};
     (void)state;
