@@ -5,6 +5,7 @@ get_property(rooms GLOBAL PROPERTY RELEARN_ROOMS)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/relearn)
 
 install(TARGETS relearn RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(DIRECTORY analysis DESTINATION ${CMAKE_INSTALL_DATADIR}/relearn PATTERN "__pycache__" EXCLUDE)
 install(TARGETS ${rooms} EXPORT relearn ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY include/relearn DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 install(EXPORT relearn NAMESPACE relearn:: FILE relearn-targets.cmake DESTINATION ${package_dir})

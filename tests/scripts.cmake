@@ -26,6 +26,12 @@ function(relearn_script_test name script)
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} SKIP_RETURN_CODE 77)
 endfunction()
 
+# The Python package of analysis/: numbers of the report, refusals; the page in headless Chromium; the examples of docs; Parquet.
+relearn_script_test(analysis.report analysis/test_report.py LABELS unit TIMEOUT 120)
+relearn_script_test(analysis.browser analysis/test_browser.py LABELS golden TIMEOUT 180)
+relearn_script_test(analysis.examples analysis/test_examples.py LABELS golden TIMEOUT 120)
+relearn_script_test(analysis.program analysis/test_program.py LABELS mpi TIMEOUT 180 ARGUMENTS --program $<TARGET_FILE:relearn>)
+
 # The rules of the sources: arrows between rooms, banned calls.
 relearn_script_test(rules.arrows test_arrows.py LABELS unit)
 relearn_script_test(rules.tidy test_tidy.py LABELS unit)

@@ -34,6 +34,7 @@ typedef struct rl_command {
 
 extern const rl_command rl_command_run, rl_command_plan, rl_command_status, rl_command_show, rl_command_gather,
     rl_command_export, rl_command_simulate, rl_command_finetune, rl_command_eval, rl_command_neurons, rl_command_doctor;
+extern const rl_command rl_command_report;
 
 /* args.c */
 rl_status rl_args_parse(rl_args *args, const rl_command *command, int argc, char **argv, rl_error *err);
@@ -62,6 +63,10 @@ typedef struct rl_ner_data {
 void rl_ner_data_free(rl_ner_data *data);
 /* labels NULL: from the file. */
 rl_status rl_ner_data_load(rl_ner_data *data, const char *folder, const char *file, const rl_names *labels, rl_error *err);
+
+/* python.c: the package of analysis/ with these arguments, without a shell. exit_code: 0, 2 (it has said why) or 70. */
+enum { RL_PYTHON_ARGUMENTS = 8 };
+rl_status rl_run_python(const char *const *arguments, size_t num_arguments, int *exit_code, rl_error *err);
 
 /* sweep_folder.c: a folder that a sweep ran in. */
 /* The one run whose id starts with `prefix`: RL_ERR_USAGE names near ones. id [RL_RUN_ID]. */

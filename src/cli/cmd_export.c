@@ -1,10 +1,12 @@
-/* cmd_export.c: relearn export DIR RUN STAGE --to FOLDER, or --csv FILE -- one stage's model as a Hugging Face folder, or its table. */
+/* cmd_export.c: relearn export DIR RUN STAGE --to FOLDER, --csv FILE or --parquet FILE -- one stage's model as a Hugging Face folder, or
+ * its table. */
 #include "cli.h"
 
 #include <string.h>
 
 static const rl_option options[] = {{"to", "FOLDER", "write the stage's model as a Hugging Face folder"},
                                     {"csv", "FILE", "write the stage's neuron table as comma-separated values ('-': standard output)"},
+                                    {"parquet", "FILE", "the same table, and more columns, as Parquet (Python with pyarrow writes it)"},
                                     {NULL, NULL, NULL}};
 
 static rl_status find_stage(int32_t *stage, const rl_shard *shard, const char *name, const char *run, rl_error *err)
@@ -70,15 +72,21 @@ cleanup:
     return status;
 }
 
+static rl_status export_parquet(const char *shard, const char *stage, const char *file, int *exit_code, rl_error *err)
+{
+    const char *arguments[] = {"export", "--parquet", file, "--", shard, stage};
+    return rl_run_python(arguments, sizeof arguments / sizeof *arguments, exit_code, err);
+}
+
 static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
 {
     rl_status status = RL_OK;
+    const char *parquet = rl_args_text(args, "parquet", NULL);
     const char *directory = args->operands[0], *to = rl_args_text(args, "to", NULL), *csv = rl_args_text(args, "csv", NULL);
     char id[RL_RUN_ID], *path = NULL;
     rl_shard *shard = NULL;
     int32_t stage = 0;
-    (void)exit_code;
-    if (!to && !csv) return rl_fail(err, RL_ERR_USAGE, "export: --to FOLDER or --csv FILE is missing");
+    if (!to && !csv && !parquet) return rl_fail(err, RL_ERR_USAGE, "export: --to FOLDER, --csv FILE or --parquet FILE is missing");
     RL_TRY(rl_find_run(id, directory, args->operands[1], err));
     path = rl_plan_shard_path(directory, id, err);
     if (!path) return RL_ERR_MEMORY;
@@ -90,12 +98,13 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     RL_TRY(find_stage(&stage, shard, args->operands[2], id, err));
     if (to) RL_TRY(export_model(directory, rl_shard_stage_model_key(shard, stage), to, err));
     if (csv) RL_TRY(export_csv(shard, stage, csv, err));
+    if (parquet) RL_TRY(export_parquet(path, rl_shard_stage_name(shard, stage), parquet, exit_code, err));
 cleanup:
     rl_shard_close(shard);
     rl_free(path);
     return status;
 }
 
-const rl_command rl_command_export = {"export", "DIR RUN STAGE --to FOLDER | --csv FILE",
+const rl_command rl_command_export = {"export", "DIR RUN STAGE --to FOLDER | --csv FILE | --parquet FILE",
                                       "the model of a stage (base, pruned, retrained_1, ...) as a Hugging Face folder, or its table",
                                       3, 3, options, NULL, run, false};

@@ -1,0 +1,320 @@
+#!/usr/bin/env python3
+"""relearn report: the numbers in the page and its CSV are those of results.h5, computed here a second time and another way; what is missing is
+marked; what is no store is refused in one line. Runs the Python package as the program does.
+
+exit 77: h5py or numpy is missing
+"""
+import contextlib
+import csv
+import io
+import math
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+try:
+    import h5py
+    import numpy as np
+except ImportError as missing:
+    print(f"SKIPPED: {missing}")
+    sys.exit(77)
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ANALYSIS = os.path.join(HERE, "..", "..", "analysis")
+sys.path[:0] = [ANALYSIS, HERE]
+import make_store  # noqa: E402
+from relearn_analysis import command, measures  # noqa: E402
+
+
+def run(*arguments):
+    """In this process: importing numpy for every test would take most of the time. test_as_a_program starts it as a user does."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = command.main(list(arguments))
+    return code, out.getvalue(), err.getvalue()
+
+
+class Case(unittest.TestCase):
+    """Assertions on a page that do not print the page."""
+
+    def has(self, page, text):
+        if text not in page:
+            nearest = [p for p in re.split(r"<[^>]*>", page) if text[:12] in p]
+            self.fail(f"the page lacks {text!r}; nearest: {nearest[:3]}")
+
+    def lacks(self, page, pattern):
+        found = re.search(pattern, page)
+        if found:
+            self.fail(f"the page has {page[max(0, found.start() - 80):found.end() + 80]!r}")
+
+
+def rows_of(folder, name):
+    with open(os.path.join(folder, "report", "data", f"{name}.csv"), newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+class Report(Case):
+    def setUp(self):
+        self.place = tempfile.TemporaryDirectory()
+        self.folder = self.place.name
+        self.path = os.path.join(self.folder, "results.h5")
+
+    def tearDown(self):
+        self.place.cleanup()
+
+    def report(self, *options, **store):
+        if store or not os.path.exists(self.path):
+            make_store.write(self.path, **store)
+        code, out, err = run("report", self.folder, *options)
+        self.assertEqual((code, err), (0, ""), err)
+        self.assertEqual(out.strip(), os.path.join(self.folder, "report", "index.html"))
+        with open(out.strip(), encoding="utf-8") as file:
+            return file.read()
+
+    def refused(self, pattern, *options):
+        code, out, err = run("report", self.folder, *options)
+        self.assertEqual(code, 2, err)
+        self.assertEqual(err.count("\n"), 1, err)
+        self.assertRegex(err, r"^relearn: .*" + pattern)
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "report")))
+
+    # -------------------------------------------------------------------------------- the numbers
+
+    def test_saliency_by_layer_is_that_of_the_store(self):
+        self.report(axes={"prune.select": ["concept", "random"]}, seeds=3)
+        rows = rows_of(self.folder, "saliency_by_layer")
+        with h5py.File(self.path) as f:
+            for arm, select in (("concept", b"concept"), ("random", b"random")):
+                runs = f["runs/run"][f["runs/prune.select"][:] == select]
+                at = np.isin(f["neurons/tiny/run"][:], runs)
+                for row in (r for r in rows if r["arm"] == arm):
+                    s = make_store.STAGES.index(row["stage"])
+                    inside = f["neurons/tiny/layer"][:] == int(row["layer"])
+                    values = f["neurons/tiny/saliency"][:][at][:, s][:, inside]
+                    expected = np.mean([np.nanmean(v) for v in values])
+                    self.assertLess(abs(float(row["mean_saliency"]) - expected), 1e-12)
+                    self.assertEqual(int(row["seeds"]), 3)
+        self.assertEqual(len(rows), 2 * 4 * 4)
+
+    def test_recovery_half_life_and_area_follow_their_definitions(self):
+        self.report(axes={"prune.select": ["concept", "random"]}, seeds=3)
+        with h5py.File(self.path) as f:
+            expected = {}
+            for i, run_id in enumerate(f["runs/id"].asstr()[:]):
+                base, pruned = f["runs/f1_base"][i], f["runs/f1_pruned"][i]
+                curve = np.r_[pruned, f["training/f1"][i, 2], f["training/f1"][i, 3]]
+                rho = (curve - pruned) / (base - pruned)
+                half = next(e for e in range(1, 5) if rho[e] >= 0.5)
+                expected[run_id] = (rho[-1], half, sum((rho[k] + rho[k + 1]) / 2 for k in range(4)) / 4)
+        for row in rows_of(self.folder, "runs"):
+            for name, value in zip(("recovered", "half_life", "area"), expected[row["run"]]):
+                self.assertLess(abs(float(row[name]) - value), 1e-12, name)
+
+    def test_sentence_and_card_carry_the_mean_and_the_two_seeds(self):
+        page = self.report(seeds=2)
+        rows = rows_of(self.folder, "runs")
+        values = [float(r["recovered"]) for r in rows]
+        self.has(page, f"{np.mean(values):.3f} (2 seeds: {values[0]:.3f} and {values[1]:.3f}; no interval)")
+        self.has(page, f'<span class="big">{100 * np.mean(values):.0f} %</span>')
+
+    def test_spearman_ties_and_relocation_flow(self):
+        self.assertEqual(measures.ranks([10, 20, 20, 5]).tolist(), [2, 3.5, 3.5, 1])
+        self.assertAlmostEqual(measures.spearman(np.array([1, 2, 3, 4.0]), np.array([1, 3, 2, 4.0])), 0.8)  # 1 - 6 * 2 / (4 * 15)
+        self.assertTrue(math.isnan(measures.spearman(np.ones(4), np.arange(4.0))))
+        flow = measures.monotone_flow([0, 1, 1], [1, 1, 0])
+        self.assertEqual(flow.tolist(), [[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0]])
+        np.testing.assert_allclose(measures.jaccard_by_chance(50, 50, 100), 25 / 75)
+
+    def test_seed_agreement_and_its_chance(self):
+        self.report(seeds=3)
+        row = rows_of(self.folder, "seed_agreement")[0]
+        with h5py.File(self.path) as f:
+            a, b = f["neurons/tiny/saliency"][0], f["neurons/tiny/saliency"][1]
+        could = ~(a[0] > 0.5) & ~(b[0] > 0.5)
+        first, second = (a[-1] > 0.5) & could, (b[-1] > 0.5) & could
+        self.assertAlmostEqual(float(row["jaccard"]), (first & second).sum() / (first | second).sum())
+        expected = first.sum() * second.sum() / could.sum()
+        self.assertAlmostEqual(float(row["jaccard_by_chance"]), expected / (first.sum() + second.sum() - expected))
+
+    def test_polysemantic_neurons_add_up_and_examples_have_both_kinds_of_words(self):
+        page = self.report(axes={"prune.select": ["concept", "random"]}, seeds=2)
+        for row in rows_of(self.folder, "polysemanticity"):
+            self.assertEqual(int(row["neurons"]), sum(int(row[k]) for k in ("old_only", "both", "new_only", "neither")))
+        examples = rows_of(self.folder, "example_neurons")
+        with h5py.File(self.path) as f:
+            base = f["words/tiny/word"][0, 0]
+            for row in examples:
+                words = row["top_words"].split()
+                if row["stage"] == "base":
+                    self.assertEqual(words, [make_store.VOCABULARY[w] for w in base[int(row["neuron"])] if w >= 0])
+        self.has(page, "<mark>")
+
+    def test_finders_are_compared_where_they_are_an_axis(self):
+        page = self.report(axes={"rank.method": ["probeless", "gradient"]}, seeds=2)
+        row = rows_of(self.folder, "finder_agreement")[0]
+        self.assertEqual((row["finder_a"], row["finder_b"], row["pairs"]), ("gradient", "probeless", "2"))
+        self.assertAlmostEqual(float(row["overlap_top_10_percent"]), 1.0)  # the synthetic ranks depend on the seed alone
+        self.lacks(page, "add <code>rank.method")
+
+    def test_what_is_no_axis_is_named(self):
+        page = self.report(seeds=2)
+        for axis in ("rank.method", "model", "prune.permanent"):
+            self.has(page, f"add <code>{axis}")
+
+    def test_nights_come_from_the_journal(self):
+        make_store.write(self.path, seeds=3)
+        with h5py.File(self.path) as f:
+            ids = f["runs/id"].asstr()[:]
+        make_store.journal(os.path.join(self.folder, "journal.jsonl"), dict(zip(ids, ("2026-01-01", "2026-01-01", "2026-01-02"))))
+        page = self.report()
+        self.has(page, 'id="drift"')
+        self.assertEqual([r["night"] for r in rows_of(self.folder, "nights")], ["2026-01-01", "2026-01-01", "2026-01-02"])
+
+    # -------------------------------------------------------------------------------- what is missing
+
+    def test_one_seed_has_no_interval_and_says_so(self):
+        page = self.report(axes={"prune.select": ["concept", "random"]}, seeds=1)
+        self.has(page, "One seed per arm")
+        self.has(page, "(one seed, so no interval)")
+        self.lacks(page, r"95 % interval [\d−+]")
+        self.has(page, "undecided")
+        self.lacks(page, "as in the paper|unlike the paper")
+
+    def test_one_run(self):
+        page = self.report(seeds=1)
+        self.has(page, "1 run planned: 1 done")
+
+    def test_failed_and_planned_runs_are_marked_and_lower_n(self):
+        page = self.report(axes={"prune.select": ["concept", "random"]}, seeds=3, failed=[1], planned=[5])
+        self.has(page, "6 runs planned: 4 done, 1 failed, 1 still to come")
+        self.has(page, "concept (2 of 3 done, 1 failed)")
+        self.has(page, 'class="failed"')
+        self.has(page, "the loss is NaN at step 3 &lt;script&gt;")
+        rows = {r["run"]: r for r in rows_of(self.folder, "runs")}
+        self.assertEqual([r["f1_base"] == "" for r in rows.values()], [False, True, False, False, False, True])
+        self.assertEqual({r["seeds"] for r in rows_of(self.folder, "saliency_by_layer")}, {"2"})
+
+    def test_nan_is_a_gap_never_zero(self):
+        page = self.report(seeds=3, nan=[1])
+        self.has(page, "1 seed without a value")
+        self.has(page, "1 done run has no recovered share")
+        row = rows_of(self.folder, "runs")[1]
+        self.assertEqual((row["f1_base"], row["recovered"], row["half_life"]), ("", "", ""))
+        self.lacks(page, r"\bnan\b")
+
+    def test_all_nan_still_reports(self):
+        page = self.report(seeds=2, nan=[0, 1])
+        self.has(page, "no value")
+        self.lacks(page, r"\bnan\b")
+
+    def test_no_words(self):
+        self.has(self.report(seeds=2, words=False), "holds no top words")
+
+    def test_ratio_and_models_as_axes(self):
+        page = self.report(axes={"prune.ratio": [0.1, 0.3]}, seeds=2, model=["tiny", "small"])
+        self.has(page, 'id="families"')
+        self.assertEqual({r["model"] for r in rows_of(self.folder, "families")}, {"tiny", "small"})
+
+    # -------------------------------------------------------------------------------- self-contained
+
+    def test_the_page_fetches_nothing_and_escapes_what_it_shows(self):
+        page = self.report(seeds=2, sweep="<script>alert(1)</script>")
+        self.lacks(page, "<script>alert")
+        self.lacks(page.replace("http://www.w3.org/2000/svg", ""), r"https?://|@import|<link rel=.stylesheet|src=")
+        self.assertLess(len(page), 5_000_000)
+        for needed in ("prefers-color-scheme:dark", "@media print", 'name="viewport"'):
+            self.assertIn(needed, page)
+
+    def test_as_a_program(self):
+        make_store.write(self.path, seeds=1)
+        done = subprocess.run([sys.executable, "-W", "error", ANALYSIS, "report", self.folder], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        done = subprocess.run([sys.executable, ANALYSIS, "report"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 2)
+
+    def test_the_same_store_gives_the_same_page(self):
+        self.assertEqual(self.report(seeds=2), self.report())
+
+    # -------------------------------------------------------------------------------- /stats
+
+    def test_intervals_and_verdicts_come_from_stats(self):
+        make_store.write(self.path, axes={"prune.select": ["concept", "random"]}, seeds=6)
+        make_store.stats(self.path)
+        page = self.report()
+        self.has(page, "95 % interval 0.123 to 0.987")   # the invented interval of rho, word for word
+        self.has(page, "claimed")
+        self.has(page, "as in the paper")
+        self.lacks(page, "no /stats")
+        row = next(r for r in rows_of(self.folder, "saliency_by_layer") if r["stage"] == "base" and r["layer"] == "2")
+        self.assertEqual((row["low"], row["high"]), ("0.25", "0.75"))
+
+    def test_an_interval_on_the_other_side_contradicts_the_paper(self):
+        make_store.write(self.path, axes={"prune.select": ["concept", "random"]}, seeds=6)
+        make_store.stats(self.path, sign=+1)
+        self.has(self.report(), "unlike the paper")
+
+    def test_stale_stats_are_left_aside(self):
+        make_store.write(self.path, seeds=6)
+        make_store.stats(self.path, gathered="2025-12-31T00:00:00Z")
+        page = self.report()
+        self.has(page, "computed from an older gathering")
+        self.lacks(page, "0.123 to 0.987")
+
+    # -------------------------------------------------------------------------------- bad input
+
+    def test_refusals(self):
+        self.refused("results.h5: there is no such file")
+        with open(self.path, "w") as file:
+            file.write("not HDF5")
+        self.refused("is not an HDF5 file")
+        with h5py.File(self.path, "w") as f:
+            f["x"] = 1
+        self.refused("not a store of relearn")
+        make_store.write(self.path, seeds=2)
+        size = os.path.getsize(self.path)
+        with open(self.path, "r+b") as file:
+            file.truncate(size // 2)
+        self.refused("unfinished or damaged")
+        make_store.write(self.path, seeds=2, failed=[0, 1])
+        self.refused("none of its 2 runs is done")
+        make_store.write(self.path, seeds=2)
+        self.refused("has no axis 'ratio'", "--by", "ratio")
+        with h5py.File(self.path, "r+") as f:
+            del f["training"]
+        self.refused("/training is missing")
+
+    def test_a_folder_that_cannot_be_written_is_one_line(self):
+        make_store.write(self.path, seeds=1)
+        with open(os.path.join(self.folder, "report"), "w"):
+            pass
+        code, _, err = run("report", self.folder)
+        self.assertEqual((code, err.count("\n")), (2, 1), err)
+
+
+class Paper(Case):
+    def test_the_goldens_of_the_protocol(self):
+        """Protocol §12's synthetic table, T = 5376: counts 306 310 309 307 309 310 307 of neurons above 0.5 give 14.185 ... percent shares."""
+        from relearn_analysis import paper
+        counts = [261, 263, 264, 262, 263, 263, 264]
+        layer = np.repeat(np.arange(7), 768)
+        saliency = np.concatenate([np.r_[np.full(c, 0.9), np.full(768 - c, 0.1)] for c in counts])
+        self.assertEqual([round(v, 3) for v in paper.redistribution(saliency, layer, 7)], [14.185, 14.293, 14.348, 14.239, 14.293, 14.293, 14.348])
+        saliency[:700] = math.nan
+        self.assertEqual(paper.redistribution(saliency, layer, 7)[0], 0)
+
+    def test_it_prints_every_arm(self):
+        with tempfile.TemporaryDirectory() as folder:
+            make_store.write(os.path.join(folder, "results.h5"), axes={"prune.select": ["concept", "random"]}, seeds=2)
+            code, out, err = run("paper", folder)
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("tiny, concept: mean over 2 seeds", out)
+        self.assertIn("tiny, random: mean over 2 seeds", out)
+        shares = [float(l.split()[1]) for l in out.split("Neurons with saliency")[1].split("\n")[2:6]]
+        self.assertAlmostEqual(sum(shares), 100, delta=0.01)
+
+
+if __name__ == "__main__":
+    unittest.main()
