@@ -41,6 +41,11 @@ typedef struct rl_concept_data {
 rl_status rl_concept_data_create(rl_concept_data **out, const char *tokens_path, const char *labels_path,
                                  const char *const *positives, size_t num_positives, const rl_tokenizer *tokenizer,
                                  int64_t max_length, rl_protocol protocol, rl_error *err);
+/* The same from a corpus whose labels mark the concept (made from NER types, words or a pattern). corpus is taken over,
+ * on failure too. */
+rl_status rl_concept_data_from_corpus(rl_concept_data **out, rl_corpus *corpus, const char *const *positives,
+                                      size_t num_positives, const rl_tokenizer *tokenizer, int64_t max_length,
+                                      rl_protocol protocol, rl_error *err);
 void rl_concept_data_free(rl_concept_data *data);
 
 /* ------------------------------------------------------------------------------------------------- rankers */

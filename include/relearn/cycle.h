@@ -14,26 +14,59 @@ extern "C" {
 #endif
 
 typedef enum rl_prune_site { RL_SITE_LAYER_NORM } rl_prune_site;
-typedef enum rl_vectors { RL_VECTORS_MODEL } rl_vectors;
 
+/* Where a concept's words are marked (concepts: of a sweep file). */
+typedef enum rl_concept_kind {
+    RL_CONCEPT_LABELS,  /* tokens, labels: parallel files; a word whose label has one of `positives` as a comma part */
+    RL_CONCEPT_NER,     /* {ner: TYPE}: words of entities of these types in CoNLL file `in` (NULL: data.train) */
+    RL_CONCEPT_WORDS,   /* {words: FILE or [list]}: words or phrases of the list, in a file of sentences `in` (NULL: data.train) */
+    RL_CONCEPT_PATTERN  /* {pattern: REGEX}: words that a PCRE2 pattern matches, in `in` as above */
+} rl_concept_kind;
 #define RL_MAX_POSITIVES 16
+#define RL_MAX_CONCEPTS  64
+/* Strings are the sweep's. */
+typedef struct rl_concept_settings {
+    const char *name;
+    rl_concept_kind kind;
+    const char *tokens, *labels;              /* LABELS */
+    const char *in;                           /* NER, WORDS, PATTERN; NULL: data.train */
+    const char *words_file, *pattern;         /* WORDS from a file; PATTERN */
+    const char *const *words;                 /* WORDS from a list [num_words] */
+    int64_t num_words;
+    const char *positives[RL_MAX_POSITIVES];  /* LABELS: label parts; NER: entity types */
+    int64_t num_positives;
+    const char *types[RL_MAX_POSITIVES];      /* entity types whose F1 is the concept's F1; NER: its own types */
+    int64_t num_types;                        /* 0: the concept has no F1 */
+} rl_concept_settings;
+
+/* relearn: the cycle. never_learned, the control for relearning robustness: the same chain from a model that was fine-tuned
+ * without any training sentence of the concept (rl_concept_sentences), nothing pruned, then retrained on all sentences exactly
+ * as the arm it is compared with. prune.* and rank.* do not matter to its training. */
+typedef enum rl_arm { RL_ARM_RELEARN, RL_ARM_NEVER_LEARNED } rl_arm;
+
 /* Everything one run depends on, resolved. Strings are borrowed from whoever made the settings (the sweep). */
 typedef struct rl_run_settings {
     const char *model;                     /* Hub folder */
     const char *train_file, *validation_file, *test_file; /* test may be NULL */
     int64_t data_limit;                    /* training sentences kept, 0 = all */
-    const char *concept_name, *concept_tokens, *concept_labels;
-    const char *concept_positives[RL_MAX_POSITIVES];
-    int64_t num_concept_positives;
+    rl_concept_settings concept;
+    const rl_concept_settings *concepts;   /* [num_concepts] of the sweep file; analyse.also chooses among them */
+    int64_t num_concepts;
+    uint64_t also;                         /* bit i: concepts[i] is analysed at every stage as well (its own bit is ignored) */
+    rl_arm arm;
     int64_t seed;
     rl_protocol protocol;
     rl_train_settings train;
     rl_rank_method rank_method;
     rl_prune_site prune_site;
     rl_prune_settings prune;
+    uint64_t prune_layers;                 /* bit l: hidden state l may be pruned; 0 = all */
     int64_t retrain_rounds, retrain_epochs;
+    int64_t evaluate_every;                /* steps between two points of the recovery curve; 0: epoch ends only */
     int64_t top_words;
-    rl_vectors similarity_vectors;
+    const char *similarity_vectors;        /* NULL: the initial model's; else a fastText .bin or .vec file */
+    int64_t cka_words;                     /* words that the CKA to the base model looks at; 0: no CKA */
+    bool causal;                           /* the causal check before and after retraining */
 } rl_run_settings;
 /* The presets of protocol §0 and §14; strings NULL. */
 rl_run_settings rl_run_defaults(rl_protocol protocol);
@@ -43,7 +76,8 @@ typedef enum rl_stage_kind {
     RL_STAGE_IDENTIFY, /* analysis of the fine-tuned model: neurons.bin, evaluation.json: the ranking that prune uses */
     RL_STAGE_PRUNE,    /* model folder, pruned.json */
     RL_STAGE_RETRAIN,  /* model folder, training.jsonl, epochs.json */
-    RL_STAGE_ANALYSE   /* analysis of the pruned (round 0) or a retrained model: neurons.bin, evaluation.json */
+    RL_STAGE_ANALYSE,  /* analysis of the pruned (round 0) or a retrained model: neurons.bin, evaluation.json */
+    RL_STAGE_CAUSAL    /* what F1 the base (round 0) or the last retrained model loses without some neurons: causal.json */
 } rl_stage_kind;
 const char *rl_stage_kind_name(rl_stage_kind kind);
 
@@ -53,8 +87,12 @@ typedef struct rl_stage {
     char key[RL_DIGEST_HEX];
     char model_key[RL_DIGEST_HEX];       /* stage whose model folder this one starts from; "" = settings->model */
     char ranking_key[RL_DIGEST_HEX];     /* identify stage (prune, retrain's mask, analyse's base); "" = none */
-    char prune_key[RL_DIGEST_HEX];       /* prune stage (retrain: what stays masked); "" = none */
-    int32_t depends[3], num_depends;     /* indices into the run's stage list */
+    char prune_key[RL_DIGEST_HEX];       /* prune stage (what is masked); "" = none */
+    char base_key[RL_DIGEST_HEX];        /* finetune stage (analyse: what CKA compares with); "" = none */
+    char last_key[RL_DIGEST_HEX];        /* causal: analysis of the last round; "" = none */
+    char twin_key[RL_DIGEST_HEX];        /* analysis of the same model for the run's own concept; "" = this is it */
+    int32_t concept;                     /* -1: the run's own; else index into settings->concepts */
+    int32_t depends[4], num_depends;     /* indices into the run's stage list */
     const rl_run_settings *settings;
 } rl_stage;
 
@@ -63,8 +101,11 @@ typedef struct rl_contents rl_contents;
 rl_status rl_contents_create(rl_contents **out, rl_error *err);
 void rl_contents_free(rl_contents *contents);
 
+const rl_concept_settings *rl_stage_concept(const rl_stage *stage);
+
 /* The stages of a run in an order that respects their dependencies: finetune, identify, prune, analyse 0, then retrain k,
- * analyse k. stages is rl_calloc'd. Unreadable inputs are RL_ERR_INPUT naming the file. A folder whose files are present but broken still has keys. */
+ * analyse k; then, with analyse.causal, the causal checks of the base and of the last round; then, for each concept of
+ * analyse.also in file order, identify and analyse 0..R. stages is rl_calloc'd. Unreadable inputs are RL_ERR_INPUT naming the file. A folder whose files are present but broken still has keys. */
 rl_status rl_cycle_stages(rl_stage **stages, int32_t *num_stages, const rl_run_settings *settings,
                           rl_contents *contents, rl_error *err);
 /* Hash of all a run's stage keys and the concept's name: the run's identity, first 12 hex digits are its id. */
@@ -112,6 +153,8 @@ typedef struct rl_stage_result {
     rl_score word, subword;   /* validation, micro */
     rl_score test_word, test_subword; /* NaN f1 when there is no test file */
     double accuracy, loss, test_accuracy;
+    rl_score concept, others; /* word level, validation, micro over the concept's entity types and over all others; NaN: no types */
+    rl_score test_concept, test_others;
     int32_t num_types;        /* word-level validation scores by type */
     char **types;
     rl_score *by_type;
@@ -119,6 +162,12 @@ typedef struct rl_stage_result {
     rl_training_log log;      /* empty for "pruned" */
     int64_t num_epochs;       /* per epoch of this stage's training */
     double *epoch_word_f1, *epoch_subword_f1, *epoch_loss;
+    /* The stage's training on its grid of steps (epoch ends always). Retraining steps count on from round to round and
+     * begin with the pruned model at 0; recovered = rl_recovered_fraction of F1, of the concept's F1. */
+    int64_t num_points;
+    double *point_step, *point_f1, *point_concept_f1, *point_other_f1, *point_loss, *point_recovered, *point_concept_recovered;
+    int32_t num_also;
+    rl_neuron_table **also;   /* [num_also] tables of the other concepts at this stage */
     double seconds;           /* wall time spent computing; differs between machines, so never part of a shard */
 } rl_stage_result;
 typedef struct rl_run_result {
@@ -129,6 +178,9 @@ typedef struct rl_run_result {
     int32_t *pruned;          /* neuron ids chosen */
     int64_t num_words;        /* vocabulary of the concept corpus: top_word indexes it */
     char **words;
+    int32_t num_also;
+    const char **also;        /* [num_also] names of the other concepts */
+    const char *no_concept_f1; /* why there is no F1 of the concept; "" where there is one */
 } rl_run_result;
 /* From the complete stage folders of a run. */
 rl_status rl_cycle_collect(rl_run_result **out, rl_cycle *cycle, const rl_stage *stages, int32_t num_stages, rl_error *err);

@@ -59,6 +59,9 @@ typedef struct rl_train_hooks {
     /* once, after the last epoch's checkpoint and before the checkpoint is removed: a caller that saves its results
      * here loses nothing to a kill in between; may be NULL */
     rl_status (*on_trained)(void *context, const rl_model *model, const rl_training_log *log, rl_error *err);
+    /* after every grid_steps steps (0: never) that do not end an epoch; steps after a checkpoint are seen again; may be NULL */
+    int64_t grid_steps;
+    rl_status (*on_grid)(void *context, int64_t step, const rl_model *model, rl_error *err);
 } rl_train_hooks;
 
 /* Train in place. Order and dropout are functions of (seed, epoch) and (seed, step) only. checkpoint: a file

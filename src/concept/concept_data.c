@@ -222,10 +222,23 @@ rl_status rl_concept_data_create(rl_concept_data **out, const char *tokens_path,
                                  const char *const *positives, size_t num_positives, const rl_tokenizer *tokenizer,
                                  int64_t max_length, rl_protocol protocol, rl_error *err)
 {
+    rl_corpus *corpus = NULL;
+    rl_status status = rl_concept_corpus_read(&corpus, tokens_path, labels_path, err);
+    if (status != RL_OK) return status;
+    return rl_concept_data_from_corpus(out, corpus, positives, num_positives, tokenizer, max_length, protocol, err);
+}
+
+rl_status rl_concept_data_from_corpus(rl_concept_data **out, rl_corpus *corpus, const char *const *positives,
+                                      size_t num_positives, const rl_tokenizer *tokenizer, int64_t max_length,
+                                      rl_protocol protocol, rl_error *err)
+{
     rl_status status = RL_OK;
-    rl_concept_data *data = NULL;
-    RL_ALLOC(data, 1, err);
-    RL_TRY(rl_concept_corpus_read(&data->corpus, tokens_path, labels_path, err));
+    rl_concept_data *data = rl_calloc(1, sizeof *data, err);
+    if (!data) {
+        rl_corpus_free(corpus);
+        return RL_ERR_MEMORY;
+    }
+    data->corpus = corpus;
     RL_TRY(prepare(data, positives, num_positives, tokenizer, max_length, protocol, err));
     *out = data;
     data = NULL;

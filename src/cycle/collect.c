@@ -15,6 +15,9 @@ static void stage_result_clear(rl_stage_result *stage)
     rl_free(stage->epoch_word_f1);
     rl_free(stage->epoch_subword_f1);
     rl_free(stage->epoch_loss);
+    rl_free(stage->point_step); /* one block for all columns of the curve */
+    for (int32_t i = 0; stage->also && i < stage->num_also; i++) rl_neuron_table_free(stage->also[i]);
+    rl_free(stage->also);
 }
 
 void rl_run_result_free(rl_run_result *result)
@@ -25,6 +28,7 @@ void rl_run_result_free(rl_run_result *result)
     rl_free(result->pruned);
     for (int64_t i = 0; result->words && i < result->num_words; i++) rl_free(result->words[i]);
     rl_free(result->words);
+    rl_free((void *)result->also);
     rl_free(result);
 }
 
@@ -45,13 +49,60 @@ static rl_status collect_analysis(rl_stage_result *out, rl_cycle *cycle, const r
     else
         snprintf(out->name, sizeof out->name, "retrained_%d", (int)stage->round);
     memcpy(out->model_key, stage->model_key, sizeof out->model_key);
-    RL_TRY(rl_stage_read_evaluation(out, folder, err));
+    RL_TRY(rl_stage_read_evaluation(out, folder, &stage->settings->concept, err));
     RL_TRY(rl_neuron_table_read(&out->neurons, table, err));
     RL_TRY(rl_stage_read_seconds(&seconds, folder, err));
     out->seconds += seconds;
 cleanup:
     rl_free(folder);
     rl_free(table);
+    return status;
+}
+
+/* Columns of n points in one block. */
+static rl_status make_points(rl_stage_result *out, int64_t n, rl_error *err)
+{
+    double **columns[] = {&out->point_step, &out->point_f1, &out->point_concept_f1, &out->point_other_f1, &out->point_loss,
+                          &out->point_recovered, &out->point_concept_recovered};
+    enum { COLUMNS = sizeof columns / sizeof *columns };
+    double *block = rl_calloc((size_t)(COLUMNS * n), sizeof *block, err);
+    if (!block) return RL_ERR_MEMORY;
+    for (int i = 0; i < COLUMNS; i++) *columns[i] = block + i * n;
+    for (int64_t i = 0; i < COLUMNS * n; i++) block[i] = NAN;
+    out->num_points = n;
+    return RL_OK;
+}
+
+static double number_of(const json_t *value) { return json_is_number(value) ? json_number_value(value) : NAN; }
+
+/* The curve of a training; of a folder that was made before there were curves: its epochs, without types. */
+static rl_status collect_curve(rl_stage_result *out, const char *folder, const rl_concept_settings *concept, rl_error *err)
+{
+    rl_status status = RL_OK;
+    json_t *points = rl_curve_read(folder, err), *point;
+    size_t i;
+    if (!points) return err ? err->status : RL_ERR_INPUT;
+    size_t n = json_array_size(points);
+    RL_TRY(make_points(out, n ? (int64_t)n : out->num_epochs, err));
+    json_array_foreach(points, i, point)
+    {
+        const json_t *types = json_object_get(point, "types");
+        out->point_step[i] = number_of(json_object_get(point, "step"));
+        out->point_f1[i] = number_of(json_object_get(point, "f1"));
+        out->point_loss[i] = number_of(json_object_get(point, "loss"));
+        out->point_concept_f1[i] = rl_types_score(types, concept, false).f1;
+        out->point_other_f1[i] = rl_types_score(types, concept, true).f1;
+    }
+    for (int64_t e = 0; n == 0 && e < out->num_epochs; e++) {
+        int64_t end = -1;
+        for (int64_t s = 0; s < out->log.num_steps; s++)
+            if (out->log.steps[s].epoch <= e) end = out->log.steps[s].step;
+        out->point_step[e] = (double)end;
+        out->point_f1[e] = out->epoch_word_f1[e];
+        out->point_loss[e] = out->epoch_loss[e];
+    }
+cleanup:
+    json_decref(points);
     return status;
 }
 
@@ -74,6 +125,7 @@ static rl_status collect_training(rl_stage_result *out, rl_cycle *cycle, const r
     out->epoch_subword_f1 = epochs.subword_f1;
     out->epoch_loss = epochs.loss;
     epochs = (rl_epoch_scores){0};
+    RL_TRY(collect_curve(out, folder, &stage->settings->concept, err));
 cleanup:
     rl_epoch_scores_free(&epochs);
     rl_free(folder);
@@ -99,7 +151,7 @@ static rl_status collect_words(rl_run_result *result, rl_cycle *cycle, rl_error 
 {
     rl_status status = RL_OK;
     const rl_concept_inputs *concept = NULL;
-    RL_TRY(rl_cycle_concept(&concept, cycle, result->settings, err));
+    RL_TRY(rl_cycle_concept(&concept, cycle, result->settings, &result->settings->concept, err));
     const rl_names *words = concept->data->corpus->words;
     RL_ALLOC(result->words, rl_names_count(words), err);
     result->num_words = rl_names_count(words);
@@ -111,6 +163,68 @@ cleanup:
     return status;
 }
 
+/* The pruned model is point 0; retraining steps count on from round to round; recovered against base and pruned. */
+static rl_status finish_curves(rl_run_result *result, rl_error *err)
+{
+    const rl_stage_result *base = &result->stages[0];
+    rl_stage_result *pruned = &result->stages[1];
+    rl_status status = make_points(pruned, 1, err);
+    double before = 0;
+    if (status != RL_OK) return status;
+    pruned->point_step[0] = 0;
+    pruned->point_f1[0] = pruned->word.f1;
+    pruned->point_concept_f1[0] = pruned->concept.f1;
+    pruned->point_other_f1[0] = pruned->others.f1;
+    pruned->point_loss[0] = pruned->loss;
+    for (int32_t s = 1; s < result->num_stages; s++) {
+        rl_stage_result *stage = &result->stages[s];
+        for (int64_t i = 0; i < stage->num_points; i++) {
+            stage->point_step[i] += before;
+            stage->point_recovered[i] = rl_recovered_fraction(stage->point_f1[i], base->word.f1, pruned->word.f1);
+            stage->point_concept_recovered[i] =
+                rl_recovered_fraction(stage->point_concept_f1[i], base->concept.f1, pruned->concept.f1);
+        }
+        before += (double)stage->log.num_steps;
+    }
+    return RL_OK;
+}
+
+/* Tables of the other concepts: stages[own + i * (R + 2) + s] is other concept i at stage s. */
+static rl_status collect_others(rl_run_result *result, rl_cycle *cycle, const rl_stage *stages, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const rl_run_settings *settings = result->settings;
+    int32_t concepts[RL_MAX_CONCEPTS], n = rl_cycle_others(concepts, settings), own = rl_cycle_num_own(settings);
+    RL_ALLOC(result->also, n, err);
+    result->num_also = n;
+    for (int32_t i = 0; i < n; i++) result->also[i] = settings->concepts[concepts[i]].name;
+    for (int32_t s = 0; s < result->num_stages; s++) {
+        RL_ALLOC(result->stages[s].also, n, err);
+        result->stages[s].num_also = n;
+        for (int32_t i = 0; i < n; i++) {
+            char *table = rl_stage_folder(cycle, stages[own + i * result->num_stages + s].key, "/neurons.bin", err);
+            status = table ? rl_neuron_table_read(&result->stages[s].also[i], table, err) : RL_ERR_MEMORY;
+            rl_free(table);
+            if (status != RL_OK) goto cleanup;
+        }
+    }
+cleanup:
+    return status;
+}
+
+static rl_status collect_own(rl_run_result *result, rl_cycle *cycle, const rl_stage *stage, rl_error *err)
+{
+    switch (stage->kind) { /* base = 0, pruned = 1, retrained_k = 1 + k */
+    case RL_STAGE_FINETUNE: return collect_training(&result->stages[0], cycle, stage, err);
+    case RL_STAGE_IDENTIFY: return collect_analysis(&result->stages[0], cycle, stage, err);
+    case RL_STAGE_PRUNE: return collect_prune(result, cycle, stage, err);
+    case RL_STAGE_RETRAIN: return collect_training(&result->stages[1 + stage->round], cycle, stage, err);
+    case RL_STAGE_ANALYSE: return collect_analysis(&result->stages[1 + stage->round], cycle, stage, err);
+    case RL_STAGE_CAUSAL: break;
+    }
+    return RL_OK;
+}
+
 rl_status rl_cycle_collect(rl_run_result **out, rl_cycle *cycle, const rl_stage *stages, int32_t num_stages, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -118,17 +232,12 @@ rl_status rl_cycle_collect(rl_run_result **out, rl_cycle *cycle, const rl_stage 
     RL_ALLOC(result, 1, err);
     result->settings = stages[0].settings;
     result->num_stages = 2 + (int32_t)result->settings->retrain_rounds;
+    result->no_concept_f1 = result->settings->concept.num_types ? "" : "the concept names no entity type (type: under concepts:)";
     RL_ALLOC(result->stages, result->num_stages, err);
-    for (int32_t i = 0; i < num_stages; i++) {
-        const rl_stage *stage = &stages[i];
-        switch (stage->kind) { /* base = 0, pruned = 1, retrained_k = 1 + k */
-        case RL_STAGE_FINETUNE: RL_TRY(collect_training(&result->stages[0], cycle, stage, err)); break;
-        case RL_STAGE_IDENTIFY: RL_TRY(collect_analysis(&result->stages[0], cycle, stage, err)); break;
-        case RL_STAGE_PRUNE: RL_TRY(collect_prune(result, cycle, stage, err)); break;
-        case RL_STAGE_RETRAIN: RL_TRY(collect_training(&result->stages[1 + stage->round], cycle, stage, err)); break;
-        case RL_STAGE_ANALYSE: RL_TRY(collect_analysis(&result->stages[1 + stage->round], cycle, stage, err)); break;
-        }
-    }
+    for (int32_t i = 0; i < num_stages && i < rl_cycle_num_own(result->settings); i++)
+        RL_TRY(collect_own(result, cycle, &stages[i], err));
+    RL_TRY(finish_curves(result, err));
+    RL_TRY(collect_others(result, cycle, stages, err));
     RL_TRY(collect_words(result, cycle, err));
     *out = result;
     return RL_OK;

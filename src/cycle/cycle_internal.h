@@ -30,14 +30,37 @@ struct rl_cycle {
     int next_inputs, next_concept;
 };
 
+/* concept_source.c */
+typedef struct rl_concept_corpus {
+    rl_corpus *corpus;             /* owned */
+    const char *const *positives;  /* labels that are the concept; borrowed */
+    size_t num_positives;
+} rl_concept_corpus;
+rl_status rl_cycle_concept_corpus(rl_concept_corpus *out, const rl_run_settings *settings, const rl_concept_settings *concept,
+                                  rl_error *err);
+/* Every type whose F1 is the concept's occurs among the corpus' labels. */
+rl_status rl_cycle_check_types(const rl_concept_settings *concept, const rl_corpus *corpus, rl_error *err);
+/* Keep the training sentences without the concept: without an entity of its types, and without a word of it. Words of it:
+ * LABELS: word types that are of the concept in more than half of their places in the concept's own corpus; WORDS, PATTERN: what
+ * the list or pattern marks in these sentences. Nothing left, or nothing dropped, is RL_ERR_INPUT. */
+rl_status rl_cycle_drop_concept(rl_corpus *train, const rl_concept_settings *concept, rl_error *err);
+
 /* inputs.c: borrowed from the cycle until a later call evicts them (hold at most one of each). */
 rl_status rl_cycle_inputs(const rl_inputs **out, rl_cycle *cycle, const rl_run_settings *settings, rl_error *err);
-rl_status rl_cycle_concept(const rl_concept_inputs **out, rl_cycle *cycle, const rl_run_settings *settings, rl_error *err);
+/* The inputs of never_learned's fine-tuning: training sentences without the concept. */
+rl_status rl_cycle_inputs_without(const rl_inputs **out, rl_cycle *cycle, const rl_run_settings *settings, rl_error *err);
+rl_status rl_cycle_concept(const rl_concept_inputs **out, rl_cycle *cycle, const rl_run_settings *settings,
+                           const rl_concept_settings *concept, rl_error *err);
+rl_status rl_cycle_concept_data(rl_concept_data **out, const rl_inputs *in, const rl_run_settings *settings,
+                                const rl_concept_settings *concept, rl_error *err);
 /* Parse the NER files alone; out-parameters owned by the caller. test NULL where there is none. */
 rl_status rl_cycle_read_corpora(rl_corpus **train, rl_corpus **validation, rl_corpus **test,
                                 const rl_run_settings *settings, rl_error *err);
 
 /* keys.c */
+int32_t rl_cycle_num_own(const rl_run_settings *settings);  /* stages of the run's own concept, at the front of its list */
+int32_t rl_cycle_others(int32_t concepts[RL_MAX_CONCEPTS], const rl_run_settings *settings); /* indices into settings->concepts */
+rl_prune_select rl_cycle_select(const rl_run_settings *settings); /* none where the arm prunes nothing */
 uint64_t rl_cycle_training_seed(const rl_run_settings *settings, int32_t round); /* round 0 = fine-tuning */
 
 /* stage_files.c: the small JSON files of a stage folder. */
@@ -51,7 +74,13 @@ rl_status rl_epoch_scores_write(const rl_epoch_scores *scores, const char *folde
 rl_status rl_epoch_scores_read(rl_epoch_scores *scores, const char *folder, rl_error *err); /* absent: none */
 rl_status rl_stage_write_evaluation(const char *folder, const rl_evaluation *validation, const rl_evaluation *test,
                                     rl_error *err);
-rl_status rl_stage_read_evaluation(rl_stage_result *result, const char *folder, rl_error *err);
+rl_status rl_stage_read_evaluation(rl_stage_result *result, const char *folder, const rl_concept_settings *concept, rl_error *err);
+/* curve.json: {"points": [{"step", "f1", "loss", "types": {TYPE: {"correct", "predicted", "support"}}}]}, steps ascending. */
+json_t *rl_curve_read(const char *folder, rl_error *err); /* an empty list where there is no file; NULL on failure */
+rl_status rl_curve_add(json_t *points, int64_t step, const rl_evaluation *evaluation, rl_error *err); /* drops later ones */
+rl_status rl_curve_write(json_t *points, const char *folder, rl_error *err);
+/* Micro scores over the types, or (others) over all the rest; NaN F1 without types. types: a JSON object of scores. */
+rl_score rl_types_score(const json_t *types, const rl_concept_settings *concept, bool others);
 rl_status rl_stage_write_pruned(const char *folder, const int32_t *ids, int64_t count, rl_error *err);
 rl_status rl_stage_read_pruned(int32_t **ids, int64_t *count, const char *folder, rl_error *err);
 rl_status rl_stage_write_record(const char *folder, const rl_stage *stage, double seconds, rl_error *err);

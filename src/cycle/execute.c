@@ -1,6 +1,7 @@
 /* execute.c -- the five stages, each a pure function of its inputs, worked on aside and published whole. */
 #include "cycle_internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,7 +22,9 @@ typedef struct training {
     const rl_inputs *inputs;
     const char *work; /* folder */
     double start_s;
+    int64_t steps_per_epoch, num_steps;
     rl_epoch_scores epochs;
+    json_t *curve;
 } training;
 
 static void report_step(void *context, const rl_step_record *record, int64_t total_steps)
@@ -35,11 +38,26 @@ static rl_status evaluate_epoch(void *context, int64_t epoch, const rl_model *mo
 {
     training *job = context;
     rl_evaluation evaluation = {0};
+    int64_t end = (epoch + 1) * job->steps_per_epoch, step = end < job->num_steps ? end : job->num_steps;
     rl_status status = rl_evaluate(&evaluation, model, job->inputs->validation, job->inputs->validation_encoded, err);
+    if (status == RL_OK) status = rl_curve_add(job->curve, step, &evaluation, err);
+    if (status == RL_OK) status = rl_curve_write(job->curve, job->work, err);
     if (status == RL_OK) status = rl_epoch_scores_set(&job->epochs, epoch, &evaluation, err);
     if (status == RL_OK) status = rl_epoch_scores_write(&job->epochs, job->work, err);
     if (status == RL_OK && job->cycle->hooks.on_f1)
         job->cycle->hooks.on_f1(job->cycle->hooks.context, job->stage, evaluation.word->overall.f1);
+    rl_evaluation_clear(&evaluation);
+    return status;
+}
+
+/* Between epochs: a point of the curve. On disk at once, as an epoch's: a stop leaves what was seen. */
+static rl_status evaluate_grid(void *context, int64_t step, const rl_model *model, rl_error *err)
+{
+    training *job = context;
+    rl_evaluation evaluation = {0};
+    rl_status status = rl_evaluate(&evaluation, model, job->inputs->validation, job->inputs->validation_encoded, err);
+    if (status == RL_OK) status = rl_curve_add(job->curve, step, &evaluation, err);
+    if (status == RL_OK) status = rl_curve_write(job->curve, job->work, err);
     rl_evaluation_clear(&evaluation);
     return status;
 }
@@ -51,6 +69,7 @@ static rl_status save_trained(void *context, const rl_model *model, const rl_tra
     char *log_path = rl_path_join(job->work, "training.jsonl", err);
     rl_status status = log_path ? rl_training_log_write(log, log_path, err) : RL_ERR_MEMORY;
     if (status == RL_OK) status = rl_epoch_scores_write(&job->epochs, job->work, err); /* no epoch leaves an empty list */
+    if (status == RL_OK) status = rl_curve_write(job->curve, job->work, err);
     if (status == RL_OK) status = rl_model_save(model, job->work, job->stage->settings->model, err);
     if (status == RL_OK) status = rl_stage_write_record(job->work, job->stage, rl_now_s() - job->start_s, err);
     rl_free(log_path);
@@ -68,19 +87,32 @@ static rl_status train_model(rl_cycle *cycle, const rl_stage *stage, const rl_in
                              const rl_train_settings *settings, const rl_weight_mask *mask, const char *work, rl_error *err)
 {
     rl_status status = RL_OK;
-    training job = {.cycle = cycle, .stage = stage, .inputs = in, .work = work, .start_s = rl_now_s()};
+    int64_t sentences = in->train_encoded->num_sentences;
+    training job = {.cycle = cycle,
+                    .stage = stage,
+                    .inputs = in,
+                    .work = work,
+                    .start_s = rl_now_s(),
+                    .steps_per_epoch = (sentences + settings->batch_size - 1) / settings->batch_size,
+                    .num_steps = rl_train_num_steps(settings, sentences)};
     const rl_train_hooks hooks = {.context = &job,
                                   .on_step = report_step,
                                   .on_epoch = evaluate_epoch,
                                   .should_stop = asked_to_stop,
+                                  .grid_steps = stage->kind == RL_STAGE_RETRAIN ? stage->settings->evaluate_every : 0,
+                                  .on_grid = evaluate_grid,
                                   .on_trained = save_trained};
     char *checkpoint = rl_path_join(work, checkpoint_name, err);
     if (!checkpoint) return RL_ERR_MEMORY;
     RL_TRY(rl_epoch_scores_read(&job.epochs, work, err));
+    job.curve = rl_curve_read(work, err);
+    if (!job.curve) status = err ? err->status : RL_ERR_INPUT;
+    if (status != RL_OK) goto cleanup;
     RL_TRY(rl_train(model, in->train_encoded, settings, rl_cycle_training_seed(stage->settings, stage->round), mask,
                     checkpoint, &hooks, NULL, err));
 cleanup:
     rl_epoch_scores_free(&job.epochs);
+    json_decref(job.curve);
     rl_free(checkpoint);
     return status;
 }
@@ -102,7 +134,10 @@ static rl_status finetune(rl_cycle *cycle, const rl_stage *stage, const char *wo
     rl_status status = RL_OK;
     const rl_inputs *in = NULL;
     rl_model *model = NULL;
-    RL_TRY(rl_cycle_inputs(&in, cycle, stage->settings, err));
+    if (stage->settings->arm == RL_ARM_NEVER_LEARNED)
+        RL_TRY(rl_cycle_inputs_without(&in, cycle, stage->settings, err));
+    else
+        RL_TRY(rl_cycle_inputs(&in, cycle, stage->settings, err));
     RL_TRY(load_model(&model, cycle, stage, in->train->labels, err));
     RL_TRY(train_model(cycle, stage, in, model, &stage->settings->train, NULL, work, err));
 cleanup:
@@ -171,13 +206,17 @@ static rl_status choose(int32_t **ids, int64_t *count, const rl_run_settings *se
     rl_status status = RL_OK;
     int64_t N = table->num_neurons, n = 0;
     int32_t *order = NULL, *list = NULL;
-    if (settings->prune.select != RL_SELECT_NONE)
-        n = rl_prune_count(settings->protocol, settings->prune.ratio, table->num_layers_plus_1 - 1, table->hidden_size);
+    uint8_t layers[64];
+    for (int l = 0; l < 64; l++) layers[l] = settings->prune_layers >> l & 1;
+    const rl_prune_scope scope = {table->num_layers_plus_1, table->hidden_size, settings->prune_layers ? layers : NULL};
+    if (settings->prune_layers && table->num_layers_plus_1 > 64)
+        return rl_fail(err, RL_ERR_INPUT, "prune.layers chooses among 64 hidden states, this model has %lld",
+                       (long long)table->num_layers_plus_1);
+    if (rl_cycle_select(settings) != RL_SELECT_NONE) n = rl_prune_scope_count(&scope, settings->protocol, settings->prune.ratio);
     RL_ALLOC(order, N, err);
     RL_ALLOC(list, n, err);
     for (int32_t i = 0; i < (int32_t)N; i++) order[table->rank[i]] = i;
-    const rl_prune_scope scope = {table->num_layers_plus_1, table->hidden_size, NULL};
-    RL_TRY(rl_prune_choose(list, n, order, &scope, settings->prune.select, settings->protocol, (uint64_t)settings->seed, err));
+    RL_TRY(rl_prune_choose(list, n, order, &scope, rl_cycle_select(settings), settings->protocol, (uint64_t)settings->seed, err));
     *ids = list;
     *count = n;
     list = NULL;
@@ -223,6 +262,19 @@ cleanup:
     return status;
 }
 
+/* Another concept's analysis of a model looks at the F1 that the run's own has measured. */
+static rl_status evaluate_or_copy(rl_cycle *cycle, const rl_stage *stage, const rl_inputs *in, const rl_model *model,
+                                  const char *work, double *f1, rl_error *err)
+{
+    if (!stage->twin_key[0] || !rl_stage_is_complete(cycle->directory, stage->twin_key))
+        return evaluate_stage(in, model, work, f1, err);
+    char *from = rl_stage_folder(cycle, stage->twin_key, "/evaluation.json", err), *to = rl_path_join(work, "evaluation.json", err);
+    rl_status status = from && to ? rl_copy_file(from, to, err) : RL_ERR_MEMORY;
+    rl_free(from);
+    rl_free(to);
+    return status;
+}
+
 /* identify and analyse: the same measurements, of the base model and of what became of it. */
 static rl_status analyse(rl_cycle *cycle, const rl_stage *stage, const char *work, rl_error *err)
 {
@@ -232,7 +284,7 @@ static rl_status analyse(rl_cycle *cycle, const rl_stage *stage, const char *wor
     rl_model *model = NULL;
     rl_neuron_table *table = NULL, *base = NULL;
     char *path = rl_path_join(work, "neurons.bin", err);
-    double f1 = 0;
+    double f1 = NAN;
     if (!path) return RL_ERR_MEMORY;
     const rl_analysis_settings settings = {.protocol = stage->settings->protocol,
                                            .top_words = stage->settings->top_words,
@@ -240,12 +292,12 @@ static rl_status analyse(rl_cycle *cycle, const rl_stage *stage, const char *wor
                                            .seed = (uint64_t)stage->settings->seed};
     RL_TRY(rl_cycle_inputs(&in, cycle, stage->settings, err));
     RL_TRY(load_model(&model, cycle, stage, NULL, err));
-    RL_TRY(evaluate_stage(in, model, work, &f1, err));
-    RL_TRY(rl_cycle_concept(&concept, cycle, stage->settings, err));
+    RL_TRY(evaluate_or_copy(cycle, stage, in, model, work, &f1, err));
+    RL_TRY(rl_cycle_concept(&concept, cycle, stage->settings, rl_stage_concept(stage), err));
     if (stage->ranking_key[0]) RL_TRY(read_ranking(&base, cycle, stage, err));
     RL_TRY(rl_analyse_neurons(&table, model, concept->data, &settings, base, concept->vectors, concept->vector_size, err));
     RL_TRY(rl_neuron_table_write(table, path, err));
-    if (cycle->hooks.on_f1) cycle->hooks.on_f1(cycle->hooks.context, stage, f1);
+    if (cycle->hooks.on_f1 && !isnan(f1)) cycle->hooks.on_f1(cycle->hooks.context, stage, f1);
 cleanup:
     rl_neuron_table_free(table);
     rl_neuron_table_free(base);
@@ -262,6 +314,7 @@ static rl_status work_on(rl_cycle *cycle, const rl_stage *stage, const char *wor
     case RL_STAGE_RETRAIN: return retrain(cycle, stage, work, err);
     case RL_STAGE_IDENTIFY:
     case RL_STAGE_ANALYSE: return analyse(cycle, stage, work, err);
+    case RL_STAGE_CAUSAL: break;
     }
     return rl_fail(err, RL_ERR_INTERNAL, "stage kind %d is unknown", (int)stage->kind);
 }

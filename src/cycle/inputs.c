@@ -74,7 +74,7 @@ cleanup:
     return status;
 }
 
-static rl_status load_inputs(rl_inputs **out, const rl_run_settings *settings, const char *key, rl_error *err)
+static rl_status load_inputs(rl_inputs **out, const rl_run_settings *settings, bool without, const char *key, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_inputs *in = NULL;
@@ -85,6 +85,7 @@ static rl_status load_inputs(rl_inputs **out, const rl_run_settings *settings, c
     if (status == RL_OK) status = rl_model_sequence_limit(&in->max_length, settings->model, in->tokenizer, err);
     if (status != RL_OK) goto cleanup;
     RL_TRY(rl_cycle_read_corpora(&in->train, &in->validation, &in->test, settings, err));
+    if (without) RL_TRY(rl_cycle_drop_concept(in->train, &settings->concept, err));
     RL_TRY(rl_encode_corpus(&in->train_encoded, in->tokenizer, in->train, true, in->max_length, err));
     RL_TRY(rl_encode_corpus(&in->validation_encoded, in->tokenizer, in->validation, true, in->max_length, err));
     if (in->test) RL_TRY(rl_encode_corpus(&in->test_encoded, in->tokenizer, in->test, true, in->max_length, err));
@@ -95,11 +96,12 @@ cleanup:
     return status;
 }
 
-rl_status rl_cycle_inputs(const rl_inputs **out, rl_cycle *cycle, const rl_run_settings *settings, rl_error *err)
+static rl_status find_inputs(const rl_inputs **out, rl_cycle *cycle, const rl_run_settings *settings, bool without, rl_error *err)
 {
     rl_status status = RL_OK;
-    char *key = rl_format(err, "%s|%s|%s|%s|%lld", settings->model, settings->train_file, settings->validation_file,
-                          settings->test_file ? settings->test_file : "", (long long)settings->data_limit);
+    char *key = rl_format(err, "%s|%s|%s|%s|%lld|%s", settings->model, settings->train_file, settings->validation_file,
+                          settings->test_file ? settings->test_file : "", (long long)settings->data_limit,
+                          without ? settings->concept.name : "");
     rl_inputs *made = NULL;
     if (!key) return RL_ERR_MEMORY;
     for (int i = 0; i < RL_CYCLE_SLOTS; i++) {
@@ -107,7 +109,7 @@ rl_status rl_cycle_inputs(const rl_inputs **out, rl_cycle *cycle, const rl_run_s
         *out = cycle->inputs[i];
         goto cleanup;
     }
-    RL_TRY(load_inputs(&made, settings, key, err));
+    RL_TRY(load_inputs(&made, settings, without, key, err));
     int slot = cycle->next_inputs++ % RL_CYCLE_SLOTS;
     inputs_free(cycle->inputs[slot]);
     cycle->inputs[slot] = made;
@@ -117,7 +119,27 @@ cleanup:
     return status;
 }
 
+rl_status rl_cycle_inputs(const rl_inputs **out, rl_cycle *cycle, const rl_run_settings *settings, rl_error *err)
+{
+    return find_inputs(out, cycle, settings, false, err);
+}
+
+rl_status rl_cycle_inputs_without(const rl_inputs **out, rl_cycle *cycle, const rl_run_settings *settings, rl_error *err)
+{
+    return find_inputs(out, cycle, settings, true, err);
+}
+
 /* ------------------------------------------------------------------------------------------------ concept */
+
+rl_status rl_cycle_concept_data(rl_concept_data **out, const rl_inputs *in, const rl_run_settings *settings,
+                                const rl_concept_settings *concept, rl_error *err)
+{
+    rl_concept_corpus read = {0};
+    rl_status status = rl_cycle_concept_corpus(&read, settings, concept, err);
+    if (status != RL_OK) return status;
+    return rl_concept_data_from_corpus(out, read.corpus, read.positives, read.num_positives, in->tokenizer, in->max_length,
+                                       settings->protocol, err);
+}
 
 /* Word vectors need the initial model's embedding table and nothing else of it. */
 static rl_status load_vectors(rl_concept_inputs *concept, const rl_inputs *in, const rl_run_settings *settings, rl_error *err)
@@ -132,72 +154,97 @@ static rl_status load_vectors(rl_concept_inputs *concept, const rl_inputs *in, c
 }
 
 static rl_status load_concept(rl_concept_inputs **out, const rl_inputs *in, const rl_run_settings *settings,
-                              const char *key, rl_error *err)
+                              const rl_concept_settings *concept, const char *key, rl_error *err)
 {
     rl_status status = RL_OK;
-    rl_concept_inputs *concept = NULL;
-    RL_ALLOC(concept, 1, err);
-    concept->key = rl_strdup(key, err);
-    if (!concept->key) {
+    rl_concept_inputs *made = NULL;
+    RL_ALLOC(made, 1, err);
+    made->key = rl_strdup(key, err);
+    if (!made->key) {
         status = RL_ERR_MEMORY;
         goto cleanup;
     }
-    RL_TRY(rl_concept_data_create(&concept->data, settings->concept_tokens, settings->concept_labels,
-                                  settings->concept_positives, (size_t)settings->num_concept_positives, in->tokenizer,
-                                  in->max_length, settings->protocol, err));
-    RL_TRY(load_vectors(concept, in, settings, err));
-    *out = concept;
+    RL_TRY(rl_cycle_concept_data(&made->data, in, settings, concept, err));
+    RL_TRY(load_vectors(made, in, settings, err));
+    *out = made;
     return RL_OK;
 cleanup:
-    concept_free(concept);
+    concept_free(made);
     return status;
 }
 
-rl_status rl_cycle_concept(const rl_concept_inputs **out, rl_cycle *cycle, const rl_run_settings *settings, rl_error *err)
+/* A sweep has one concept of a name; what it is made from beyond that are the settings here. */
+rl_status rl_cycle_concept(const rl_concept_inputs **out, rl_cycle *cycle, const rl_run_settings *settings,
+                           const rl_concept_settings *concept, rl_error *err)
 {
     rl_status status = RL_OK;
-    rl_buffer key = {0};
     const rl_inputs *in = NULL;
     rl_concept_inputs *made = NULL;
-    RL_TRY(rl_buffer_printf(&key, err, "%s|%s|%s|%d", settings->model, settings->concept_tokens,
-                            settings->concept_labels, (int)settings->protocol));
-    for (int64_t i = 0; i < settings->num_concept_positives; i++)
-        RL_TRY(rl_buffer_printf(&key, err, "|%s", settings->concept_positives[i]));
+    char *key = rl_format(err, "%s|%s|%s|%lld|%s|%d|%s", settings->model, concept->name, settings->train_file,
+                          (long long)settings->data_limit, concept->tokens ? concept->tokens : "", (int)settings->protocol,
+                          settings->similarity_vectors ? settings->similarity_vectors : "");
+    if (!key) return RL_ERR_MEMORY;
     for (int i = 0; i < RL_CYCLE_SLOTS; i++) {
-        if (!cycle->concepts[i] || strcmp(cycle->concepts[i]->key, key.data)) continue;
+        if (!cycle->concepts[i] || strcmp(cycle->concepts[i]->key, key)) continue;
         *out = cycle->concepts[i];
         goto cleanup;
     }
     RL_TRY(rl_cycle_inputs(&in, cycle, settings, err));
-    RL_TRY(load_concept(&made, in, settings, key.data, err));
+    RL_TRY(load_concept(&made, in, settings, concept, key, err));
     int slot = cycle->next_concept++ % RL_CYCLE_SLOTS;
     concept_free(cycle->concepts[slot]);
     cycle->concepts[slot] = made;
     *out = made;
 cleanup:
-    rl_buffer_free(&key);
+    rl_free(key);
     return status;
 }
 
 /* ------------------------------------------------------------------------------------------------- checks */
 
+/* The concept's words, and (where it has types) that the task has them. */
+static rl_status check_concept(const rl_run_settings *settings, const rl_concept_settings *concept, const rl_corpus *train,
+                               rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_concept_corpus read = {0};
+    uint8_t *positive = NULL;
+    RL_TRY(rl_cycle_concept_corpus(&read, settings, concept, err));
+    RL_ALLOC(positive, read.corpus->num_words, err);
+    RL_TRY(rl_concept_positive(positive, read.corpus, read.positives, read.num_positives, err));
+    RL_TRY(rl_cycle_check_types(concept, train, err));
+cleanup:
+    rl_free(positive);
+    rl_corpus_free(read.corpus);
+    return status;
+}
+
 rl_status rl_cycle_check_data(rl_cycle *cycle, const rl_run_settings *settings, rl_error *err)
 {
     rl_status status = RL_OK;
-    rl_corpus *train = NULL, *validation = NULL, *test = NULL, *concept = NULL;
-    uint8_t *positive = NULL;
+    rl_corpus *train = NULL, *validation = NULL, *test = NULL;
     (void)cycle;
     RL_TRY(rl_cycle_read_corpora(&train, &validation, &test, settings, err));
-    RL_TRY(rl_concept_corpus_read(&concept, settings->concept_tokens, settings->concept_labels, err));
-    RL_ALLOC(positive, concept->num_words, err);
-    RL_TRY(rl_concept_positive(positive, concept, settings->concept_positives,
-                               (size_t)settings->num_concept_positives, err));
+    RL_TRY(check_concept(settings, &settings->concept, train, err));
+    for (int64_t i = 0; i < settings->num_concepts; i++)
+        if (settings->also >> i & 1) RL_TRY(check_concept(settings, &settings->concepts[i], train, err));
+    if (settings->arm == RL_ARM_NEVER_LEARNED) RL_TRY(rl_cycle_drop_concept(train, &settings->concept, err));
 cleanup:
-    rl_free(positive);
     rl_corpus_free(train);
     rl_corpus_free(validation);
     rl_corpus_free(test);
-    rl_corpus_free(concept);
+    return status;
+}
+
+static rl_status check_layers(const rl_run_settings *settings, rl_error *err)
+{
+    rl_model_config config = {0};
+    rl_status status = rl_model_config_read(&config, settings->model, err);
+    if (status != RL_OK) return status;
+    if (config.num_layers < 63 && settings->prune_layers >> (config.num_layers + 1))
+        status = rl_fail(err, RL_ERR_INPUT, "%s: prune.layers names a hidden state that is not there; it has 0 to %lld",
+                         settings->model, (long long)config.num_layers);
+    rl_model_config_free(&config);
     return status;
 }
 
@@ -209,6 +256,7 @@ rl_status rl_cycle_check_model(rl_cycle *cycle, const rl_run_settings *settings,
     rl_status status = rl_model_check_folder(settings->model, err);
     if (status == RL_OK) status = rl_tokenizer_load(&tokenizer, settings->model, err);
     if (status == RL_OK) status = rl_model_sequence_limit(&max_length, settings->model, tokenizer, err);
+    if (status == RL_OK) status = check_layers(settings, err);
     rl_tokenizer_free(tokenizer);
     return status;
 }

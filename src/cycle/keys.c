@@ -4,8 +4,21 @@
 
 #include <string.h>
 
-static const char *const kind_names[] = {"finetune", "identify", "prune", "retrain", "analyse"};
+static const char *const kind_names[] = {"finetune", "identify", "prune", "retrain", "analyse", "causal"};
 const char *rl_stage_kind_name(rl_stage_kind kind) { return kind_names[kind]; }
+
+/* Raised when an analysis writes something new or other bits: analyses are made again, models are not. */
+enum { READINGS_VERSION = 2 };
+
+const rl_concept_settings *rl_stage_concept(const rl_stage *stage)
+{
+    return stage->concept < 0 ? &stage->settings->concept : &stage->settings->concepts[stage->concept];
+}
+
+rl_prune_select rl_cycle_select(const rl_run_settings *settings)
+{
+    return settings->arm == RL_ARM_NEVER_LEARNED ? RL_SELECT_NONE : settings->prune.select;
+}
 
 uint64_t rl_cycle_training_seed(const rl_run_settings *settings, int32_t round)
 {
@@ -58,6 +71,40 @@ static void hash_training(rl_hash *hash, const rl_train_settings *train)
     rl_hash_int(hash, train->order);
 }
 
+static void hash_texts(rl_hash *hash, const char *const *texts, int64_t count)
+{
+    rl_hash_int(hash, count);
+    for (int64_t i = 0; i < count; i++) rl_hash_text(hash, texts[i]);
+}
+
+/* What makes the concept's words, beyond the label files that hash_ranking names in its own order. */
+static rl_status hash_source(rl_hash *hash, const rl_run_settings *settings, const rl_concept_settings *concept,
+                             rl_contents *contents, rl_error *err)
+{
+    rl_status status = RL_OK;
+    if (concept->kind == RL_CONCEPT_LABELS) return RL_OK;
+    rl_hash_int(hash, concept->kind);
+    RL_TRY(hash_content(hash, contents, concept->in ? concept->in : settings->train_file, err));
+    rl_hash_int(hash, concept->in ? 0 : settings->data_limit);
+    RL_TRY(hash_content(hash, contents, concept->words_file, err));
+    hash_texts(hash, concept->words, concept->num_words);
+    rl_hash_text(hash, concept->pattern ? concept->pattern : "");
+cleanup:
+    return status;
+}
+
+static rl_status hash_concept(rl_hash *hash, const rl_run_settings *settings, const rl_concept_settings *concept,
+                              rl_contents *contents, rl_error *err)
+{
+    rl_status status = RL_OK;
+    RL_TRY(hash_content(hash, contents, concept->tokens, err));
+    RL_TRY(hash_content(hash, contents, concept->labels, err));
+    hash_texts(hash, concept->positives, concept->num_positives);
+    RL_TRY(hash_source(hash, settings, concept, contents, err));
+cleanup:
+    return status;
+}
+
 static rl_status finetune_key(rl_stage *stage, const rl_run_settings *settings, rl_contents *contents, rl_error *err)
 {
     rl_hash *hash = NULL;
@@ -69,6 +116,11 @@ static rl_status finetune_key(rl_stage *stage, const rl_run_settings *settings, 
     rl_hash_int(hash, settings->data_limit);
     rl_hash_int(hash, settings->seed);
     hash_training(hash, &settings->train);
+    if (settings->arm == RL_ARM_NEVER_LEARNED) {
+        rl_hash_text(hash, "without the concept");
+        RL_TRY(hash_concept(hash, settings, &settings->concept, contents, err));
+        hash_texts(hash, settings->concept.types, settings->concept.num_types);
+    }
     finish(hash, stage->key);
     return RL_OK;
 cleanup:
@@ -76,34 +128,44 @@ cleanup:
     return status;
 }
 
-/* What the analysis of any stage depends on beyond the model it looks at. */
-static rl_status hash_analysis(rl_hash *hash, const rl_run_settings *settings, rl_contents *contents, rl_error *err)
+/* What a ranking depends on beyond the model it looks at. Of the first version's settings it is the first version's key,
+ * so that what was pruned and retrained then is still used. */
+static rl_status hash_ranking(rl_hash *hash, const rl_run_settings *settings, const rl_concept_settings *concept,
+                              rl_contents *contents, rl_error *err)
 {
     rl_status status = RL_OK;
-    RL_TRY(hash_content(hash, contents, settings->concept_tokens, err));
-    RL_TRY(hash_content(hash, contents, settings->concept_labels, err));
+    RL_TRY(hash_content(hash, contents, concept->tokens, err));
+    RL_TRY(hash_content(hash, contents, concept->labels, err));
     RL_TRY(hash_content(hash, contents, settings->validation_file, err));
     RL_TRY(hash_content(hash, contents, settings->test_file, err));
-    rl_hash_int(hash, settings->num_concept_positives);
-    for (int64_t i = 0; i < settings->num_concept_positives; i++) rl_hash_text(hash, settings->concept_positives[i]);
+    hash_texts(hash, concept->positives, concept->num_positives);
     rl_hash_int(hash, settings->protocol);
     rl_hash_int(hash, settings->rank_method);
     if (settings->rank_method == RL_RANK_RANDOM || settings->rank_method == RL_RANK_LINEAR_PROBE)
         rl_hash_int(hash, settings->seed);
     rl_hash_int(hash, settings->top_words);
-    rl_hash_int(hash, settings->similarity_vectors);
+    rl_hash_int(hash, 0); /* where the first version's word vectors came from */
+    RL_TRY(hash_source(hash, settings, concept, contents, err));
 cleanup:
     return status;
 }
 
-static rl_status analysis_key(rl_stage *stage, const rl_run_settings *settings, rl_contents *contents, rl_error *err)
+/* identity (may be NULL): the ranking's, which is what pruning by it depends on. */
+static rl_status analysis_key(rl_stage *stage, char *identity, const rl_run_settings *settings, rl_contents *contents, rl_error *err)
 {
     rl_hash *hash = NULL;
     rl_status status = RL_OK;
+    char ranking[RL_DIGEST_HEX];
     RL_TRY(begin(&hash, stage->kind, err));
     rl_hash_text(hash, stage->model_key);
     rl_hash_text(hash, stage->ranking_key);
-    RL_TRY(hash_analysis(hash, settings, contents, err));
+    RL_TRY(hash_ranking(hash, settings, rl_stage_concept(stage), contents, err));
+    rl_hash_digest(hash, ranking);
+    if (identity) memcpy(identity, ranking, sizeof ranking);
+    rl_hash_int(hash, READINGS_VERSION);
+    rl_hash_text(hash, stage->base_key);
+    if (stage->base_key[0]) rl_hash_int(hash, settings->cka_words);
+    RL_TRY(hash_content(hash, contents, settings->similarity_vectors, err));
     finish(hash, stage->key);
     return RL_OK;
 cleanup:
@@ -111,21 +173,23 @@ cleanup:
     return status;
 }
 
-static rl_status prune_key(rl_stage *stage, const rl_run_settings *settings, rl_error *err)
+static rl_status prune_key(rl_stage *stage, const char *ranking, const rl_run_settings *settings, rl_error *err)
 {
     rl_hash *hash = NULL;
+    rl_prune_select select = rl_cycle_select(settings);
     rl_status status = begin(&hash, RL_STAGE_PRUNE, err);
     if (status != RL_OK) return status;
     rl_hash_text(hash, stage->model_key);
-    rl_hash_text(hash, stage->ranking_key);
+    rl_hash_text(hash, ranking);
     rl_hash_int(hash, settings->protocol);
     rl_hash_int(hash, settings->seed);
-    rl_hash_int(hash, settings->prune_site);
-    rl_hash_int(hash, settings->prune.select);
-    if (settings->prune.select != RL_SELECT_NONE) { /* how much of nothing is removed makes no difference */
+    rl_hash_int(hash, select == RL_SELECT_NONE ? RL_SITE_LAYER_NORM : settings->prune_site);
+    rl_hash_int(hash, select);
+    if (select != RL_SELECT_NONE) { /* where and how much of nothing is removed makes no difference */
         rl_hash_real(hash, settings->prune.ratio);
         rl_hash_int(hash, settings->prune.permanent);
         rl_hash_int(hash, settings->prune.zero_beta);
+        if (settings->prune_layers) rl_hash_int(hash, (int64_t)settings->prune_layers);
     }
     finish(hash, stage->key);
     return RL_OK;
@@ -142,64 +206,106 @@ static rl_status retrain_key(rl_stage *stage, const rl_run_settings *settings, r
     rl_hash_int(hash, (int64_t)rl_cycle_training_seed(settings, stage->round));
     hash_training(hash, &settings->train);
     rl_hash_int(hash, settings->retrain_epochs);
+    if (settings->evaluate_every) rl_hash_int(hash, settings->evaluate_every); /* more points in its curve */
     finish(hash, stage->key);
     return RL_OK;
 }
 
+static void set_key(char to[RL_DIGEST_HEX], const char *key) { memcpy(to, key, strlen(key) + 1); }
+
 static rl_stage make(rl_stage_kind kind, int32_t round, const rl_run_settings *settings, const char *model_key,
                      const char *ranking_key, const char *prune)
 {
-    rl_stage stage = {.kind = kind, .round = round, .settings = settings};
-    memcpy(stage.model_key, model_key, strlen(model_key) + 1);
-    memcpy(stage.ranking_key, ranking_key, strlen(ranking_key) + 1);
-    memcpy(stage.prune_key, prune, strlen(prune) + 1);
+    rl_stage stage = {.kind = kind, .round = round, .settings = settings, .concept = -1};
+    set_key(stage.model_key, model_key);
+    set_key(stage.ranking_key, ranking_key);
+    set_key(stage.prune_key, prune);
     return stage;
 }
 
 static void depend(rl_stage *stage, int32_t on) { stage->depends[stage->num_depends++] = on; }
 
+enum { FINETUNE, IDENTIFY, PRUNE, ANALYSE_PRUNED };
+/* Index in the run's list of the model that round r's analysis looks at, and of that analysis; r = -1: the base's. */
+static int32_t model_at(int32_t round) { return round < 0 ? FINETUNE : round == 0 ? PRUNE : 2 + 2 * round; }
+static int32_t analysis_at(int32_t round) { return round < 0 ? IDENTIFY : round == 0 ? ANALYSE_PRUNED : 3 + 2 * round; }
+
+int32_t rl_cycle_num_own(const rl_run_settings *settings) { return 4 + 2 * (int32_t)settings->retrain_rounds; }
+
+int32_t rl_cycle_others(int32_t concepts[RL_MAX_CONCEPTS], const rl_run_settings *settings)
+{
+    int32_t count = 0;
+    for (int64_t i = 0; i < settings->num_concepts && i < RL_MAX_CONCEPTS; i++)
+        if (settings->also >> i & 1 && strcmp(settings->concepts[i].name, settings->concept.name)) concepts[count++] = (int32_t)i;
+    return count;
+}
+
+static rl_status analysis(rl_stage *list, int32_t at, int32_t round, const rl_run_settings *settings, rl_contents *contents,
+                          rl_error *err)
+{
+    list[at] = make(RL_STAGE_ANALYSE, round, settings, list[model_at(round)].key, list[IDENTIFY].key, "");
+    set_key(list[at].base_key, list[FINETUNE].key);
+    depend(&list[at], model_at(round));
+    depend(&list[at], IDENTIFY);
+    return analysis_key(&list[at], NULL, settings, contents, err);
+}
+
+/* Identify and analyse 0..R for another concept: the same keys as in that concept's own runs where they share models. */
+static rl_status other_concept(rl_stage *list, int32_t first, int32_t concept, const rl_run_settings *settings,
+                               rl_contents *contents, rl_error *err)
+{
+    rl_status status = RL_OK;
+    for (int32_t round = -1; round <= (int32_t)settings->retrain_rounds; round++) {
+        rl_stage *stage = &list[first + 1 + round];
+        *stage = make(round < 0 ? RL_STAGE_IDENTIFY : RL_STAGE_ANALYSE, round < 0 ? 0 : round, settings,
+                      list[model_at(round)].key, round < 0 ? "" : list[first].key, "");
+        stage->concept = concept;
+        set_key(stage->twin_key, list[analysis_at(round)].key);
+        depend(stage, model_at(round));
+        depend(stage, analysis_at(round));
+        if (round >= 0) {
+            depend(stage, first);
+            set_key(stage->base_key, list[FINETUNE].key);
+        }
+        RL_TRY(analysis_key(stage, NULL, settings, contents, err));
+    }
+cleanup:
+    return status;
+}
+
 rl_status rl_cycle_stages(rl_stage **stages, int32_t *num_stages, const rl_run_settings *settings,
                           rl_contents *contents, rl_error *err)
 {
     rl_status status = RL_OK;
-    enum { FINETUNE, IDENTIFY, PRUNE, ANALYSE_PRUNED };
-    int32_t n = 4 + 2 * (int32_t)settings->retrain_rounds;
+    char ranking[RL_DIGEST_HEX];
+    int32_t others[RL_MAX_CONCEPTS], num_others = rl_cycle_others(others, settings), rounds = (int32_t)settings->retrain_rounds;
+    int32_t n = rl_cycle_num_own(settings), total = n + num_others * (2 + rounds);
     rl_stage *list = NULL;
-    RL_ALLOC(list, n, err);
+    RL_ALLOC(list, total, err);
     list[FINETUNE] = make(RL_STAGE_FINETUNE, 0, settings, "", "", "");
     RL_TRY(finetune_key(&list[FINETUNE], settings, contents, err));
-    const char *base = list[FINETUNE].key;
 
-    list[IDENTIFY] = make(RL_STAGE_IDENTIFY, 0, settings, base, "", "");
+    list[IDENTIFY] = make(RL_STAGE_IDENTIFY, 0, settings, list[FINETUNE].key, "", "");
     depend(&list[IDENTIFY], FINETUNE);
-    RL_TRY(analysis_key(&list[IDENTIFY], settings, contents, err));
-    const char *ranking = list[IDENTIFY].key;
+    RL_TRY(analysis_key(&list[IDENTIFY], ranking, settings, contents, err));
 
-    list[PRUNE] = make(RL_STAGE_PRUNE, 0, settings, base, ranking, "");
+    list[PRUNE] = make(RL_STAGE_PRUNE, 0, settings, list[FINETUNE].key, list[IDENTIFY].key, "");
     depend(&list[PRUNE], FINETUNE);
     depend(&list[PRUNE], IDENTIFY);
-    RL_TRY(prune_key(&list[PRUNE], settings, err));
-    const char *pruned = list[PRUNE].key;
+    RL_TRY(prune_key(&list[PRUNE], ranking, settings, err));
+    RL_TRY(analysis(list, ANALYSE_PRUNED, 0, settings, contents, err));
 
-    list[ANALYSE_PRUNED] = make(RL_STAGE_ANALYSE, 0, settings, pruned, ranking, "");
-    depend(&list[ANALYSE_PRUNED], PRUNE);
-    depend(&list[ANALYSE_PRUNED], IDENTIFY);
-    RL_TRY(analysis_key(&list[ANALYSE_PRUNED], settings, contents, err));
-
-    for (int32_t round = 1, previous = PRUNE; round <= (int32_t)settings->retrain_rounds; round++) {
-        int32_t retrain = 2 + 2 * round, analyse = retrain + 1;
-        list[retrain] = make(RL_STAGE_RETRAIN, round, settings, list[previous].key, "", pruned);
+    for (int32_t round = 1; round <= rounds; round++) {
+        int32_t previous = model_at(round - 1), retrain = model_at(round);
+        list[retrain] = make(RL_STAGE_RETRAIN, round, settings, list[previous].key, "", list[PRUNE].key);
         depend(&list[retrain], previous);
         if (previous != PRUNE) depend(&list[retrain], PRUNE);
         RL_TRY(retrain_key(&list[retrain], settings, err));
-        list[analyse] = make(RL_STAGE_ANALYSE, round, settings, list[retrain].key, ranking, "");
-        depend(&list[analyse], retrain);
-        depend(&list[analyse], IDENTIFY);
-        RL_TRY(analysis_key(&list[analyse], settings, contents, err));
-        previous = retrain;
+        RL_TRY(analysis(list, analysis_at(round), round, settings, contents, err));
     }
+    for (int32_t i = 0; i < num_others; i++, n += 2 + rounds) RL_TRY(other_concept(list, n, others[i], settings, contents, err));
     *stages = list;
-    *num_stages = n;
+    *num_stages = total;
     return RL_OK;
 cleanup:
     rl_free(list);
@@ -212,6 +318,8 @@ void rl_cycle_run_key(char key[RL_DIGEST_HEX], const rl_stage *stages, int32_t n
     key[0] = '\0';
     if (rl_hash_create(&hash, NULL) != RL_OK) return;
     for (int32_t i = 0; i < num_stages; i++) rl_hash_text(hash, stages[i].key);
-    rl_hash_text(hash, stages[0].settings->concept_name);
+    const rl_concept_settings *concept = &stages[0].settings->concept;
+    rl_hash_text(hash, concept->name);
+    if (concept->kind != RL_CONCEPT_NER && concept->num_types) hash_texts(hash, concept->types, concept->num_types);
     finish(hash, key);
 }

@@ -13,7 +13,7 @@ rl_run_settings rl_run_defaults(rl_protocol protocol)
         .retrain_rounds = 4,
         .retrain_epochs = 2,
         .top_words = 5,
-        .similarity_vectors = RL_VECTORS_MODEL,
+        .cka_words = 1000,
     };
     if (protocol == RL_PROTOCOL_CORRECTED) return settings;
     settings.train.optimizer = RL_ADAMW_HF; /* transformers 4.29's default: what the authors ran */

@@ -183,7 +183,7 @@ cleanup:
     return status;
 }
 
-rl_status rl_stage_read_evaluation(rl_stage_result *result, const char *folder, rl_error *err)
+rl_status rl_stage_read_evaluation(rl_stage_result *result, const char *folder, const rl_concept_settings *concept, rl_error *err)
 {
     rl_status status = RL_OK;
     json_t *root = NULL;
@@ -196,6 +196,11 @@ rl_status rl_stage_read_evaluation(rl_stage_result *result, const char *folder, 
     RL_TRY(get_real(&result->accuracy, word, "accuracy", folder, err));
     RL_TRY(get_real(&result->loss, validation, "loss", folder, err));
     RL_TRY(read_types(result, json_object_get(word, "types"), folder, err));
+    result->concept = rl_types_score(json_object_get(word, "types"), concept, false);
+    result->others = rl_types_score(json_object_get(word, "types"), concept, true);
+    const json_t *test_types = json_object_get(json_object_get(test, "word"), "types");
+    result->test_concept = rl_types_score(test_types, concept, false);
+    result->test_others = rl_types_score(test_types, concept, true);
     result->test_word = result->test_subword = none;
     result->test_accuracy = NAN;
     if (test) {
@@ -206,6 +211,71 @@ rl_status rl_stage_read_evaluation(rl_stage_result *result, const char *folder, 
 cleanup:
     json_decref(root);
     return status;
+}
+
+/* -------------------------------------------------------------------------------------------------- curve */
+
+json_t *rl_curve_read(const char *folder, rl_error *err)
+{
+    json_t *root = NULL, *points = NULL;
+    char *path = rl_path_join(folder, "curve.json", err);
+    if (!path) return NULL;
+    if (!rl_path_exists(path))
+        points = json_array();
+    else if (rl_json_read(&root, path, err) == RL_OK) {
+        points = json_incref(json_object_get(root, "points"));
+        if (!json_is_array(points)) rl_fail(err, RL_ERR_INPUT, "%s: 'points' is missing or no list", path);
+    }
+    json_decref(root);
+    rl_free(path);
+    return points;
+}
+
+rl_status rl_curve_add(json_t *points, int64_t step, const rl_evaluation *evaluation, rl_error *err)
+{
+    json_t *types = json_object();
+    while (json_array_size(points)) { /* what a kill makes us see again */
+        const json_t *last = json_array_get(points, json_array_size(points) - 1);
+        if (json_integer_value(json_object_get(last, "step")) < step) break;
+        json_array_remove(points, json_array_size(points) - 1);
+    }
+    for (int32_t i = 0; i < evaluation->word->num_types; i++)
+        json_object_set_new(types, evaluation->word->types[i], score_json(&evaluation->word->by_type[i]));
+    json_t *point = json_pack("{s:I, s:o, s:o, s:o}", "step", (json_int_t)step, "f1", rl_json_number(evaluation->word->overall.f1),
+                              "loss", rl_json_number(evaluation->loss), "types", types);
+    return json_array_append_new(points, point) == 0 ? RL_OK : rl_fail(err, RL_ERR_MEMORY, "no memory for a point of the curve");
+}
+
+rl_status rl_curve_write(json_t *points, const char *folder, rl_error *err)
+{
+    return write_in(folder, "curve.json", json_pack("{s:O}", "points", points), err);
+}
+
+static bool has_type(const rl_concept_settings *concept, const char *name)
+{
+    for (int64_t i = 0; i < concept->num_types; i++)
+        if (!strcmp(concept->types[i], name)) return true;
+    return false;
+}
+
+rl_score rl_types_score(const json_t *types, const rl_concept_settings *concept, bool others)
+{
+    rl_score score = {.precision = NAN, .recall = NAN, .f1 = NAN};
+    const char *name;
+    json_t *one;
+    if (!json_is_object(types) || concept->num_types == 0) return score;
+    json_object_foreach((json_t *)(uintptr_t)types, name, one)
+    {
+        if (has_type(concept, name) == others) continue;
+        score.correct += json_integer_value(json_object_get(one, "correct"));
+        score.support += json_integer_value(json_object_get(one, "support"));
+        score.predicted += json_integer_value(json_object_get(one, "predicted"));
+    }
+    double correct = (double)score.correct; /* 0/0 = 0, as seqeval */
+    score.precision = score.predicted ? correct / (double)score.predicted : 0;
+    score.recall = score.support ? correct / (double)score.support : 0;
+    score.f1 = score.correct ? 2 * score.precision * score.recall / (score.precision + score.recall) : 0;
+    return score;
 }
 
 /* ------------------------------------------------------------------------------------------ pruned, record */

@@ -23,9 +23,7 @@ rl_status rl_cycle_workload(rl_workload *out, rl_cycle *cycle, const rl_run_sett
     work.train_sentences = in->train_encoded->num_sentences;
     measure(&work.validation_tokens, &work.validation_attention, &work.max_length, in->validation_encoded);
     if (in->test_encoded) measure(&work.test_tokens, &work.test_attention, &work.max_length, in->test_encoded);
-    RL_TRY(rl_concept_data_create(&concept, settings->concept_tokens, settings->concept_labels, settings->concept_positives,
-                                  (size_t)settings->num_concept_positives, in->tokenizer, in->max_length,
-                                  settings->protocol, err));
+    RL_TRY(rl_cycle_concept_data(&concept, in, settings, &settings->concept, err));
     measure(&work.concept_tokens, &work.concept_attention, &work.max_length, concept->encoded);
     RL_TRY(rl_model_config_read(&work.config, settings->model, err));
     work.config.num_labels = rl_names_count(in->train->labels);
@@ -53,6 +51,7 @@ double rl_stage_flops(const rl_stage *stage, const rl_workload *work)
     case RL_STAGE_FINETUNE: return training_flops(work, settings, settings->train.epochs);
     case RL_STAGE_RETRAIN: return training_flops(work, settings, settings->retrain_epochs);
     case RL_STAGE_PRUNE: return 0;
+    case RL_STAGE_CAUSAL:
     case RL_STAGE_IDENTIFY:
     case RL_STAGE_ANALYSE: break;
     }

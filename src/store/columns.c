@@ -56,7 +56,9 @@ static const char *run_text(const rl_survey *survey, int64_t r, int32_t which)
                            damaged ? survey->damage[r] : run->error,
                            survey->models[survey->model[r]].name,
                            settings->model,
-                           settings->concept_name,
+                           settings->concept.name,
+                           survey->concept_types[r],
+                           settings->concept.num_types ? "" : "the concept names no entity type (type: under concepts:)",
                            s->version,
                            s->gemm_backend,
                            s->isa};
@@ -70,6 +72,8 @@ static const struct {
                  {"model", "model, as the groups below /neurons and /words are called"},
                  {"model_folder", "folder of the model"},
                  {"concept", "concept"},
+                 {"concept_types", "entity types whose F1 is the concept's F1, joined by commas"},
+                 {"concept_f1_note", "why the concept has no F1"},
                  {"version", "relearn that computed the run"},
                  {"gemm_backend", "library that multiplied its matrices"},
                  {"isa", "instruction set of its kernels"}};
@@ -214,8 +218,9 @@ rl_status rl_columns_read(rl_layout *layout, const rl_survey *survey, int64_t ro
     for (size_t i = 0; i < rl_num_score_fields; i++) {
         if (!rl_score_fields[i].column) continue;
         snprintf(name, sizeof name, "scores/%s", rl_score_fields[i].name);
-        RL_TRY(rl_h5_get(values, rl_shard_place(shard), name, &array, err));
-        for (int64_t s = 0; s < e->stages; s++) ((double *)column[s].values)[row] = values[s];
+        bool there = rl_score_fields[i].since <= rl_shard_format(shard);
+        if (there) RL_TRY(rl_h5_get(values, rl_shard_place(shard), name, &array, err));
+        for (int64_t s = 0; s < e->stages && there; s++) ((double *)column[s].values)[row] = values[s];
         column += survey->longest.stages;
     }
 cleanup:

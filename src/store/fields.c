@@ -6,15 +6,28 @@
 
 #define NEURON(name, element, long_name)                                                           \
     {                                                                                              \
-        "neurons", #name, element, RL_AXIS_NEURON, offsetof(rl_neuron_table, name), "1", long_name \
+        "neurons", #name, element, RL_AXIS_NEURON, offsetof(rl_neuron_table, name), "1", long_name, .since = 0 \
     }
 #define STEP(name, element, units, long_name)                                                      \
     {                                                                                              \
-        "training", #name, element, RL_AXIS_STEP, offsetof(rl_step_record, name), units, long_name \
+        "training", #name, element, RL_AXIS_STEP, offsetof(rl_step_record, name), units, long_name, .since = 0 \
     }
 #define EPOCH(name, member, long_name)                                                             \
     {                                                                                              \
-        "training", name, RL_F64, RL_AXIS_EPOCH, offsetof(rl_stage_result, member), "1", long_name \
+        "training", name, RL_F64, RL_AXIS_EPOCH, offsetof(rl_stage_result, member), "1", long_name, .since = 0 \
+    }
+
+#define POINT(name, member, units, long_name)                                                                \
+    {                                                                                                        \
+        "curve", name, RL_F64, RL_AXIS_POINT, offsetof(rl_stage_result, member), units, long_name, .since = 2 \
+    }
+#define TYPE(name, element, stored_as, long_name)                                                             \
+    {                                                                                                         \
+        "types", #name, element, RL_AXIS_TYPE, offsetof(rl_score, name), "1", long_name, .stored = stored_as \
+    }
+#define OTHER(name, element, long_name)                                                                           \
+    {                                                                                                             \
+        "also", #name, element, RL_AXIS_OTHER, offsetof(rl_neuron_table, name), "1", long_name, .since = 2 \
     }
 
 const rl_field rl_fields[] = {
@@ -27,11 +40,11 @@ const rl_field rl_fields[] = {
     NEURON(sd, RL_F32, "standard deviation of the activation over all words"),
     NEURON(null, RL_I8, "1 where the neuron is null by the protocol's rule; -1: no value"),
     {"neurons", "pruned", RL_I8, RL_AXIS_PRUNED, 0, "1",
-     "1 where the neuron has been pruned before this stage; -1: no value"},
+     "1 where the neuron has been pruned before this stage; -1: no value", .since = 0},
     {"words", "word", RL_I32, RL_AXIS_WORD, offsetof(rl_neuron_table, top_word), "1",
-     "the neuron's top words, best first, as indices into /vocabulary; -1: none"},
+     "the neuron's top words, best first, as indices into /vocabulary; -1: none", .since = 0},
     {"words", "score", RL_F64, RL_AXIS_WORD, offsetof(rl_neuron_table, top_score), "1",
-     "score of the top word relative to the best one; 0 where there is none"},
+     "score of the top word relative to the best one; 0 where there is none", .since = 0},
     STEP(loss, RL_F64, "nat", "training loss of the step, mean over its labelled tokens"),
     STEP(grad_norm, RL_F64, "1", "norm of the gradient over all parameters before clipping"),
     STEP(learning_rate, RL_F64, "1", "learning rate of the step"),
@@ -39,26 +52,60 @@ const rl_field rl_fields[] = {
     EPOCH("f1", epoch_word_f1, "word-level F1 on the validation data after the epoch"),
     EPOCH("subword_f1", epoch_subword_f1, "sub-word-level F1 on the validation data after the epoch"),
     EPOCH("validation_loss", epoch_loss, "loss on the validation data after the epoch"),
+    POINT("step", point_step, "1", "training steps; retraining counts on from round to round, the pruned model is 0"),
+    POINT("f1", point_f1, "1", "word-level F1 on the validation data"),
+    POINT("concept_f1", point_concept_f1, "1", "word-level F1 of the concept's entity types on the validation data"),
+    POINT("other_f1", point_other_f1, "1", "word-level F1 of all other entity types on the validation data"),
+    POINT("loss", point_loss, "nat", "loss on the validation data"),
+    POINT("recovered", point_recovered, "1", "(F1 - pruned F1) / (base F1 - pruned F1)"),
+    POINT("concept_recovered", point_concept_recovered, "1", "the same of the concept's F1"),
+    TYPE(f1, RL_F64, "scores/type_f1", "word-level F1 of the entity type on the validation data"),
+    TYPE(precision, RL_F64, "scores/type_precision", "word-level precision of the entity type on the validation data"),
+    TYPE(recall, RL_F64, "scores/type_recall", "word-level recall of the entity type on the validation data"),
+    TYPE(support, RL_I64, "scores/type_support", "entities of the type in the validation data; -1: no value"),
+    OTHER(score, RL_F64, "score of the neuron for another concept than the run's own"),
+    OTHER(rank, RL_I32, "rank of the neuron for the other concept, 0 = most important; -1: no value"),
+    OTHER(saliency, RL_F64, "saliency of the neuron for the other concept in [0, 1]; NaN on null neurons"),
 };
 const size_t rl_num_fields = sizeof rl_fields / sizeof rl_fields[0];
 
-bool rl_field_in_shard(const rl_field *field) { return field->axis != RL_AXIS_PRUNED; }
+bool rl_field_in_shard(const rl_field *field) { return field->axis != RL_AXIS_PRUNED && field->axis != RL_AXIS_TYPE; }
+
+void rl_field_path(char path[64], const rl_field *field)
+{
+    if (field->stored)
+        snprintf(path, 64, "%s", field->stored);
+    else
+        snprintf(path, 64, "%s/%s", field->group, field->name);
+}
+
+const rl_dimension rl_axis_dimensions[][2] = {[RL_AXIS_NEURON] = {RL_DIM_NEURON, RL_DIM_NONE},
+                                              [RL_AXIS_WORD] = {RL_DIM_NEURON, RL_DIM_K},
+                                              [RL_AXIS_STEP] = {RL_DIM_STEP, RL_DIM_NONE},
+                                              [RL_AXIS_EPOCH] = {RL_DIM_EPOCH, RL_DIM_NONE},
+                                              [RL_AXIS_PRUNED] = {RL_DIM_NEURON, RL_DIM_NONE},
+                                              [RL_AXIS_POINT] = {RL_DIM_POINT, RL_DIM_NONE},
+                                              [RL_AXIS_TYPE] = {RL_DIM_TYPE, RL_DIM_NONE},
+                                              [RL_AXIS_OTHER] = {RL_DIM_CONCEPT, RL_DIM_NEURON}};
+
+int64_t rl_dimension_size(rl_dimension dimension, const rl_extents *e)
+{
+    const int64_t sizes[RL_DIM_COUNT] = {[RL_DIM_NONE] = 1,        [RL_DIM_NEURON] = e->neurons, [RL_DIM_K] = e->k,
+                                         [RL_DIM_STEP] = e->steps, [RL_DIM_EPOCH] = e->epochs,   [RL_DIM_POINT] = e->points,
+                                         [RL_DIM_TYPE] = e->types, [RL_DIM_CONCEPT] = e->others};
+    return sizes[dimension];
+}
 
 rl_array rl_field_array(const rl_field *field, const rl_extents *extents)
 {
-    hsize_t dims[3] = {(hsize_t)extents->stages, 0, (hsize_t)extents->k};
-    switch (field->axis) {
-    case RL_AXIS_NEURON:
-    case RL_AXIS_WORD:
-    case RL_AXIS_PRUNED: dims[1] = (hsize_t)extents->neurons; break;
-    case RL_AXIS_STEP: dims[1] = (hsize_t)extents->steps; break;
-    case RL_AXIS_EPOCH: dims[1] = (hsize_t)extents->epochs; break;
-    }
-    return rl_array_of(field->element, field->axis == RL_AXIS_WORD ? 3 : 2, dims);
+    const rl_dimension *beside = rl_axis_dimensions[field->axis];
+    hsize_t dims[3] = {(hsize_t)extents->stages, (hsize_t)rl_dimension_size(beside[0], extents),
+                       (hsize_t)rl_dimension_size(beside[1], extents)};
+    return rl_array_of(field->element, beside[1] == RL_DIM_NONE ? 2 : 3, dims);
 }
 
 /* Both as [a, b, c] with c = 1 where there is no third axis. */
-void rl_pad(void *destination, const rl_array *to, const void *source, const rl_array *from)
+void rl_pad(void *destination, const rl_array *to, const void *source, const rl_array *from, const int32_t *place)
 {
     size_t width = to->width, c_to = to->num_dims == 3 ? (size_t)to->dims[2] : 1,
            c_from = from->num_dims == 3 ? (size_t)from->dims[2] : 1;
@@ -68,7 +115,8 @@ void rl_pad(void *destination, const rl_array *to, const void *source, const rl_
     if (c_from == 0) return;
     for (size_t a = 0; a < from->dims[0]; a++)
         for (size_t b = 0; b < from->dims[1]; b++) {
-            memcpy(out + (a * (size_t)to->dims[1] + b) * c_to * width, in, c_from * width);
+            size_t at = place ? (size_t)place[b] : b;
+            memcpy(out + (a * (size_t)to->dims[1] + at) * c_to * width, in, c_from * width);
             in += c_from * width;
         }
 }
@@ -83,11 +131,15 @@ void rl_stage_label(char label[32], int64_t stage)
 
 #define REAL(name, member, column, long_name)                              \
     {                                                                      \
-        name, RL_F64, offsetof(rl_stage_result, member), column, long_name \
+        name, RL_F64, offsetof(rl_stage_result, member), column, long_name, .since = 0 \
+    }
+#define LATER(name, member, column, long_name)                                         \
+    {                                                                                  \
+        name, RL_F64, offsetof(rl_stage_result, member), column, long_name, .since = 2 \
     }
 #define COUNT(name, member)                                         \
     {                                                               \
-        name, RL_I64, offsetof(rl_stage_result, member), NULL, NULL \
+        name, RL_I64, offsetof(rl_stage_result, member), NULL, NULL, .since = 0 \
     }
 const rl_score_field rl_score_fields[] = {
     REAL("word_f1", word.f1, "f1", "word-level micro F1 on the validation data"),
@@ -117,6 +169,12 @@ const rl_score_field rl_score_fields[] = {
     COUNT("test_subword_support", test_subword.support),
     COUNT("test_subword_predicted", test_subword.predicted),
     COUNT("test_subword_correct", test_subword.correct),
+    LATER("concept_f1", concept.f1, "concept_f1", "word-level F1 of the concept's entity types on the validation data"),
+    LATER("concept_precision", concept.precision, "concept_precision", "word-level precision of the concept's entity types on the validation data"),
+    LATER("concept_recall", concept.recall, "concept_recall", "word-level recall of the concept's entity types on the validation data"),
+    LATER("other_f1", others.f1, "other_f1", "word-level F1 of all other entity types on the validation data"),
+    LATER("test_concept_f1", test_concept.f1, "test_concept_f1", "word-level F1 of the concept's entity types on the test data"),
+    LATER("test_other_f1", test_others.f1, "test_other_f1", "word-level F1 of all other entity types on the test data"),
 };
 const size_t rl_num_score_fields = sizeof rl_score_fields / sizeof rl_score_fields[0];
 
@@ -129,6 +187,7 @@ const char *const rl_setting_paths[] = {
     "data.limit",
     "concept",
     "seed",
+    "arm",
     "protocol",
     "train.epochs",
     "train.batch_size",
@@ -150,9 +209,14 @@ const char *const rl_setting_paths[] = {
     "prune.ratio",
     "prune.permanent",
     "prune.zero_beta",
+    "prune.layers",
     "retrain.rounds",
     "retrain.epochs",
+    "retrain.evaluate_every",
     "analyse.top_words",
     "analyse.similarity.vectors",
+    "analyse.also",
+    "analyse.cka_words",
+    "analyse.causal",
 };
 const size_t rl_num_setting_paths = sizeof rl_setting_paths / sizeof rl_setting_paths[0];

@@ -67,7 +67,7 @@ static rl_status create_target(gather *g, rl_target *t, rl_error *err)
     memcpy(array.dims + 1, t->row.dims, (size_t)t->row.num_dims * sizeof array.dims[0]);
     RL_TRY(rl_h5_create(&t->id, g->file, t->path, &array, err));
     RL_TRY(describe(g, t->id, t->row.element, t->field->units, t->field->long_name, err));
-    if (!strcmp(t->field->group, "neurons")) /* CF: xarray makes layer and unit coordinates of the variable */
+    if (!strcmp(t->field->group, "neurons") || !strcmp(t->field->group, "also")) /* CF: xarray makes layer and unit coordinates of the variable */
         RL_TRY(rl_h5_put_text((rl_place){t->id, g->temporary}, "coordinates", "layer unit", err));
     if (t->field->axis == RL_AXIS_WORD && t->row.element == RL_I32)
         RL_TRY(rl_h5_put_text((rl_place){t->id, g->temporary}, "index_into", "/vocabulary", err));
@@ -213,22 +213,54 @@ static void renumber_words(gather *g, const rl_target *t, int64_t r)
         if (ids[i] >= 0 && ids[i] < v->num_words) ids[i] = v->global[ids[i]];
 }
 
+/* Where the shard's own entity types or other concepts stand among all runs'; NULL for other axes. */
+static rl_status places(int32_t **out, const gather *g, const rl_target *t, const rl_shard *shard, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_dimension dimension = rl_axis_dimensions[t->field->axis][0];
+    const rl_names *all = dimension == RL_DIM_TYPE ? g->survey->types : g->survey->others;
+    char *names = NULL;
+    int32_t *place = NULL;
+    int64_t count = 0;
+    size_t width = 0;
+    if (dimension != RL_DIM_TYPE && dimension != RL_DIM_CONCEPT) return RL_OK;
+    RL_TRY(rl_shard_read_list(shard, dimension, &names, &count, &width, err));
+    RL_ALLOC(place, count, err);
+    for (int64_t i = 0; i < count; i++) {
+        const char *name = names + (size_t)i * width;
+        place[i] = rl_names_find(all, name, strnlen(name, width));
+        if (place[i] < 0) {
+            status = rl_fail(err, RL_ERR_INPUT, "%s: '%.*s' is no concept that the sweep follows", rl_shard_place(shard).path,
+                             (int)width, name);
+            goto cleanup;
+        }
+    }
+    *out = place;
+    place = NULL;
+cleanup:
+    rl_free(place);
+    rl_free(names);
+    return status;
+}
+
 /* Row of run r in g->row; shard NULL: all missing. */
 static rl_status build_row(gather *g, const rl_target *t, int64_t r, const rl_shard *shard, rl_error *err)
 {
     char name[64];
-    if (!shard) {
+    int32_t *place = NULL;
+    if (!shard || t->field->since > rl_shard_format(shard)) {
         rl_fill_missing(g->row, rl_array_count(&t->row), t->row.element, t->row.width);
         return RL_OK;
     }
     if (t->field->axis == RL_AXIS_PRUNED) return build_pruned(g->row, t, shard, err);
     rl_array stored = rl_field_array(t->field, rl_shard_extents(shard));
-    snprintf(name, sizeof name, "%s/%s", t->field->group, t->field->name);
+    rl_field_path(name, t->field);
     rl_status status = rl_h5_get(g->stored, rl_shard_place(shard), name, &stored, err);
-    if (status != RL_OK) return status;
-    rl_pad(g->row, &t->row, g->stored, &stored);
-    if (t->field->axis == RL_AXIS_WORD && t->row.element == RL_I32) renumber_words(g, t, r);
-    return RL_OK;
+    if (status == RL_OK) status = places(&place, g, t, shard, err);
+    if (status == RL_OK) rl_pad(g->row, &t->row, g->stored, &stored, place);
+    rl_free(place);
+    if (status == RL_OK && t->field->axis == RL_AXIS_WORD && t->row.element == RL_I32) renumber_words(g, t, r);
+    return status;
 }
 
 /* What was read back must be what the shard says, bit by bit (open-mpi/ompi#12718, #11917, #4404: wrong bytes

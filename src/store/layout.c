@@ -74,18 +74,17 @@ static rl_status add_stages(int32_t *out, rl_layout *layout, const rl_survey *su
     return add_coordinate(out, layout, group, "stage", rl_text_array(width, n), values, "stage of the run", err);
 }
 
-static rl_status add_vocabulary(rl_layout *layout, const rl_survey *survey, rl_error *err)
+static rl_status add_texts(int32_t *out, rl_layout *layout, const char *group, const char *name, const rl_names *texts,
+                           const char *long_name, rl_error *err)
 {
-    int32_t n = rl_names_count(survey->words), at;
+    int32_t n = rl_names_count(texts);
     size_t width = 1;
-    if (n == 0) return RL_OK;
     for (int32_t i = 0; i < n; i++)
-        if (strlen(rl_names_get(survey->words, i)) > width) width = strlen(rl_names_get(survey->words, i));
+        if (strlen(rl_names_get(texts, i)) > width) width = strlen(rl_names_get(texts, i));
     char *values = rl_calloc((size_t)n, width, err);
     for (int32_t i = 0; values && i < n; i++)
-        memcpy(values + (size_t)i * width, rl_names_get(survey->words, i), strlen(rl_names_get(survey->words, i)));
-    return add_coordinate(&at, layout, "", "vocabulary", rl_text_array(width, (hsize_t)n), values,
-                          "distinct words of the concept corpora, in plan order", err);
+        memcpy(values + (size_t)i * width, rl_names_get(texts, i), strlen(rl_names_get(texts, i)));
+    return add_coordinate(out, layout, group, name, rl_text_array(width, (hsize_t)n), values, long_name, err);
 }
 
 static rl_status add_sweep_file(rl_layout *layout, const rl_survey *survey, rl_error *err)
@@ -112,104 +111,127 @@ static rl_status add_group(rl_layout *layout, const char *path, rl_error *err)
     return RL_OK;
 }
 
-/* Every field of `group` whose extents are not empty. scales: run, stage, then what the axis says. */
-static rl_status add_targets(rl_layout *layout, const rl_survey *survey, const char *group, const char *path,
-                             int32_t model, const int32_t *axis_scale, int32_t run_scale, int32_t stage_scale,
-                             rl_error *err)
+/* The scale of one dimension in a group. */
+static rl_status add_scale(int32_t *out, rl_layout *layout, const rl_survey *survey, const char *path, rl_dimension dimension,
+                           const rl_extents *e, rl_error *err)
 {
+    switch (dimension) {
+    case RL_DIM_NEURON:
+        return add_count(out, layout, path, "neuron", e->neurons, 0, "neuron: layer * hidden size + unit", err);
+    case RL_DIM_K: return add_count(out, layout, path, "k", e->k, 0, "position in the list of top words, best first", err);
+    case RL_DIM_STEP: return add_count(out, layout, path, "step", e->steps, 1, "step of the stage's training, from 1", err);
+    case RL_DIM_EPOCH:
+        return add_count(out, layout, path, "epoch", e->epochs, 1, "epochs of the stage's training completed", err);
+    case RL_DIM_POINT: return add_count(out, layout, path, "point", e->points, 0, "point of the stage's curve", err);
+    case RL_DIM_TYPE: return add_texts(out, layout, path, "type", survey->types, "entity type", err);
+    case RL_DIM_CONCEPT:
+        return add_texts(out, layout, path, "concept", survey->others, "concept that is followed beside the run's own", err);
+    case RL_DIM_NONE:
+    case RL_DIM_COUNT: break;
+    }
+    *out = -1;
+    return RL_OK;
+}
+
+/* layer and unit of each neuron, along `neuron`. */
+static rl_status add_neuron_coordinates(rl_layout *layout, const char *path, int32_t neuron, const rl_extents *e, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int32_t at;
+    RL_TRY(add_numbers(&at, layout, path, "layer", e->neurons, 0, e->hidden_size, INT64_MAX, "layer, 0 = embeddings", err));
+    layout->coordinates[at].along = neuron;
+    layout->coordinates[at].name = NULL;
+    RL_TRY(add_numbers(&at, layout, path, "unit", e->neurons, 0, 1, e->hidden_size, "unit within the layer", err));
+    layout->coordinates[at].along = neuron;
+    layout->coordinates[at].name = NULL;
+cleanup:
+    return status;
+}
+
+/* Scales of the dimensions that the fields of `group` have; -1 where none has it or it is empty. */
+static rl_status add_scales(int32_t scales[RL_DIM_COUNT], rl_layout *layout, const rl_survey *survey, const char *group,
+                            const char *path, const rl_extents *extents, rl_error *err)
+{
+    rl_status status = RL_OK;
+    for (int d = 0; d < RL_DIM_COUNT; d++) {
+        bool used = false;
+        scales[d] = -1;
+        for (size_t i = 0; i < rl_num_fields; i++)
+            used |= !strcmp(rl_fields[i].group, group) &&
+                    (rl_axis_dimensions[rl_fields[i].axis][0] == (rl_dimension)d || rl_axis_dimensions[rl_fields[i].axis][1] == (rl_dimension)d);
+        if (used && rl_dimension_size((rl_dimension)d, extents) > 0)
+            RL_TRY(add_scale(&scales[d], layout, survey, path, (rl_dimension)d, extents, err));
+    }
+cleanup:
+    return status;
+}
+
+/* Every field of `group` whose extents are not empty, in the group PATH; model -1: one row for every run. */
+static rl_status add_fields(rl_layout *layout, const rl_survey *survey, const char *group, const char *path, int32_t model,
+                            rl_error *err)
+{
+    rl_status status = RL_OK;
     const rl_extents *extents = model < 0 ? &survey->longest : &survey->models[model].extents;
-    int64_t num_rows = model < 0 ? survey->num_runs : survey->models[model].num_runs;
+    int32_t run, stage, scales[RL_DIM_COUNT];
+    RL_TRY(add_group(layout, path, err));
+    RL_TRY(add_runs(&run, layout, survey, path, model, err));
+    RL_TRY(add_stages(&stage, layout, survey, path, err));
+    RL_TRY(add_scales(scales, layout, survey, group, path, extents, err));
+    if (scales[RL_DIM_NEURON] >= 0 && scales[RL_DIM_K] < 0)
+        RL_TRY(add_neuron_coordinates(layout, path, scales[RL_DIM_NEURON], extents, err));
     for (size_t i = 0; i < rl_num_fields; i++) {
         const rl_field *field = &rl_fields[i];
+        const rl_dimension *beside = rl_axis_dimensions[field->axis];
         if (strcmp(field->group, group)) continue;
         rl_target target = {.field = field,
                             .model = model,
                             .row = rl_field_array(field, extents),
-                            .num_rows = (hsize_t)num_rows,
+                            .num_rows = (hsize_t)(model < 0 ? survey->num_runs : survey->models[model].num_runs),
                             .id = H5I_INVALID_HID,
-                            .scales = {run_scale, stage_scale, axis_scale[field->axis], axis_scale[RL_AXIS_PRUNED]}};
+                            .scales = {run, stage, scales[beside[0]], scales[beside[1]]}};
         if (rl_array_count(&target.row) == 0) continue;
         if (!(target.path = rl_format(err, "%s/%s", path, field->name))) return RL_ERR_MEMORY;
         layout->targets[layout->num_targets++] = target;
     }
-    return RL_OK;
+cleanup:
+    return status;
 }
 
-static rl_status add_model_group(rl_layout *layout, const rl_survey *survey, const char *group, int32_t model,
-                                 rl_error *err)
+/* Has any field of the group something to hold? */
+static bool has_values(const char *group, const rl_extents *extents)
 {
-    rl_status status = RL_OK;
-    const struct rl_survey_model *m = &survey->models[model];
-    const rl_extents *e = &m->extents;
-    bool words = !strcmp(group, "words");
-    int32_t run, stage, neuron, extra = -1;
-    char *path = rl_format(err, "/%s/%s", group, m->name);
-    RL_TRY(path ? RL_OK : RL_ERR_MEMORY);
-    RL_TRY(add_group(layout, path, err));
-    RL_TRY(add_runs(&run, layout, survey, path, model, err));
-    RL_TRY(add_stages(&stage, layout, survey, path, err));
-    RL_TRY(add_count(&neuron, layout, path, "neuron", e->neurons, 0, "neuron: layer * hidden size + unit", err));
-    if (words) {
-        RL_TRY(add_count(&extra, layout, path, "k", e->k, 0, "position in the list of top words, best first", err));
-    } else {
-        RL_TRY(add_numbers(&extra, layout, path, "layer", e->neurons, 0, e->hidden_size, INT64_MAX,
-                           "layer, 0 = embeddings", err));
-        layout->coordinates[extra].along = neuron;
-        layout->coordinates[extra].name = NULL;
-        RL_TRY(
-            add_numbers(&extra, layout, path, "unit", e->neurons, 0, 1, e->hidden_size, "unit within the layer", err));
-        layout->coordinates[extra].along = neuron;
-        layout->coordinates[extra].name = NULL;
+    for (size_t i = 0; i < rl_num_fields; i++) {
+        rl_array array = rl_field_array(&rl_fields[i], extents);
+        if (!strcmp(rl_fields[i].group, group) && rl_array_count(&array) > 0) return true;
     }
-    const int32_t axis_scale[] = {[RL_AXIS_NEURON] = neuron,
-                                  [RL_AXIS_WORD] = neuron,
-                                  [RL_AXIS_STEP] = -1,
-                                  [RL_AXIS_EPOCH] = -1,
-                                  [RL_AXIS_PRUNED] = words ? extra : neuron};
-    RL_TRY(add_targets(layout, survey, group, path, model, axis_scale, run, stage, err));
-cleanup:
-    rl_free(path);
-    return status;
+    return false;
 }
 
 static rl_status add_model_groups(rl_layout *layout, const rl_survey *survey, const char *group, rl_error *err)
 {
     rl_status status = RL_OK;
-    bool words = !strcmp(group, "words"), any = false;
-    char path[32];
+    bool any = false;
+    char path[32], *inner = NULL;
     snprintf(path, sizeof path, "/%s", group);
     for (int32_t m = 0; m < survey->num_models; m++) {
-        if (survey->models[m].num_present == 0 || (words && survey->models[m].extents.k == 0)) continue;
+        if (survey->models[m].num_present == 0 || !has_values(group, &survey->models[m].extents)) continue;
         if (!any) RL_TRY(add_group(layout, path, err));
         any = true;
-        RL_TRY(add_model_group(layout, survey, group, m, err));
+        rl_free(inner);
+        inner = rl_format(err, "%s/%s", path, survey->models[m].name);
+        RL_TRY(inner ? RL_OK : RL_ERR_MEMORY);
+        RL_TRY(add_fields(layout, survey, group, inner, m, err));
     }
 cleanup:
+    rl_free(inner);
     return status;
 }
 
-static rl_status add_training(rl_layout *layout, const rl_survey *survey, rl_error *err)
+static rl_status add_run_group(rl_layout *layout, const rl_survey *survey, const char *group, rl_error *err)
 {
-    rl_status status = RL_OK;
-    int32_t run, stage, step = -1, epoch = -1;
-    if (survey->longest.steps == 0 && survey->longest.epochs == 0) return RL_OK;
-    RL_TRY(add_group(layout, "/training", err));
-    RL_TRY(add_runs(&run, layout, survey, "/training", -1, err));
-    RL_TRY(add_stages(&stage, layout, survey, "/training", err));
-    if (survey->longest.steps)
-        RL_TRY(add_count(&step, layout, "/training", "step", survey->longest.steps, 1,
-                         "step of the stage's training, from 1", err));
-    if (survey->longest.epochs)
-        RL_TRY(add_count(&epoch, layout, "/training", "epoch", survey->longest.epochs, 1,
-                         "epochs of the stage's training completed", err));
-    const int32_t axis_scale[] = {[RL_AXIS_NEURON] = -1,
-                                  [RL_AXIS_WORD] = -1,
-                                  [RL_AXIS_STEP] = step,
-                                  [RL_AXIS_EPOCH] = epoch,
-                                  [RL_AXIS_PRUNED] = -1};
-    RL_TRY(add_targets(layout, survey, "training", "/training", -1, axis_scale, run, stage, err));
-cleanup:
-    return status;
+    char path[32];
+    snprintf(path, sizeof path, "/%s", group);
+    return has_values(group, &survey->longest) ? add_fields(layout, survey, group, path, -1, err) : RL_OK;
 }
 
 /* --------------------------------------------------------------------------------------------------- layout */
@@ -262,23 +284,28 @@ size_t rl_layout_bytes(const rl_layout *layout, const rl_survey *survey)
     return bytes;
 }
 
+/* Neurons differ from model to model; the rest is the same for all runs. */
+static const char *const model_groups[] = {"neurons", "words", "also"}, *const run_groups[] = {"training", "curve", "types"};
+
 rl_status rl_layout_create(rl_layout **out, const rl_survey *survey, rl_error *err)
 {
     rl_status status = RL_OK;
+    int32_t words;
     rl_layout *layout = NULL;
     int64_t models = survey->num_models;
     RL_ALLOC(layout, 1, err);
-    RL_ALLOC(layout->groups, 4 + 2 * models, err);      /* runs, neurons, words, training; two a model */
-    RL_ALLOC(layout->coordinates, 7 + 9 * models, err); /* 1 + 4 + vocabulary + sweep; 5 + 4 a model */
+    enum { MODEL_GROUPS = sizeof model_groups / sizeof *model_groups, RUN_GROUPS = sizeof run_groups / sizeof *run_groups };
+    RL_ALLOC(layout->groups, 1 + RUN_GROUPS + MODEL_GROUPS * (1 + models), err);
+    RL_ALLOC(layout->coordinates, 3 + (RL_DIM_COUNT + 4) * (RUN_GROUPS + MODEL_GROUPS * models), err); /* run, stage, layer, unit */
     RL_ALLOC(layout->targets, (int64_t)rl_num_fields * (models + 1), err);
     RL_TRY(add_sweep_file(layout, survey, err));
-    RL_TRY(add_vocabulary(layout, survey, err));
+    if (rl_names_count(survey->words))
+        RL_TRY(add_texts(&words, layout, "", "vocabulary", survey->words, "distinct words of the concept corpora, in plan order", err));
     RL_TRY(add_group(layout, "/runs", err));
     RL_TRY(add_runs(&layout->runs_scale, layout, survey, "/runs", -1, err));
     RL_TRY(rl_columns_create(layout, survey, err));
-    RL_TRY(add_model_groups(layout, survey, "neurons", err));
-    RL_TRY(add_model_groups(layout, survey, "words", err));
-    RL_TRY(add_training(layout, survey, err));
+    for (int g = 0; g < MODEL_GROUPS; g++) RL_TRY(add_model_groups(layout, survey, model_groups[g], err));
+    for (int g = 0; g < RUN_GROUPS; g++) RL_TRY(add_run_group(layout, survey, run_groups[g], err));
     *out = layout;
     layout = NULL;
 cleanup:

@@ -9,6 +9,7 @@ struct rl_shard {
     hid_t file;
     char *path;
     rl_extents extents;
+    int format;
     int64_t num_words, num_pruned;
     size_t longest_word;
     char **stage_name, **stage_model_key; /* [stages] */
@@ -18,6 +19,7 @@ struct rl_shard {
 
 rl_place rl_shard_place(const rl_shard *shard) { return (rl_place){shard->file, shard->path}; }
 const rl_extents *rl_shard_extents(const rl_shard *shard) { return &shard->extents; }
+int rl_shard_format(const rl_shard *shard) { return shard->format; }
 int64_t rl_shard_num_words(const rl_shard *shard) { return shard->num_words; }
 size_t rl_shard_longest_word(const rl_shard *shard) { return shard->longest_word; }
 int32_t rl_shard_num_stages(const rl_shard *shard) { return (int32_t)shard->extents.stages; }
@@ -96,17 +98,39 @@ static rl_status read_attributes(rl_shard *shard, rl_error *err)
     return r.status;
 }
 
-static rl_status check_contents(const rl_shard *shard, rl_error *err)
+static rl_status check_contents(rl_shard *shard, rl_error *err)
 {
     const char *format = rl_shard_attribute(shard, "format"), *stored = rl_shard_attribute(shard, "checksum");
     char found[RL_DIGEST_HEX];
-    if (!format || strcmp(format, RL_SHARD_FORMAT))
+    shard->format = !format ? 0 : !strcmp(format, RL_SHARD_FORMAT) ? 2 : !strcmp(format, "relearn shard 1") ? 1 : 0;
+    if (!shard->format)
         return rl_fail(err, RL_ERR_INPUT, "%s: is no shard of this relearn; its format is \"%s\", expected \"%s\"",
                        shard->path, format ? format : "", RL_SHARD_FORMAT);
     rl_status status = rl_h5_checksum(found, rl_shard_place(shard), err);
     if (status == RL_OK && (!stored || strcmp(stored, found)))
         status = rl_fail(err, RL_ERR_INPUT, "%s: is damaged: its contents have the checksum %s, it says %s",
                          shard->path, found, stored ? stored : "nothing");
+    return status;
+}
+
+static rl_status read_extent(int64_t *extent, const rl_shard *shard, const char *name, int num_dims, int dim, rl_error *err)
+{
+    rl_array shape;
+    rl_status status = rl_h5_shape(&shape, rl_shard_place(shard), name, err);
+    if (status == RL_OK && shape.num_dims != num_dims)
+        status = rl_fail(err, RL_ERR_INPUT, "%s: %s has %d dimensions, expected %d", shard->path, name, shape.num_dims, num_dims);
+    if (status == RL_OK) *extent = (int64_t)shape.dims[dim];
+    return status;
+}
+
+static rl_status read_later_extents(rl_shard *shard, rl_error *err)
+{
+    rl_status status = RL_OK;
+    RL_TRY(read_extent(&shard->extents.types, shard, "scores/type_f1", 2, 1, err));
+    if (shard->format < 2) return RL_OK;
+    RL_TRY(read_extent(&shard->extents.points, shard, "curve/f1", 2, 1, err));
+    RL_TRY(read_extent(&shard->extents.others, shard, "also/concepts", 1, 0, err));
+cleanup:
     return status;
 }
 
@@ -131,6 +155,7 @@ static rl_status read_extents(rl_shard *shard, rl_error *err)
                                   .k = (int64_t)words.dims[2],
                                   .steps = (int64_t)steps.dims[1],
                                   .epochs = (int64_t)epochs.dims[1]};
+    RL_TRY(read_later_extents(shard, err));
     shard->num_words = (int64_t)vocabulary.dims[0];
     shard->longest_word = vocabulary.width;
     shard->num_pruned = (int64_t)pruned.dims[0];
@@ -287,7 +312,9 @@ static rl_status read_table_field(rl_neuron_table *table, const rl_shard *shard,
     RL_ALLOC(values, rl_array_bytes(&array), err);
     RL_ALLOC(mine, row, err);
     memcpy((char *)table + field->member, &mine, sizeof mine); /* owned by the table from here on */
-    snprintf(name, sizeof name, "%s/%s", field->group, field->name);
+    rl_fill_missing(mine, row / array.width, array.element, array.width);
+    if (field->since > shard->format) goto cleanup;
+    rl_field_path(name, field);
     RL_TRY(rl_h5_get(values, rl_shard_place(shard), name, &array, err));
     memcpy(mine, values + (size_t)stage * row, row);
 cleanup:
@@ -315,6 +342,33 @@ rl_status rl_shard_read_neurons(const rl_shard *shard, int32_t stage, rl_neuron_
 cleanup:
     rl_neuron_table_free(table);
     rl_h5_quiet_end(quiet);
+    return status;
+}
+
+rl_status rl_shard_read_list(const rl_shard *shard, rl_dimension dimension, char **out, int64_t *count, size_t *width,
+                             rl_error *err)
+{
+    rl_status status = RL_OK;
+    const char *name = dimension == RL_DIM_TYPE ? "scores/types" : "also/concepts";
+    rl_array array;
+    char *bytes = NULL;
+    *count = 0;
+    *width = 1;
+    if (dimension == RL_DIM_CONCEPT && shard->format < 2) {
+        *out = rl_calloc(1, 1, err);
+        return *out ? RL_OK : RL_ERR_MEMORY;
+    }
+    RL_TRY(rl_h5_shape(&array, rl_shard_place(shard), name, err));
+    if (array.element != RL_TEXT || array.num_dims != 1 || (int64_t)array.dims[0] != rl_dimension_size(dimension, &shard->extents))
+        return rl_fail(err, RL_ERR_INPUT, "%s: %s is not one name for each entry", shard->path, name);
+    RL_ALLOC(bytes, rl_array_bytes(&array), err);
+    RL_TRY(rl_h5_get(bytes, rl_shard_place(shard), name, &array, err));
+    *out = bytes;
+    *count = (int64_t)array.dims[0];
+    *width = array.width;
+    bytes = NULL;
+cleanup:
+    rl_free(bytes);
     return status;
 }
 

@@ -13,12 +13,13 @@
 static rl_status result_extents(rl_extents *out, const rl_run_result *result, rl_error *err)
 {
     rl_status status = RL_OK;
-    rl_extents e = {.stages = result->num_stages};
+    rl_extents e = {.stages = result->num_stages, .others = result->num_also};
     for (int32_t s = 0; s < result->num_stages; s++) {
         const rl_stage_result *stage = &result->stages[s];
         const rl_neuron_table *t = stage->neurons;
         if (stage->log.num_steps > e.steps) e.steps = stage->log.num_steps;
         if (stage->num_epochs > e.epochs) e.epochs = stage->num_epochs;
+        if (stage->num_points > e.points) e.points = stage->num_points;
         RL_REQUIRE(t != NULL, err);
         if (s == 0) {
             e.layers = t->num_layers_plus_1;
@@ -32,6 +33,20 @@ static rl_status result_extents(rl_extents *out, const rl_run_result *result, rl
     *out = e;
 cleanup:
     return status;
+}
+
+/* The tables of the other concepts, one after another. */
+static size_t gather_others(void *scratch, const rl_field *field, const rl_stage_result *stage)
+{
+    size_t total = 0, width = rl_element_width(field->element);
+    for (int32_t i = 0; i < stage->num_also; i++) {
+        const void *values = NULL;
+        size_t n = (size_t)stage->also[i]->num_neurons;
+        memcpy(&values, (const char *)stage->also[i] + field->member, sizeof values);
+        memcpy((char *)scratch + total * width, values, n * width);
+        total += n;
+    }
+    return total;
 }
 
 /* One stage's part of a field: how many elements there are and where. Steps are gathered into scratch. */
@@ -52,6 +67,11 @@ static size_t stage_values(const void **values, void *scratch, const rl_field *f
     case RL_AXIS_EPOCH:
         memcpy(values, (const char *)stage + field->member, sizeof *values);
         return (size_t)stage->num_epochs;
+    case RL_AXIS_POINT:
+        memcpy(values, (const char *)stage + field->member, sizeof *values);
+        return (size_t)stage->num_points;
+    case RL_AXIS_OTHER: *values = scratch; return gather_others(scratch, field, stage);
+    case RL_AXIS_TYPE:
     case RL_AXIS_PRUNED: break;
     }
     return 0;
@@ -63,7 +83,7 @@ static rl_status put_field(rl_place file, const rl_field *field, const rl_run_re
     rl_status status = RL_OK;
     rl_array array = rl_field_array(field, extents);
     size_t row = rl_array_bytes(&array) / (size_t)extents->stages;
-    char *values = NULL, *scratch = NULL, *name = NULL;
+    char *values = NULL, *scratch = NULL, name[64];
     RL_ALLOC(values, rl_array_bytes(&array), err);
     RL_ALLOC(scratch, row, err);
     rl_fill_missing(values, rl_array_count(&array), array.element, array.width);
@@ -72,11 +92,9 @@ static rl_status put_field(rl_place file, const rl_field *field, const rl_run_re
         size_t n = stage_values(&from, scratch, field, &result->stages[s]);
         if (n) memcpy(values + (size_t)s * row, from, n * array.width);
     }
-    name = rl_format(err, "%s/%s", field->group, field->name);
-    RL_TRY(name ? RL_OK : RL_ERR_MEMORY);
+    rl_field_path(name, field);
     RL_TRY(rl_h5_put(file, name, &array, values, err));
 cleanup:
-    rl_free(name);
     rl_free(scratch);
     rl_free(values);
     return status;
@@ -127,6 +145,7 @@ static const char *stage_key(const void *result, int64_t i)
     return ((const rl_run_result *)result)->stages[i].model_key;
 }
 static const char *word(const void *result, int64_t i) { return ((const rl_run_result *)result)->words[i]; }
+static const char *other_name(const void *result, int64_t i) { return ((const rl_run_result *)result)->also[i]; }
 static const char *type_name(const void *names, int64_t i) { return rl_names_get(names, (int32_t)i); }
 
 /* ------------------------------------------------------------------------------------------------- scores */
@@ -223,6 +242,7 @@ static rl_status put_identity(rl_place file, const rl_run *run, const rl_sweep *
         rl_free(value);
         RL_TRY(status);
     }
+    RL_TRY(rl_h5_put_text(file, "concept_f1_note", result->no_concept_f1 ? result->no_concept_f1 : "", err));
     for (int32_t a = 0; a < sweep->num_axes; a++) /* an axis that is no setting above still gets its value */
         if (H5Aexists(file.id, sweep->axes[a]) == 0)
             RL_TRY(rl_h5_put_text(file, sweep->axes[a], run->axis_values[a], err));
@@ -232,7 +252,7 @@ cleanup:
 
 static rl_status put_contents(rl_place file, const rl_run_result *result, rl_error *err)
 {
-    static const char *const groups[] = {"scores", "neurons", "words", "training"};
+    static const char *const groups[] = {"scores", "neurons", "words", "training", "curve", "also"};
     rl_status status = RL_OK;
     rl_extents extents;
     rl_array pruned = rl_array_of(RL_I32, 1, (hsize_t[]){(hsize_t)result->num_pruned});
@@ -245,6 +265,7 @@ static rl_status put_contents(rl_place file, const rl_run_result *result, rl_err
     RL_TRY(put_neuron_axes(file, &extents, err));
     for (size_t i = 0; i < rl_num_fields; i++)
         if (rl_field_in_shard(&rl_fields[i])) RL_TRY(put_field(file, &rl_fields[i], result, &extents, err));
+    RL_TRY(put_texts(file, "also/concepts", result->num_also, other_name, result, err));
     RL_TRY(put_texts(file, "vocabulary", result->num_words, word, result, err));
     RL_TRY(rl_h5_put(file, "pruned", &pruned, result->pruned, err));
 cleanup:

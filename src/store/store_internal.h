@@ -82,24 +82,50 @@ rl_status rl_h5_checksum(char hex[RL_DIGEST_HEX], rl_place file, rl_error *err);
 typedef struct rl_extents {
     int64_t stages, layers, hidden_size, neurons, k, steps,
         epochs; /* layers counts the embeddings: neurons = layers * hidden_size */
+    int64_t points, types, others; /* of the recovery curve; entity types; other concepts that were followed */
 } rl_extents;
-typedef enum rl_axis { RL_AXIS_NEURON, RL_AXIS_WORD, RL_AXIS_STEP, RL_AXIS_EPOCH, RL_AXIS_PRUNED } rl_axis;
+typedef enum rl_dimension { /* beside run and stage; each has a dimension scale in results.h5 */
+    RL_DIM_NONE,
+    RL_DIM_NEURON,
+    RL_DIM_K,
+    RL_DIM_STEP,
+    RL_DIM_EPOCH,
+    RL_DIM_POINT,
+    RL_DIM_TYPE,
+    RL_DIM_CONCEPT,
+    RL_DIM_COUNT
+} rl_dimension;
+int64_t rl_dimension_size(rl_dimension dimension, const rl_extents *extents);
+typedef enum rl_axis {
+    RL_AXIS_NEURON,
+    RL_AXIS_WORD,   /* neuron and k */
+    RL_AXIS_STEP,
+    RL_AXIS_EPOCH,
+    RL_AXIS_PRUNED, /* neuron, made from the list of ids */
+    RL_AXIS_POINT,
+    RL_AXIS_TYPE,   /* entity types: names differ from run to run */
+    RL_AXIS_OTHER   /* other concept and neuron */
+} rl_axis;
+extern const rl_dimension rl_axis_dimensions[][2];
 /* One array [stage, ...] of a run: /GROUP/NAME in a shard, /GROUP[/MODEL]/NAME with a leading run axis in
  * results.h5. */
 typedef struct rl_field {
     const char *group, *name;
     rl_element element;
-    rl_axis
-        axis; /* beside stage: neuron; neuron and k; step; epoch; RL_AXIS_PRUNED: neuron, made from the list of ids */
-    size_t member; /* offset in rl_neuron_table (a pointer), rl_step_record (a value) or rl_stage_result (a pointer) */
+    rl_axis axis;
+    size_t member; /* offset in rl_neuron_table (a pointer), rl_step_record (a value), rl_stage_result (a pointer) or rl_score */
     const char *units, *long_name;
+    int since;          /* format of the first shards that have it; 0: all */
+    const char *stored; /* path in a shard; NULL: GROUP/NAME */
 } rl_field;
 extern const rl_field rl_fields[];
 extern const size_t rl_num_fields;
 rl_array rl_field_array(const rl_field *field, const rl_extents *extents); /* [stage, ...] */
-bool rl_field_in_shard(const rl_field *field);
-/* Source [from] into destination [to], each dimension of which is at least as long; the rest is "missing". */
-void rl_pad(void *destination, const rl_array *to, const void *source, const rl_array *from);
+bool rl_field_in_shard(const rl_field *field); /* and of a kind that put_field writes */
+void rl_field_path(char path[64], const rl_field *field); /* in a shard */
+/* Source [from] into destination [to], each dimension of which is at least as long; the rest is "missing". place (may be
+ * NULL) [from's second dimension]: where along destination's second dimension each of source's entries goes. */
+void rl_pad(void *destination, const rl_array *to, const void *source, const rl_array *from, const int32_t *place);
 void rl_stage_label(char label[32], int64_t stage); /* "base", "pruned", "retrained_1", ... (cycle.h) */
 /* Every per-stage number of /scores: /scores/NAME [stage]. */
 typedef struct rl_score_field {
@@ -108,6 +134,7 @@ typedef struct rl_score_field {
     size_t member;      /* offset in rl_stage_result */
     const char *column; /* /runs/COLUMN_STAGE in results.h5; NULL: stays in the shard */
     const char *long_name;
+    int since; /* as in rl_field */
 } rl_score_field;
 extern const rl_score_field rl_score_fields[];
 extern const size_t rl_num_score_fields;
@@ -117,7 +144,7 @@ extern const size_t rl_num_setting_paths;
 
 /* ------------------------------------------------------------------------------------ shard_seal.c */
 
-#define RL_SHARD_FORMAT   "relearn shard 1"
+#define RL_SHARD_FORMAT   "relearn shard 2" /* 1 is read too: what it lacks is missing */
 #define RL_SHARD_SEAL     512 /* bytes of the file's user block (HDF5's place for an application's own): shard_seal.c */
 #define RL_RESULTS_FORMAT "relearn results 1"
 rl_status rl_shard_seal(char *bytes, size_t length, rl_error *err); /* fill in the block of a whole file in memory */
@@ -128,6 +155,10 @@ rl_status rl_shard_check_seal(const char *path, rl_error *err);
 rl_status rl_shard_check_run(const rl_shard *shard, const char *run_id, rl_error *err);
 rl_place rl_shard_place(const rl_shard *shard);
 const rl_extents *rl_shard_extents(const rl_shard *shard);
+int rl_shard_format(const rl_shard *shard); /* 1 or 2 */
+/* Names along RL_DIM_TYPE or RL_DIM_CONCEPT: as stored, [count * width], NUL-padded; rl_free. */
+rl_status rl_shard_read_list(const rl_shard *shard, rl_dimension dimension, char **out, int64_t *count, size_t *width,
+                             rl_error *err);
 int64_t rl_shard_num_words(const rl_shard *shard);
 size_t rl_shard_longest_word(const rl_shard *shard);
 /* The vocabulary as stored: [num_words * longest_word], NUL-padded; rl_free. */
@@ -160,6 +191,7 @@ typedef struct rl_summary { /* travels between ranks as bytes */
     int64_t presence;
     rl_extents extents;
     int64_t num_words, longest_word, num_pruned;
+    char types[RL_DIGEST_HEX]; /* digest of the list of entity types */
     char vocabulary[RL_DIGEST_HEX], version[24], gemm_backend[24], isa[24];
 } rl_summary;
 typedef struct rl_vocabulary {
@@ -188,6 +220,9 @@ typedef struct rl_survey {
     int64_t num_damaged;
     rl_extents longest; /* stages (planned), steps, epochs over all runs */
     rl_names *words;    /* union of the vocabularies in plan order */
+    rl_names *types;    /* union of the entity types in plan order */
+    rl_names *others;   /* union of the other concepts that the sweep follows, in plan order */
+    char **concept_types; /* [num_runs] "LOC,PER": types whose F1 is the concept's */
     int32_t num_vocabularies;
     rl_vocabulary *vocabularies;
 } rl_survey;

@@ -64,6 +64,26 @@ cleanup:
     return status;
 }
 
+/* "" where there is none. */
+static rl_status types_digest(char hex[RL_DIGEST_HEX], const rl_shard *shard, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_hash *hash = NULL;
+    char *bytes = NULL;
+    int64_t count = 0;
+    size_t width = 0;
+    hex[0] = '\0';
+    RL_TRY(rl_hash_create(&hash, err));
+    RL_TRY(rl_shard_read_list(shard, RL_DIM_TYPE, &bytes, &count, &width, err));
+    rl_hash_int(hash, (int64_t)width);
+    rl_hash_bytes(hash, bytes, (size_t)count * width);
+    if (count) rl_hash_digest(hash, hex);
+cleanup:
+    rl_hash_free(hash);
+    rl_free(bytes);
+    return status;
+}
+
 static void copy_attribute(char out[24], const rl_shard *shard, const char *name)
 {
     const char *text = rl_shard_attribute(shard, name);
@@ -83,6 +103,7 @@ static rl_status summarise(rl_summary *out, const rl_gather_run *run, const rl_r
     RL_TRY(check_word_ids(shard, err));
     RL_TRY(rl_shard_read_pruned(shard, &pruned, &summary.num_pruned, err));
     RL_TRY(vocabulary_digest(summary.vocabulary, shard, err));
+    RL_TRY(types_digest(summary.types, shard, err));
     summary.presence = RL_PRESENT;
     summary.extents = *rl_shard_extents(shard);
     summary.num_words = rl_shard_num_words(shard);
@@ -248,11 +269,15 @@ static void find_longest(rl_survey *survey)
         if (survey->summary[r].presence != RL_PRESENT) continue;
         if (e->steps > longest->steps) longest->steps = e->steps;
         if (e->epochs > longest->epochs) longest->epochs = e->epochs;
+        if (e->points > longest->points) longest->points = e->points;
     }
     for (int32_t m = 0; m < survey->num_models; m++) {
         survey->models[m].extents.stages = longest->stages;
         survey->models[m].extents.steps = longest->steps;
         survey->models[m].extents.epochs = longest->epochs;
+        survey->models[m].extents.points = longest->points;
+        survey->models[m].extents.types = longest->types;
+        survey->models[m].extents.others = longest->others;
     }
 }
 
@@ -317,6 +342,81 @@ cleanup:
     return status;
 }
 
+/* ---------------------------------------------------------------------------------- entity types, concepts */
+
+/* The first run of a list of types reads it, everyone interns it. */
+static rl_status share_list(rl_survey *survey, int64_t r, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_shard *shard = NULL;
+    char *bytes = NULL;
+    int64_t sizes[2] = {0, 0};
+    size_t width = 0;
+    int owner = rl_share_owner(survey->num_runs, survey->size, r);
+    if (survey->rank == owner) {
+        status = rl_shard_open(&shard, survey->runs[r].shard, err);
+        if (status == RL_OK) status = rl_shard_read_list(shard, RL_DIM_TYPE, &bytes, &sizes[0], &width, err);
+        sizes[1] = (int64_t)width;
+        rl_shard_close(shard);
+    }
+    RL_TRY(rl_store_agree(survey->comm, status, err));
+    MPI_Bcast(sizes, 2, MPI_INT64_T, owner, survey->comm);
+    if (survey->rank != owner && !(bytes = rl_calloc((size_t)(sizes[0] * sizes[1]), 1, err))) status = RL_ERR_MEMORY;
+    RL_TRY(rl_store_agree(survey->comm, status, err));
+    MPI_Bcast(bytes, (int)(sizes[0] * sizes[1]), MPI_BYTE, owner, survey->comm);
+    for (int64_t i = 0; i < sizes[0] && status == RL_OK; i++) {
+        const char *name = bytes + i * sizes[1];
+        int32_t id;
+        status = rl_names_intern(survey->types, name, strnlen(name, (size_t)sizes[1]), &id, err);
+    }
+    RL_TRY(rl_store_agree(survey->comm, status, err));
+cleanup:
+    rl_free(bytes);
+    return status;
+}
+
+static rl_status share_types(rl_survey *survey, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_names *seen = NULL;
+    int32_t id;
+    status = rl_store_agree(survey->comm, rl_names_create(&seen, err), err);
+    for (int64_t r = 0; status == RL_OK && r < survey->num_runs; r++) {
+        const rl_summary *s = &survey->summary[r];
+        if (s->presence != RL_PRESENT || !s->types[0] || rl_names_find(seen, s->types, strlen(s->types)) >= 0) continue;
+        status = rl_store_agree(survey->comm, rl_names_intern(seen, s->types, strlen(s->types), &id, err), err);
+        if (status == RL_OK) status = share_list(survey, r, err);
+    }
+    survey->longest.types = rl_names_count(survey->types);
+    rl_names_free(seen);
+    return status;
+}
+
+/* What the sweep's settings say: the same on every rank. */
+static rl_status know_concepts(rl_survey *survey, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_buffer text = {0};
+    int32_t id;
+    for (int64_t r = 0; r < survey->num_runs; r++) {
+        const rl_run_settings *settings = &survey->sweep->runs[r].settings;
+        for (int64_t i = 0; i < settings->num_concepts; i++) {
+            const char *name = settings->concepts[i].name;
+            if (settings->also >> i & 1) RL_TRY(rl_names_intern(survey->others, name, strlen(name), &id, err));
+        }
+        text.length = 0;
+        RL_TRY(rl_buffer_append(&text, "", 0, err));
+        for (int64_t t = 0; t < settings->concept.num_types; t++)
+            RL_TRY(rl_buffer_printf(&text, err, "%s%s", t ? "," : "", settings->concept.types[t]));
+        survey->concept_types[r] = rl_strdup(text.length ? text.data : "", err);
+        RL_TRY(survey->concept_types[r] ? RL_OK : RL_ERR_MEMORY);
+    }
+    survey->longest.others = rl_names_count(survey->others);
+cleanup:
+    rl_buffer_free(&text);
+    return status;
+}
+
 /* ------------------------------------------------------------------------------------------------- all of it */
 
 void rl_survey_free(rl_survey *survey)
@@ -326,6 +426,10 @@ void rl_survey_free(rl_survey *survey)
     for (int32_t m = 0; survey->models && m < survey->num_models; m++) rl_free(survey->models[m].name);
     for (int32_t i = 0; survey->vocabularies && i < survey->num_vocabularies; i++)
         rl_free(survey->vocabularies[i].global);
+    for (int64_t r = 0; survey->concept_types && r < survey->num_runs; r++) rl_free(survey->concept_types[r]);
+    rl_free(survey->concept_types);
+    rl_names_free(survey->types);
+    rl_names_free(survey->others);
     rl_names_free(survey->words);
     rl_free(survey->vocabularies);
     rl_free(survey->models);
@@ -356,6 +460,9 @@ static rl_status allocate(rl_survey **out, MPI_Comm comm, const rl_sweep *sweep,
     RL_ALLOC(survey->model_row, survey->num_runs, err);
     RL_ALLOC(survey->vocabularies, survey->num_runs, err);
     RL_TRY(rl_names_create(&survey->words, err));
+    RL_TRY(rl_names_create(&survey->types, err));
+    RL_TRY(rl_names_create(&survey->others, err));
+    RL_ALLOC(survey->concept_types, survey->num_runs, err);
     *out = survey;
     survey = NULL;
 cleanup:
@@ -374,8 +481,10 @@ rl_status rl_survey_create(rl_survey **out, MPI_Comm comm, const rl_sweep *sweep
     RL_TRY(exchange_summaries(survey, err));
     RL_TRY(exchange_damage(survey, err));
     RL_TRY(rl_store_agree(comm, compare_models(survey, err), err));
-    find_longest(survey);
     RL_TRY(share_vocabularies(survey, err));
+    RL_TRY(share_types(survey, err));
+    RL_TRY(rl_store_agree(comm, know_concepts(survey, err), err));
+    find_longest(survey);
     *out = survey;
     survey = NULL;
 cleanup:

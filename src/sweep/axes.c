@@ -28,7 +28,6 @@ void rl_sweep_file_clear(rl_sweep_file *file)
     for (int i = 0; i < file->num_axes; i++) clear_axis(&file->axes[i]);
     for (int i = 0; i < file->num_excludes; i++)
         for (int c = 0; c < file->excludes[i].count; c++) rl_free(file->excludes[i].conditions[c]);
-    rl_free(file->scope.concepts);
     rl_free((void *)(uintptr_t)file->scope.folder);
 }
 
@@ -83,14 +82,36 @@ cleanup:
     return status;
 }
 
+rl_status rl_yaml_join(const char **joined, const rl_yaml *list, const rl_scope *scope, const char *what, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_buffer text = {0};
+    if (list->count == 0) return rl_yaml_fail(list, err, "%s: the list is empty", what);
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->values[i]->kind != RL_YAML_SCALAR) {
+            status = rl_yaml_fail(list->values[i], err, "%s: a single value was expected", what);
+            goto cleanup;
+        }
+        RL_TRY(rl_buffer_printf(&text, err, "%s%s", i ? "," : "", list->values[i]->text));
+    }
+    RL_TRY(rl_scope_keep(joined, scope, text.data, err));
+cleanup:
+    rl_buffer_free(&text);
+    return status;
+}
+
 static rl_status list_values(rl_axis *axis, const rl_scope *scope, rl_yaml *const *items, size_t count, rl_error *err)
 {
     rl_status status = RL_OK;
     RL_ALLOC(axis->texts, count, err);
     RL_ALLOC(axis->places, count, err);
     for (size_t i = 0; i < count; i++) {
-        if (items[i]->kind != RL_YAML_SCALAR) return rl_yaml_fail(items[i], err, "%s: a single value was expected", axis->key->path);
-        RL_TRY(rl_scope_keep(&axis->texts[i], scope, items[i]->text, err));
+        if (items[i]->kind == RL_YAML_LIST && rl_key_is_list(axis->key))
+            RL_TRY(rl_yaml_join(&axis->texts[i], items[i], scope, axis->key->path, err));
+        else if (items[i]->kind != RL_YAML_SCALAR)
+            return rl_yaml_fail(items[i], err, "%s: a single value was expected", axis->key->path);
+        else
+            RL_TRY(rl_scope_keep(&axis->texts[i], scope, items[i]->text, err));
         axis->places[i] = items[i]->place;
         axis->count++;
     }

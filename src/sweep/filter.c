@@ -72,9 +72,9 @@ static rl_status parse_condition(rl_condition *condition, const char **at, const
                           path);
     char *value = rl_format(err, "%.*s", (int)length, *at + quoted);
     if (!value) return RL_ERR_MEMORY;
-    bool is_path = (condition->key->type == RL_KEY_FILE || condition->key->type == RL_KEY_MODEL) && strchr(value, '/');
-    status = is_path ? rl_scope_absolute(&condition->value, scope, value, err)
-                     : rl_scope_keep(&condition->value, scope, value, err);
+    bool is_path = condition->key->type == RL_KEY_FILE || condition->key->type == RL_KEY_MODEL; /* a bare name is kept */
+    status = is_path && !strchr(value, '/') ? rl_scope_keep(&condition->value, scope, value, err)
+                                            : rl_key_canonical(&condition->value, condition->key, value, scope, place, err);
     rl_free(value);
     if (status != RL_OK) return status;
     *at = skip_blank(*at + length + 2 * quoted);
@@ -89,7 +89,8 @@ static rl_status check_value(const rl_condition *condition, rl_place place, rl_e
 {
     rl_run_settings scratch = rl_run_defaults(RL_PROTOCOL_CORRECTED);
     const rl_key *key = condition->key;
-    if (key->type == RL_KEY_FILE || key->type == RL_KEY_MODEL || key->type == RL_KEY_CONCEPT) {
+    if (key->type == RL_KEY_FILE || key->type == RL_KEY_MODEL || key->type == RL_KEY_CONCEPT || key->type == RL_KEY_CONCEPTS ||
+        key->type == RL_KEY_VECTORS || key->type == RL_KEY_LAYERS) {
         if (condition->comparison <= RL_UNEQUAL) return RL_OK;
         return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column, "filter: %s can only be compared by == and !=",
                           key->path);

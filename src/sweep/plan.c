@@ -90,8 +90,10 @@ static rl_status list_folder(rl_names **out, const char *directory, const char *
 static rl_status describe_inputs(rl_buffer *key, const rl_run_settings *s, bool with_model, rl_error *err)
 {
     key->length = 0;
-    return rl_buffer_printf(key, err, "%s|%s|%s|%s|%lld|%s|%d", with_model ? s->model : "", s->train_file, s->validation_file,
-                            s->test_file ? s->test_file : "", (long long)s->data_limit, s->concept_name, (int)s->protocol);
+    return rl_buffer_printf(key, err, "%s|%s|%s|%s|%lld|%s|%d|%d|%llx|%llx|%s", with_model ? s->model : "", s->train_file, s->validation_file,
+                            s->test_file ? s->test_file : "", (long long)s->data_limit, s->concept.name, (int)s->protocol,
+                            (int)s->arm, (unsigned long long)s->prune_layers, (unsigned long long)s->also,
+                            s->similarity_vectors ? s->similarity_vectors : "");
 }
 
 /* A fault in data is the sweep's: everything stops here. */
@@ -125,8 +127,9 @@ static rl_status reserve_inputs(measured *m, rl_error *err)
 static bool same_inputs(const rl_run_settings *a, const rl_run_settings *b)
 {
     return a && a->model == b->model && a->train_file == b->train_file && a->validation_file == b->validation_file &&
-           a->test_file == b->test_file && a->data_limit == b->data_limit && a->concept_name == b->concept_name &&
-           a->protocol == b->protocol;
+           a->test_file == b->test_file && a->data_limit == b->data_limit && a->concept.name == b->concept.name &&
+           a->protocol == b->protocol && a->arm == b->arm && a->prune_layers == b->prune_layers && a->also == b->also &&
+           a->similarity_vectors == b->similarity_vectors;
 }
 
 /* A fault in a model folder is that model's runs' alone: remembered, not returned. */

@@ -46,24 +46,44 @@ cleanup:
     return status;
 }
 
+/* "    KEY: [a, b]"; one value stands alone. */
+static rl_status texts(rl_buffer *text, const char *key, const char *const *values, int64_t count, bool list, rl_error *err)
+{
+    rl_status status = RL_OK;
+    if (count == 0) return RL_OK;
+    RL_TRY(rl_buffer_printf(text, err, "    %s: %s", key, list ? "[" : ""));
+    for (int64_t i = 0; i < count; i++) {
+        if (i) RL_TRY(rl_buffer_printf(text, err, ", "));
+        RL_TRY(scalar(text, values[i], err));
+    }
+    RL_TRY(rl_buffer_printf(text, err, "%s\n", list ? "]" : ""));
+cleanup:
+    return status;
+}
+
+static rl_status one_text(rl_buffer *text, const char *key, const char *value, rl_error *err)
+{
+    return value ? texts(text, key, &value, 1, false, err) : RL_OK;
+}
+
 static rl_status concepts(rl_buffer *text, const rl_scope *scope, rl_error *err)
 {
     rl_status status = RL_OK;
     RL_TRY(rl_buffer_printf(text, err, "concepts:\n"));
     for (size_t i = 0; i < scope->num_concepts; i++) {
-        const rl_named_concept *c = &scope->concepts[i];
+        const rl_concept_settings *c = &scope->concepts[i];
+        bool ner = c->kind == RL_CONCEPT_NER;
         RL_TRY(rl_buffer_printf(text, err, "  "));
         RL_TRY(scalar(text, c->name, err));
-        RL_TRY(rl_buffer_printf(text, err, ":\n    tokens: "));
-        RL_TRY(scalar(text, c->tokens, err));
-        RL_TRY(rl_buffer_printf(text, err, "\n    labels: "));
-        RL_TRY(scalar(text, c->labels, err));
-        RL_TRY(rl_buffer_printf(text, err, "\n    positive:\n"));
-        for (int64_t p = 0; p < c->num_positives; p++) {
-            RL_TRY(rl_buffer_printf(text, err, "      - "));
-            RL_TRY(scalar(text, c->positives[p], err));
-            RL_TRY(rl_buffer_printf(text, err, "\n"));
-        }
+        RL_TRY(rl_buffer_printf(text, err, ":\n"));
+        RL_TRY(one_text(text, "tokens", c->tokens, err));
+        RL_TRY(one_text(text, "labels", c->labels, err));
+        RL_TRY(texts(text, ner ? "ner" : "positive", c->positives, c->num_positives, true, err));
+        RL_TRY(one_text(text, "words", c->words_file, err));
+        RL_TRY(texts(text, "words", c->words, c->num_words, true, err));
+        RL_TRY(one_text(text, "pattern", c->pattern, err));
+        RL_TRY(one_text(text, "in", c->in, err));
+        RL_TRY(texts(text, "type", c->types, ner ? 0 : c->num_types, true, err));
     }
 cleanup:
     return status;
@@ -73,7 +93,7 @@ static rl_status value(rl_buffer *text, const rl_sweep_file *file, const rl_key 
 {
     rl_status status = RL_OK;
     const char *path = given;
-    if (key->type == RL_KEY_FILE || key->type == RL_KEY_MODEL) RL_TRY(rl_scope_absolute(&path, &file->scope, given, err));
+    RL_TRY(rl_key_canonical(&path, key, given, &file->scope, (rl_place){file->path, 0, 0}, err));
     RL_TRY(scalar(text, path, err));
 cleanup:
     return status;

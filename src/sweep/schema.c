@@ -13,14 +13,15 @@ static const char *const protocols[] = {"corrected", "published", "head", NULL};
 static const char *const optimizers[] = {"adamw", "adamw_hf", NULL};
 static const char *const orders[] = {"hf5", "hf4", NULL};
 static const char *const sites[] = {"layer_norm", NULL};
-static const char *const vectors[] = {"model", NULL};
+static const char *const arms[] = {"relearn", "never_learned", NULL};
 
 #define AT(member) offsetof(rl_run_settings, member)
 static const double many = 9.0e15; /* integers up to here are exact in a double */
 const rl_key rl_keys[] = {
     {"model", RL_KEY_MODEL, AT(model), 0, 0, NULL, "a Hugging Face folder"},
     {"seed", RL_KEY_INT, AT(seed), 0, many, NULL, "head, batch order, dropout and random pruning"},
-    {"concept", RL_KEY_CONCEPT, AT(concept_name), 0, 0, NULL, "a name under concepts:"},
+    {"concept", RL_KEY_CONCEPT, AT(concept.name), 0, 0, NULL, "a name under concepts:"},
+    {"arm", RL_KEY_CHOICE, AT(arm), 0, 0, arms, "relearn, or the control never_learned"},
     {"protocol", RL_KEY_CHOICE, AT(protocol), 0, 0, protocols, "presets: corrected, published or head"},
     {"data.train", RL_KEY_FILE, AT(train_file), 0, 0, NULL, "CoNLL columns"},
     {"data.validation", RL_KEY_FILE, AT(validation_file), 0, 0, NULL, "CoNLL columns"},
@@ -46,10 +47,15 @@ const rl_key rl_keys[] = {
     {"prune.select", RL_KEY_CHOICE, AT(prune.select), 0, 0, rl_prune_select_names, "which neurons: concept, random, least, none, or a match by layer"},
     {"prune.ratio", RL_KEY_REAL, AT(prune.ratio), 0, 1, NULL, "of all neurons, embeddings included"},
     {"prune.zero_beta", RL_KEY_BOOL, AT(prune.zero_beta), 0, 0, NULL, "zero the LayerNorm's beta as well as its gamma"},
+    {"prune.layers", RL_KEY_LAYERS, AT(prune_layers), 0, 0, NULL, "hidden states that may be pruned: all, or 1..3,6"},
     {"retrain.rounds", RL_KEY_INT, AT(retrain_rounds), 0, 1000, NULL, "each with a fresh optimiser"},
     {"retrain.epochs", RL_KEY_INT, AT(retrain_epochs), 1, 1e6, NULL, "of one round"},
+    {"retrain.evaluate_every", RL_KEY_INT, AT(evaluate_every), 0, 1e12, NULL, "steps between points of the recovery curve; 0 = epoch ends"},
     {"analyse.top_words", RL_KEY_INT, AT(top_words), 1, 64, NULL, "words kept per neuron"},
-    {"analyse.similarity.vectors", RL_KEY_CHOICE, AT(similarity_vectors), 0, 0, vectors, "where word vectors come from"},
+    {"analyse.similarity.vectors", RL_KEY_VECTORS, AT(similarity_vectors), 0, 0, NULL, "word vectors: model, or a fastText .bin or .vec file"},
+    {"analyse.also", RL_KEY_CONCEPTS, AT(also), 0, 0, NULL, "other concepts to follow: none, all, or names"},
+    {"analyse.cka_words", RL_KEY_INT, AT(cka_words), 0, 1e6, NULL, "words compared with the base model by CKA; 0 = none"},
+    {"analyse.causal", RL_KEY_BOOL, AT(causal), 0, 0, NULL, "zero pruned, newly salient and random neurons and see what F1 they carry"},
 };
 const size_t rl_num_keys = sizeof rl_keys / sizeof *rl_keys;
 
@@ -181,7 +187,7 @@ static rl_status set_file(const char **out, const rl_key *key, const char *text,
     if (status != RL_OK) return status;
     if (key->type == RL_KEY_MODEL && !rl_path_is_directory(path))
         return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column, "%s: there is no model folder %s", key->path, path);
-    if (key->type == RL_KEY_FILE) {
+    if (key->type != RL_KEY_MODEL) {
         rl_file_view view = {0};
         rl_error why = {0};
         if (rl_file_view_open(&view, path, &why) != RL_OK)
@@ -192,26 +198,108 @@ static rl_status set_file(const char **out, const rl_key *key, const char *text,
     return RL_OK;
 }
 
+static rl_status no_such_concept(const rl_key *key, const char *text, const rl_scope *scope, rl_place place, rl_error *err)
+{
+    const char *names[RL_MAX_CONCEPTS];
+    char list[400] = "";
+    for (size_t i = 0; i < scope->num_concepts; i++) {
+        size_t used = strlen(list);
+        names[i] = scope->concepts[i].name;
+        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
+    }
+    const char *nearest = rl_nearest_name(text, names, scope->num_concepts);
+    return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column, "%s: '%s' is not a name under concepts: (%s)%s%s",
+                      key->path, text, list, nearest ? "; the nearest is " : "", nearest ? nearest : "");
+}
+
+static int64_t find_concept(const rl_scope *scope, const char *name)
+{
+    for (size_t i = 0; i < scope->num_concepts; i++)
+        if (!strcmp(scope->concepts[i].name, name)) return (int64_t)i;
+    return -1;
+}
+
 static rl_status set_concept(rl_run_settings *settings, const rl_key *key, const char *text, const rl_scope *scope, rl_place place,
                              rl_error *err)
 {
-    const char *names[64], *nearest;
-    size_t n = 0;
-    for (size_t i = 0; i < scope->num_concepts; i++) {
-        const rl_named_concept *c = &scope->concepts[i];
-        if (!strcmp(c->name, text)) {
-            settings->concept_name = c->name;
-            settings->concept_tokens = c->tokens;
-            settings->concept_labels = c->labels;
-            memcpy(settings->concept_positives, c->positives, sizeof c->positives);
-            settings->num_concept_positives = c->num_positives;
-            return RL_OK;
-        }
-        if (n < 64) names[n++] = c->name;
+    int64_t found = find_concept(scope, text);
+    if (found < 0) return no_such_concept(key, text, scope, place, err);
+    settings->concept = scope->concepts[found];
+    settings->concepts = scope->concepts;
+    settings->num_concepts = (int64_t)scope->num_concepts;
+    return RL_OK;
+}
+
+/* The next comma-separated piece of *at without blanks around it, in place; NULL at the end. */
+static char *next_piece(char **at)
+{
+    if (!*at) return NULL;
+    char *piece = *at, *comma = strchr(piece, ','), *end;
+    if (comma) *comma = '\0';
+    *at = comma ? comma + 1 : NULL;
+    while (isspace((unsigned char)*piece)) piece++;
+    for (end = piece + strlen(piece); end > piece && isspace((unsigned char)end[-1]);) *--end = '\0';
+    return piece;
+}
+
+static rl_status set_concepts(rl_run_settings *settings, const rl_key *key, const char *text, const rl_scope *scope, rl_place place,
+                              rl_error *err)
+{
+    rl_status status = RL_OK;
+    uint64_t every = scope->num_concepts >= 64 ? UINT64_MAX : (UINT64_C(1) << scope->num_concepts) - 1, chosen = 0;
+    char *copy = rl_strdup(text, err), *at = copy;
+    if (!copy) return RL_ERR_MEMORY;
+    for (char *piece; status == RL_OK && strcmp(text, "none") && strcmp(text, "all") && (piece = next_piece(&at));) {
+        int64_t found = find_concept(scope, piece);
+        if (found < 0)
+            status = no_such_concept(key, piece, scope, place, err);
+        else
+            chosen |= UINT64_C(1) << found;
     }
-    nearest = rl_nearest_name(text, names, n);
-    return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column, "%s: '%s' is not a name under concepts:%s%s", key->path,
-                      text, nearest ? "; the nearest is " : "", nearest ? nearest : "");
+    rl_free(copy);
+    if (status != RL_OK) return status;
+    settings->also = strcmp(text, "all") ? chosen : every;
+    settings->concepts = scope->concepts;
+    settings->num_concepts = (int64_t)scope->num_concepts;
+    return RL_OK;
+}
+
+/* "3" or "1..4" into bits. */
+static bool add_layers(uint64_t *layers, const char *piece)
+{
+    char *end = NULL;
+    if (!isdigit((unsigned char)piece[0])) return false;
+    long first = strtol(piece, &end, 10), last = first;
+    if (!strncmp(end, "..", 2) && isdigit((unsigned char)end[2])) last = strtol(end + 2, &end, 10);
+    if (*end || first > last || last > 63) return false;
+    for (long l = first; l <= last; l++) *layers |= UINT64_C(1) << l;
+    return true;
+}
+
+static rl_status set_layers(uint64_t *out, const rl_key *key, const char *text, rl_place place, rl_error *err)
+{
+    uint64_t layers = 0;
+    bool good = true;
+    char *copy = rl_strdup(text, err), *at = copy;
+    if (!copy) return RL_ERR_MEMORY;
+    for (char *piece; strcmp(text, "all") && good && (piece = next_piece(&at));) good = add_layers(&layers, piece);
+    rl_free(copy);
+    if (!good) return refuse(key, text, place, err, "all, or hidden states from 0 to 63 such as 1..3,6 or [1, 2, 6]");
+    *out = layers;
+    return RL_OK;
+}
+
+static rl_status set_vectors(const char **out, const rl_key *key, const char *text, const rl_scope *scope, rl_place place,
+                             rl_error *err)
+{
+    const char *dot = strrchr(text, '.');
+    if (!strcmp(text, "model")) {
+        *out = NULL;
+        return RL_OK;
+    }
+    if (!dot || (strcmp(dot, ".bin") && strcmp(dot, ".vec")))
+        return refuse(key, text, place, err, "model, or a fastText file that ends in .bin or .vec");
+    return set_file(out, key, text, scope, place, err);
 }
 
 rl_status rl_key_set(rl_run_settings *settings, const rl_key *key, const char *text, const rl_scope *scope, rl_place place,
@@ -231,13 +319,16 @@ rl_status rl_key_set(rl_run_settings *settings, const rl_key *key, const char *t
     case RL_KEY_FILE:
     case RL_KEY_MODEL: return set_file(to, key, text, scope, place, err);
     case RL_KEY_CONCEPT: return set_concept(settings, key, text, scope, place, err);
+    case RL_KEY_CONCEPTS: return set_concepts(settings, key, text, scope, place, err);
+    case RL_KEY_LAYERS: return set_layers(to, key, text, place, err);
+    case RL_KEY_VECTORS: return set_vectors(to, key, text, scope, place, err);
     }
     return rl_fail(err, RL_ERR_INTERNAL, "%s has no type", key->path);
 }
 _Static_assert(sizeof(rl_protocol) == sizeof(unsigned) && sizeof(rl_prune_select) == sizeof(unsigned) &&
                    sizeof(rl_optimizer) == sizeof(unsigned) && sizeof(rl_data_order) == sizeof(unsigned) &&
                    sizeof(rl_rank_method) == sizeof(unsigned) && sizeof(rl_prune_site) == sizeof(unsigned) &&
-                   sizeof(rl_vectors) == sizeof(unsigned),
+                   sizeof(rl_arm) == sizeof(unsigned),
                "choices are stored as unsigned int");
 
 /* --------------------------------------------------------------------------------------------------- getting */
@@ -250,6 +341,34 @@ static rl_status print_real(rl_buffer *text, double value, rl_error *err)
         if (strtod(digits, NULL) == value) break;
     }
     return rl_buffer_append(text, digits, strlen(digits), err);
+}
+
+/* "0,2,4..6" */
+static rl_status print_layers(rl_buffer *text, uint64_t layers, rl_error *err)
+{
+    rl_status status = RL_OK;
+    if (!layers) return rl_buffer_printf(text, err, "all");
+    for (int first = 0, last; first < 64 && status == RL_OK; first = last + 1) {
+        last = first;
+        if (!(layers >> first & 1)) continue;
+        while (last < 63 && layers >> (last + 1) & 1) last++;
+        status = rl_buffer_printf(text, err, "%s%d", layers & ((UINT64_C(1) << first) - 1) ? "," : "", first);
+        if (status == RL_OK && last > first) status = rl_buffer_printf(text, err, "..%d", last);
+    }
+    return status;
+}
+
+static rl_status print_concepts(rl_buffer *text, const rl_run_settings *settings, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const char *comma = "";
+    if (!settings->also) return rl_buffer_printf(text, err, "none");
+    for (int64_t i = 0; i < settings->num_concepts && status == RL_OK; i++) {
+        if (!(settings->also >> i & 1)) continue;
+        status = rl_buffer_printf(text, err, "%s%s", comma, settings->concepts[i].name);
+        comma = ",";
+    }
+    return status;
 }
 
 rl_status rl_key_get(rl_buffer *text, const rl_key *key, const rl_run_settings *settings, rl_error *err)
@@ -265,8 +384,30 @@ rl_status rl_key_get(rl_buffer *text, const rl_key *key, const rl_run_settings *
     case RL_KEY_FILE:
     case RL_KEY_MODEL:
     case RL_KEY_CONCEPT: memcpy(&string, from, sizeof string); return rl_buffer_printf(text, err, "%s", string ? string : "");
+    case RL_KEY_VECTORS: memcpy(&string, from, sizeof string); return rl_buffer_printf(text, err, "%s", string ? string : "model");
+    case RL_KEY_LAYERS: return print_layers(text, *(const uint64_t *)from, err);
+    case RL_KEY_CONCEPTS: return print_concepts(text, settings, err);
     }
     return rl_fail(err, RL_ERR_INTERNAL, "%s has no type", key->path);
+}
+
+bool rl_key_is_list(const rl_key *key) { return key->type == RL_KEY_LAYERS || key->type == RL_KEY_CONCEPTS; }
+
+rl_status rl_key_canonical(const char **kept, const rl_key *key, const char *text, const rl_scope *scope, rl_place place,
+                           rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_buffer spelled = {0};
+    rl_run_settings scratch = rl_run_defaults(RL_PROTOCOL_CORRECTED);
+    bool path = key->type == RL_KEY_FILE || key->type == RL_KEY_MODEL;
+    if (path) return rl_scope_absolute(kept, scope, text, err);
+    if (!rl_key_is_list(key) && key->type != RL_KEY_VECTORS) return rl_scope_keep(kept, scope, text, err);
+    RL_TRY(rl_key_set(&scratch, key, text, scope, place, err));
+    RL_TRY(rl_key_get(&spelled, key, &scratch, err));
+    RL_TRY(rl_scope_keep(kept, scope, spelled.data, err));
+cleanup:
+    rl_buffer_free(&spelled);
+    return status;
 }
 
 bool rl_key_is_unset(const rl_key *key, const rl_run_settings *settings)
@@ -307,7 +448,8 @@ rl_status rl_settings_set(rl_run_settings *settings, const char *assignment, rl_
     snprintf(path, sizeof path, "%.*s", (int)(equals - assignment), assignment);
     const rl_key *key = rl_key_find(path);
     if (!key) return unknown(path, err);
-    if (key->type == RL_KEY_FILE || key->type == RL_KEY_MODEL || key->type == RL_KEY_CONCEPT)
+    if (key->type == RL_KEY_FILE || key->type == RL_KEY_MODEL || key->type == RL_KEY_CONCEPT || key->type == RL_KEY_CONCEPTS ||
+        key->type == RL_KEY_VECTORS)
         return rl_fail(err, RL_ERR_USAGE, "%s cannot be set here", path);
     rl_status status = rl_key_set(settings, key, equals + 1, NULL, (rl_place){assignment, 0, 0}, err);
     return status;

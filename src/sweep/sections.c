@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const char *const top_level[] = {"sweep", "data",  "concepts", "grid",    "exclude", "filter", "protocol", "model",
-                                        "seed",  "concept", "train",  "rank",    "prune",   "retrain", "analyse"};
+                                        "seed",  "concept", "arm",    "train",   "rank",    "prune",  "retrain",  "analyse"};
 enum { NUM_TOP_LEVEL = sizeof top_level / sizeof *top_level };
 
 /* "exclude:" with nothing behind it, or "~": as if the key were not there. */
@@ -61,30 +61,31 @@ static rl_status read_name(rl_sweep_file *file, const rl_yaml *root, rl_error *e
 
 /* ----------------------------------------------------------------------------------------------- concepts */
 
-static rl_status read_positives(rl_named_concept *concept, const rl_scope *scope, const rl_yaml *node, rl_error *err)
+/* One text or a list of texts. */
+static rl_status read_texts(const char **texts, int64_t *count, int64_t most, const rl_scope *scope, const rl_yaml *node,
+                            const char *what, rl_error *err)
 {
     rl_status status = RL_OK;
-    if (node->kind == RL_YAML_MAP) return rl_yaml_fail(node, err, "positive: a label or a list of labels was expected");
-    size_t count = node->kind == RL_YAML_LIST ? node->count : 1;
-    if (count == 0) return rl_yaml_fail(node, err, "positive: the list is empty");
-    if (count > RL_MAX_POSITIVES) return rl_yaml_fail(node, err, "positive: more than %d labels", RL_MAX_POSITIVES);
-    for (size_t i = 0; i < count; i++) {
+    if (node->kind == RL_YAML_MAP) return rl_yaml_fail(node, err, "%s: a value or a list of values was expected", what);
+    size_t n = node->kind == RL_YAML_LIST ? node->count : 1;
+    if (n == 0) return rl_yaml_fail(node, err, "%s: the list is empty", what);
+    if ((int64_t)n > most) return rl_yaml_fail(node, err, "%s: more than %lld values", what, (long long)most);
+    for (size_t i = 0; i < n; i++) {
         const rl_yaml *item = node->kind == RL_YAML_LIST ? node->values[i] : node;
-        RL_TRY(expect(item, RL_YAML_SCALAR, "positive", err));
-        RL_TRY(rl_scope_keep(&concept->positives[i], scope, item->text, err));
+        RL_TRY(expect(item, RL_YAML_SCALAR, what, err));
+        if (!item->text[0]) return rl_yaml_fail(item, err, "%s: an empty value", what);
+        RL_TRY(rl_scope_keep(&texts[i], scope, item->text, err));
     }
-    concept->num_positives = (int64_t)count;
+    *count = (int64_t)n;
 cleanup:
     return status;
 }
 
-static rl_status read_concept_file(const char **path, const rl_scope *scope, const rl_yaml *map, const char *key, rl_error *err)
+static rl_status read_concept_path(const char **path, const rl_scope *scope, const rl_yaml *node, const char *key, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_file_view view = {0};
     rl_error why = {0};
-    const rl_yaml *node = find(map, key);
-    if (!node) return rl_yaml_fail(map, err, "concepts: '%s: FILE' is missing", key);
     RL_TRY(expect(node, RL_YAML_SCALAR, key, err));
     RL_TRY(rl_scope_absolute(path, scope, node->text, err));
     if (rl_file_view_open(&view, *path, &why) != RL_OK) return rl_yaml_fail(node, err, "%s: %s", key, why.message);
@@ -93,23 +94,110 @@ cleanup:
     return status;
 }
 
-static rl_status read_concept(rl_named_concept *concept, const rl_scope *scope, const rl_yaml *name, const rl_yaml *map, rl_error *err)
+/* The keys of each kind of concept; the first one tells the kind. */
+static const struct {
+    rl_concept_kind kind;
+    const char *keys[5];
+} concept_forms[] = {{RL_CONCEPT_LABELS, {"tokens", "labels", "positive", "type", NULL}},
+                     {RL_CONCEPT_NER, {"ner", "in", NULL}},
+                     {RL_CONCEPT_WORDS, {"words", "in", "type", NULL}},
+                     {RL_CONCEPT_PATTERN, {"pattern", "in", "type", NULL}}};
+enum { NUM_CONCEPT_FORMS = sizeof concept_forms / sizeof *concept_forms };
+
+static rl_status no_key_of(const rl_yaml *key, int form, rl_error *err)
 {
-    static const char *const keys[] = {"tokens", "labels", "positive"};
-    rl_status status = RL_OK;
-    const rl_yaml *positive = find(map, "positive");
-    RL_TRY(expect(map, RL_YAML_MAP, name->text, err));
-    for (size_t i = 0; i < map->count; i++) {
-        const char *key = map->keys[i]->text;
-        if (strcmp(key, keys[0]) && strcmp(key, keys[1]) && strcmp(key, keys[2]))
-            return unknown_key(map->keys[i], key, rl_nearest_name(key, keys, 3), err);
+    const char *names[12];
+    size_t n = 0;
+    for (int f = 0; f < NUM_CONCEPT_FORMS; f++)
+        for (int k = 0; concept_forms[f].keys[k] && n < 12; k++) names[n++] = concept_forms[f].keys[k];
+    const char *nearest = rl_nearest_name(key->text, names, n);
+    static const char *const forms[] = {"tokens, labels, positive and type", "ner and in", "words, in and type", "pattern, in and type"};
+    return rl_yaml_fail(key, err, "'%s' is no key of this concept; expected %s%s%s%s", key->text,
+                        form >= 0 ? forms[form] : "{tokens, labels, positive}, {ner}, {words} or {pattern}",
+                        nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+}
+
+/* Which form the mapping has, by the first key that only one form has. */
+static rl_status concept_form(int *form, const rl_yaml *map, rl_error *err)
+{
+    *form = -1;
+    for (int f = 0; f < NUM_CONCEPT_FORMS; f++) {
+        if (!find(map, concept_forms[f].keys[0])) continue;
+        if (*form >= 0)
+            return rl_yaml_fail(map, err, "a concept has one of tokens, ner, words and pattern; '%s' and '%s' are given",
+                                concept_forms[*form].keys[0], concept_forms[f].keys[0]);
+        *form = f;
     }
-    concept->place = name->place;
+    for (size_t i = 0; i < map->count; i++) {
+        bool known = false;
+        for (int f = 0; f < NUM_CONCEPT_FORMS; f++)
+            for (int k = 0; concept_forms[f].keys[k]; k++)
+                known |= (*form < 0 || *form == f) && !strcmp(concept_forms[f].keys[k], map->keys[i]->text);
+        if (!known) return no_key_of(map->keys[i], *form, err);
+    }
+    if (*form >= 0) return RL_OK;
+    *form = 0; /* positive, labels or nothing: the oldest form */
+    return RL_OK;
+}
+
+static rl_status need(const rl_yaml **node, const rl_yaml *map, const char *key, const char *like, rl_error *err)
+{
+    *node = find(map, key);
+    return *node ? RL_OK : rl_yaml_fail(map, err, "concepts: '%s: %s' is missing", key, like);
+}
+
+static rl_status read_labelled(rl_concept_settings *concept, const rl_scope *scope, const rl_yaml *map, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const rl_yaml *node;
+    RL_TRY(need(&node, map, "tokens", "FILE", err));
+    RL_TRY(read_concept_path(&concept->tokens, scope, node, "tokens", err));
+    RL_TRY(need(&node, map, "labels", "FILE", err));
+    RL_TRY(read_concept_path(&concept->labels, scope, node, "labels", err));
+    RL_TRY(need(&node, map, "positive", "[LABEL]", err));
+    RL_TRY(read_texts(concept->positives, &concept->num_positives, RL_MAX_POSITIVES, scope, node, "positive", err));
+cleanup:
+    return status;
+}
+
+/* words: [a, b] is the list itself, words: FILE a file with one a line. */
+static rl_status read_words(rl_concept_settings *concept, const rl_scope *scope, const rl_yaml *node, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const char **words = NULL;
+    if (node->kind != RL_YAML_LIST) return read_concept_path(&concept->words_file, scope, node, "words", err);
+    RL_ALLOC(words, node->count, err);
+    concept->words = words; /* freed with the sweep, on failure too */
+    RL_TRY(read_texts(words, &concept->num_words, (int64_t)node->count, scope, node, "words", err));
+cleanup:
+    return status;
+}
+
+static rl_status read_concept(rl_concept_settings *concept, const rl_scope *scope, const rl_yaml *name, const rl_yaml *map, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const rl_yaml *node;
+    int form = 0;
+    RL_TRY(expect(map, RL_YAML_MAP, name->text, err));
+    RL_TRY(concept_form(&form, map, err));
+    concept->kind = concept_forms[form].kind;
     RL_TRY(rl_scope_keep(&concept->name, scope, name->text, err));
-    RL_TRY(read_concept_file(&concept->tokens, scope, map, "tokens", err));
-    RL_TRY(read_concept_file(&concept->labels, scope, map, "labels", err));
-    if (!positive) return rl_yaml_fail(map, err, "concepts: 'positive: [LABEL]' is missing");
-    RL_TRY(read_positives(concept, scope, positive, err));
+    switch (concept->kind) {
+    case RL_CONCEPT_LABELS: RL_TRY(read_labelled(concept, scope, map, err)); break;
+    case RL_CONCEPT_NER:
+        RL_TRY(read_texts(concept->positives, &concept->num_positives, RL_MAX_POSITIVES, scope, find(map, "ner"), "ner", err));
+        memcpy(concept->types, concept->positives, sizeof concept->types);
+        concept->num_types = concept->num_positives;
+        break;
+    case RL_CONCEPT_WORDS: RL_TRY(read_words(concept, scope, find(map, "words"), err)); break;
+    case RL_CONCEPT_PATTERN:
+        RL_TRY(expect(find(map, "pattern"), RL_YAML_SCALAR, "pattern", err));
+        RL_TRY(rl_scope_keep(&concept->pattern, scope, find(map, "pattern")->text, err));
+        break;
+    }
+    if ((node = find(map, "in"))) RL_TRY(read_concept_path(&concept->in, scope, node, "in", err));
+    if ((node = find(map, "type")))
+        RL_TRY(read_texts(concept->types, &concept->num_types, RL_MAX_POSITIVES, scope, node, "type", err));
 cleanup:
     return status;
 }
@@ -121,10 +209,11 @@ static rl_status read_concepts(rl_sweep_file *file, const rl_yaml *root, rl_erro
     if (!concepts) return rl_yaml_fail(root, err, "'concepts:' is missing");
     RL_TRY(expect(concepts, RL_YAML_MAP, "concepts", err));
     if (concepts->count == 0) return rl_yaml_fail(concepts, err, "concepts: at least one concept is needed");
+    if (concepts->count > RL_MAX_CONCEPTS) return rl_yaml_fail(concepts, err, "concepts: more than %d concepts", RL_MAX_CONCEPTS);
     RL_ALLOC(file->scope.concepts, concepts->count, err);
     for (size_t i = 0; i < concepts->count; i++) {
+        file->scope.num_concepts++; /* counted first: what it holds is freed on failure too */
         RL_TRY(read_concept(&file->scope.concepts[i], &file->scope, concepts->keys[i], concepts->values[i], err));
-        file->scope.num_concepts++;
     }
 cleanup:
     return status;
@@ -147,6 +236,12 @@ static rl_status read_settings(rl_sweep_file *file, const char *prefix, const rl
             RL_TRY(expect(value, RL_YAML_SCALAR, path, err));
             if (strcmp(value->text, "conll")) return rl_yaml_fail(value, err, "data.format: '%s' is not conll", value->text);
         } else if (known) {
+            if (value->kind == RL_YAML_LIST && rl_key_is_list(known)) {
+                const char *joined = NULL;
+                RL_TRY(rl_yaml_join(&joined, value, &file->scope, path, err));
+                RL_TRY(rl_sweep_file_assign(file, known, joined, value->place, err));
+                continue;
+            }
             if (value->kind != RL_YAML_SCALAR)
                 return rl_yaml_fail(value, err, "%s: a single value was expected; several values belong under grid:", path);
             RL_TRY(rl_sweep_file_assign(file, known, value->text, value->place, err));
@@ -199,10 +294,7 @@ static rl_status exclude_condition(rl_exclude *exclude, const rl_scope *scope, c
         RL_TRY(rl_key_set(&scratch, known, item->text, scope, item->place, err));
         list[i].key = known;
         list[i].comparison = RL_EQUAL;
-        if (known->type == RL_KEY_FILE || known->type == RL_KEY_MODEL)
-            RL_TRY(rl_scope_absolute(&list[i].value, scope, item->text, err));
-        else
-            RL_TRY(rl_scope_keep(&list[i].value, scope, item->text, err));
+        RL_TRY(rl_key_canonical(&list[i].value, known, item->text, scope, item->place, err));
     }
 cleanup:
     return status;
@@ -239,7 +331,7 @@ static bool given(rl_sweep_file *file, const char *path)
 rl_status rl_sweep_file_sections(rl_sweep_file *file, const rl_yaml *root, rl_error *err)
 {
     static const char *const maps[] = {"data", "train", "rank", "prune", "retrain", "analyse"};
-    static const char *const singles[] = {"protocol", "model", "seed", "concept"};
+    static const char *const singles[] = {"protocol", "model", "seed", "concept", "arm"};
     static const char *const needed[] = {"model", "concept", "data.train", "data.validation"};
     rl_status status = RL_OK;
     const rl_yaml *node;

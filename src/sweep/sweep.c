@@ -10,6 +10,8 @@
 typedef struct owned_sweep {
     rl_sweep sweep; /* first: the public pointer is this one */
     rl_names *pool;
+    rl_concept_settings *concepts; /* settings point into it */
+    size_t num_concepts;
     int64_t capacity;
 } owned_sweep;
 
@@ -21,6 +23,8 @@ void rl_sweep_free(rl_sweep *sweep)
     rl_free(sweep->runs);
     rl_free(sweep->axes);
     rl_free(sweep->resolved);
+    for (size_t i = 0; i < owned->num_concepts; i++) rl_free((void *)(uintptr_t)owned->concepts[i].words);
+    rl_free(owned->concepts);
     rl_names_free(owned->pool);
     rl_free(owned);
 }
@@ -243,7 +247,10 @@ rl_status rl_sweep_read(rl_sweep **out, const char *path, const char *const *set
         status = RL_ERR_MEMORY;
         goto cleanup;
     }
-    RL_TRY(read_file(file, sets, num_sets, filter, err));
+    status = read_file(file, sets, num_sets, filter, err);
+    owned->concepts = file->scope.concepts; /* on failure too: to be freed */
+    owned->num_concepts = file->scope.num_concepts;
+    if (status != RL_OK) goto cleanup;
     RL_TRY(name_axes(owned, file, err));
     RL_TRY(make_runs(owned, file, err));
     RL_TRY(rl_sweep_resolve(&resolved, file, err));

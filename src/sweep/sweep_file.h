@@ -44,6 +44,8 @@ typedef struct rl_sweep_file {
 /* sections.c; strings live in scope.pool. */
 rl_status rl_sweep_file_sections(rl_sweep_file *file, const rl_yaml *root, rl_error *err);
 /* axes.c */
+/* A list of scalars as one text, joined by commas. */
+rl_status rl_yaml_join(const char **joined, const rl_yaml *list, const rl_scope *scope, const char *what, rl_error *err);
 rl_status rl_sweep_file_axis(rl_sweep_file *file, const rl_key *key, const rl_yaml *values, rl_error *err); /* adds or replaces */
 rl_status rl_sweep_file_set(rl_sweep_file *file, const char *assignment, rl_error *err);                    /* --set */
 rl_axis *rl_sweep_file_find_axis(rl_sweep_file *file, const rl_key *key);

@@ -6,7 +6,18 @@
 
 /* ------------------------------------------------------------------------------- schema.c: configuration paths */
 
-typedef enum rl_key_type { RL_KEY_INT, RL_KEY_REAL, RL_KEY_BOOL, RL_KEY_CHOICE, RL_KEY_FILE, RL_KEY_MODEL, RL_KEY_CONCEPT } rl_key_type;
+typedef enum rl_key_type {
+    RL_KEY_INT,
+    RL_KEY_REAL,
+    RL_KEY_BOOL,
+    RL_KEY_CHOICE,
+    RL_KEY_FILE,
+    RL_KEY_MODEL,
+    RL_KEY_CONCEPT,
+    RL_KEY_LAYERS,   /* "all", or hidden states as "0,2,4..6"; in a sweep file a list too */
+    RL_KEY_CONCEPTS, /* "none", "all" or names under concepts:, joined by commas; in a sweep file a list too */
+    RL_KEY_VECTORS   /* "model" or a file */
+} rl_key_type;
 typedef struct rl_key {
     const char *path;
     rl_key_type type;
@@ -27,16 +38,10 @@ typedef struct rl_place {
 } rl_place;
 
 /* Strings that live as long as the sweep; files and models made absolute against folder; concepts by name. */
-typedef struct rl_named_concept {
-    const char *name, *tokens, *labels;
-    const char *positives[RL_MAX_POSITIVES];
-    int64_t num_positives;
-    rl_place place;
-} rl_named_concept;
 typedef struct rl_scope {
     rl_names *pool;
     const char *folder;
-    rl_named_concept *concepts;
+    rl_concept_settings *concepts; /* the sweep's: settings point into it */
     size_t num_concepts;
 } rl_scope;
 /* Parse text into the member of settings. scope may be NULL for keys that need none. */
@@ -44,6 +49,10 @@ rl_status rl_key_set(rl_run_settings *settings, const rl_key *key, const char *t
                      rl_error *err);
 /* Canonical text of the member (shortest number that reads back the same; "" for an unset file). */
 rl_status rl_key_get(rl_buffer *text, const rl_key *key, const rl_run_settings *settings, rl_error *err);
+/* A value as text in its one spelling ("1, 2,3" of prune.layers is "1..3"); other types keep theirs. */
+rl_status rl_key_canonical(const char **kept, const rl_key *key, const char *text, const rl_scope *scope, rl_place place,
+                           rl_error *err);
+bool rl_key_is_list(const rl_key *key); /* a YAML list is one value */
 bool rl_key_is_unset(const rl_key *key, const rl_run_settings *settings); /* a "protocol's own" or "model's own" value */
 /* text kept in the pool. */
 rl_status rl_scope_keep(const char **kept, const rl_scope *scope, const char *text, rl_error *err);

@@ -118,6 +118,13 @@ static rl_status train_step(trainer *t, int64_t epoch, rl_error *err)
     return RL_OK;
 }
 
+static rl_status look_at_grid(const trainer *t, int64_t end, rl_error *err)
+{
+    int64_t step = t->log.num_steps;
+    if (!t->hooks->on_grid || t->hooks->grid_steps < 1 || step % t->hooks->grid_steps || step == end) return RL_OK;
+    return t->hooks->on_grid(t->hooks->context, step, t->model, err);
+}
+
 static rl_status stopped(const trainer *t, rl_error *err)
 {
     return rl_fail(err, RL_ERR_STOPPED, "stopped on request after step %lld of %lld%s", (long long)t->log.num_steps,
@@ -134,6 +141,7 @@ static rl_status run_epoch(trainer *t, rl_error *err)
     RL_TRY(rl_train_order(t->order, t->data->num_sentences, t->settings, t->seed, epoch, err));
     while (t->log.num_steps < end && !stop) {
         RL_TRY(train_step(t, epoch, err));
+        RL_TRY(look_at_grid(t, end, err));
         stop = t->hooks->should_stop && t->hooks->should_stop(t->hooks->context);
     }
     rl_optimizer_read_all(&t->optimizer);

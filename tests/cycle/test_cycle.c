@@ -13,11 +13,11 @@ static rl_run_settings tiny_settings(void)
     s.train_file = world.train;
     s.validation_file = world.validation;
     s.test_file = world.test;
-    s.concept_name = "location";
-    s.concept_tokens = world.tokens;
-    s.concept_labels = world.labels;
-    s.concept_positives[0] = "SEM:named_entity:location";
-    s.num_concept_positives = 1;
+    s.concept.name = "location";
+    s.concept.tokens = world.tokens;
+    s.concept.labels = world.labels;
+    s.concept.positives[0] = "SEM:named_entity:location";
+    s.concept.num_positives = 1;
     s.seed = 1;
     s.train.epochs = 2;
     s.train.learning_rate = 5e-3;
@@ -256,7 +256,7 @@ static void test_inputs_that_do_not_fit_are_refused_before_computing(void **stat
     assert_ok(rl_cycle_check_data(cycle, &settings, &err), err);
     assert_fails(rl_cycle_check_model(cycle, &settings, &err), RL_ERR_INPUT, err, "broken-bert/config.json:1:");
     settings = tiny_settings();
-    settings.concept_positives[0] = "SEM:named_entity:locaton";
+    settings.concept.positives[0] = "SEM:named_entity:locaton";
     assert_fails(rl_cycle_check_data(cycle, &settings, &err), RL_ERR_INPUT, err, "SEM:named_entity:location");
     rl_cycle_free(cycle);
 }

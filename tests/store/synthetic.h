@@ -38,17 +38,17 @@ static inline void make_sweep(synthetic_sweep *s, int num_runs)
         settings->model = r % 3 == 2 ? "/models/b/mini" : "/models/a/mini";
         settings->train_file = "/data/train";
         settings->validation_file = "/data/validation";
-        settings->concept_name = r % 2 ? "location" : "name";
-        settings->concept_tokens = "/data/tokens";
-        settings->concept_labels = "/data/labels";
-        settings->concept_positives[0] = "LOC";
-        settings->num_concept_positives = 1;
+        settings->concept.name = r % 2 ? "location" : "name";
+        settings->concept.tokens = "/data/tokens";
+        settings->concept.labels = "/data/labels";
+        settings->concept.positives[0] = "LOC";
+        settings->concept.num_positives = 1;
         settings->seed = r / 2;
         settings->retrain_rounds = 1 + r % 2;
         settings->prune.ratio = r % 2 ? 0.1 : 0.5;
         snprintf(s->text[r][0], 64, "%s", settings->model);
         snprintf(s->text[r][1], 64, "%d", (int)settings->seed);
-        snprintf(s->text[r][2], 64, "%s", settings->concept_name);
+        snprintf(s->text[r][2], 64, "%s", settings->concept.name);
         snprintf(s->text[r][3], 64, "%g", settings->prune.ratio);
         snprintf(s->text[r][4], 64, "%d", (int)settings->retrain_rounds);
         for (int a = 0; a < 5; a++) s->values[r][a] = s->text[r][a];
@@ -69,7 +69,7 @@ static inline const char *const *words_of(const rl_run *run, int64_t *count)
 {
     static const char *const location[] = {"Paris", "the", "Z\xc3\xbcrich", "of"}, *const name[] = {"the", "Anna",
                                                                                                     "Paris"};
-    bool is_location = !strcmp(run->settings.concept_name, "location");
+    bool is_location = !strcmp(run->settings.concept.name, "location");
     *count = is_location ? 4 : 3;
     return is_location ? location : name;
 }

@@ -24,9 +24,9 @@ static void test_the_designs_file_is_read(void **state)
     assert_int_equal(s->train.batch_size, 8); /* not said: the default */
     assert_true(s->prune.permanent);
     assert_int_equal(s->retrain_rounds, 2);
-    assert_int_equal(s->num_concept_positives, 1);
-    assert_string_equal(s->concept_positives[0], "SEM:named_entity:location");
-    assert_true(s->model[0] == '/' && s->train_file[0] == '/' && s->concept_tokens[0] == '/');
+    assert_int_equal(s->concept.num_positives, 1);
+    assert_string_equal(s->concept.positives[0], "SEM:named_entity:location");
+    assert_true(s->model[0] == '/' && s->train_file[0] == '/' && s->concept.tokens[0] == '/');
     assert_non_null(s->test_file);
     rl_sweep_free(sweep);
 }

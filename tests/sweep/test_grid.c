@@ -186,11 +186,11 @@ static void assert_same_runs(const rl_sweep *a, const rl_sweep *b)
         const rl_run_settings *x = &a->runs[r].settings, *y = &b->runs[r].settings;
         for (size_t p = 0; p < sizeof paths / sizeof *paths; p++)
             assert_string_equal(setting(a, r, paths[p]), setting(b, r, paths[p]));
-        assert_string_equal(x->concept_tokens, y->concept_tokens);
-        assert_string_equal(x->concept_labels, y->concept_labels);
-        assert_int_equal(x->num_concept_positives, y->num_concept_positives);
-        for (int64_t p = 0; p < x->num_concept_positives; p++)
-            assert_string_equal(x->concept_positives[p], y->concept_positives[p]);
+        assert_string_equal(x->concept.tokens, y->concept.tokens);
+        assert_string_equal(x->concept.labels, y->concept.labels);
+        assert_int_equal(x->concept.num_positives, y->concept.num_positives);
+        for (int64_t p = 0; p < x->concept.num_positives; p++)
+            assert_string_equal(x->concept.positives[p], y->concept.positives[p]);
     }
 }
 

@@ -49,7 +49,7 @@ static void test_the_grid_is_cartesian_last_axis_fastest(void **state)
         assert_close(s->runs[i].settings.prune.ratio, i % 2 ? 0.25 : 0.1, 0, 0);
         assert_string_equal(s->runs[i].axis_values[3], i % 2 ? "0.25" : "0.1");
         assert_string_equal(s->runs[i].settings.model, world.model);
-        assert_string_equal(s->runs[i].settings.concept_positives[0], "SEM:named_entity:location");
+        assert_string_equal(s->runs[i].settings.concept.positives[0], "SEM:named_entity:location");
     }
     rl_sweep_free(s);
 }
@@ -171,7 +171,7 @@ static void test_faults_have_their_place(void **state)
         {"grid: {model: tiny-bert, concept: location, seed: 0..99999999999}\n", "more than 1000000 values"},
         {"grid: {model: tiny-bert, concept: location, seed: [-1]}\n", "case.yaml:4:52: seed: '-1' is not an integer from 0"},
         {"grid: {model: no-bert, concept: location}\n", "case.yaml:4:15: model: there is no model folder"},
-        {"grid: {model: tiny-bert, concept: locaton}\n", "case.yaml:4:35: concept: 'locaton' is not a name under concepts:; the nearest is location"},
+        {"grid: {model: tiny-bert, concept: locaton}\n", "case.yaml:4:35: concept: 'locaton' is not a name under concepts: (location); the nearest is location"},
         {GRID "data.train: x\n", "case.yaml:5:1:"},
         {GRID "---\nsweep: second\n", "second YAML document"},
         {GRID "train: {epochs: 2\n", "is not YAML"},
