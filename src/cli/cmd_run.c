@@ -2,6 +2,8 @@
 #include "cli.h"
 #include "plan_text.h"
 
+#include "relearn/stats.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +126,29 @@ static void warn_of_full_disk(const rl_plan *plan, const char *directory)
     fprintf(stderr, "relearn: warning: the sweep may need %s in %s, where %s are free\n", need, directory, have);
 }
 
+/* /stats of a results.h5 that has none for what it holds now. The runs are safe without: a failure is a warning. Collective. */
+static void make_statistics(const rl_sweep_outcome *outcome, const char *directory, int rank)
+{
+    rl_error err = {0};
+    rl_lock lock = {.descriptor = -1};
+    json_t *findings = NULL;
+    char *path = NULL;
+    int64_t num_done = outcome->runs.done;
+    int wanted = !outcome->stopped && rank == 0 && num_done > 0 && !rl_stats_is_current(directory);
+    if (rank == 0 && !outcome->stopped && num_done == 0) printf("no statistics: none of the runs is done\n");
+    MPI_Bcast(&wanted, 1, MPI_INT, 0, MPI_COMM_WORLD);
+    if (!wanted) return;
+    rl_status status = rank == 0 && !(path = rl_path_join(directory, "lock", &err)) ? RL_ERR_MEMORY : RL_OK;
+    if (path) status = rl_lock_take(&lock, path, &err);
+    status = rl_cluster_agree(MPI_COMM_WORLD, status, &err);
+    if (status == RL_OK) status = rl_stats_compute(MPI_COMM_WORLD, directory, &findings, &err);
+    if (rank == 0 && status == RL_OK) printf("statistics: in results.h5:/stats   findings: relearn stats %s\n", directory);
+    if (rank == 0 && status != RL_OK) fprintf(stderr, "relearn: warning: no statistics: %s\n", err.message);
+    rl_lock_release(&lock);
+    json_decref(findings);
+    rl_free(path);
+}
+
 static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -149,6 +174,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     if (rank == 0 && view.live) end_live_view();
     if (status != RL_OK) goto cleanup;
     if (rank == 0) print_outcome(&outcome, directory);
+    make_statistics(&outcome, directory, rank);
     *exit_code = outcome.stopped ? 75 : outcome.runs.failed ? 1 : 0;
 cleanup:
     rl_plan_free(plan);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const rl_command *const commands[] = {&rl_command_run,    &rl_command_plan,     &rl_command_status, &rl_command_show,
-                                             &rl_command_gather, &rl_command_report, &rl_command_export,   &rl_command_simulate, &rl_command_finetune,
+                                             &rl_command_gather, &rl_command_stats, &rl_command_report, &rl_command_export, &rl_command_simulate, &rl_command_finetune,
                                              &rl_command_eval,   &rl_command_neurons,  &rl_command_doctor};
 enum { NUM_COMMANDS = sizeof commands / sizeof *commands };
 
