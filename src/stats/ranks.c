@@ -1,72 +1,8 @@
-/* ranks.c -- statistics that use order only: rank correlation, agreement of sets, and the median of times that may be
- * censored. */
+/* ranks.c -- means over pairs of seeds, and the median of times that may be censored. */
 #include "stats_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-/* --------------------------------------------------------------------------------------------- correlation */
-
-typedef struct keyed {
-    double key;
-    int64_t index;
-} keyed;
-
-static int by_key(const void *a, const void *b)
-{
-    const keyed *x = a, *y = b;
-    if (x->key != y->key) return x->key < y->key ? -1 : 1;
-    return x->index < y->index ? -1 : 1;
-}
-
-/* Average ranks of ties, 1 = smallest: scipy.stats.rankdata. */
-static void rank_values(double *rank, keyed *order, const double *x, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) order[i] = (keyed){x[i], i};
-    qsort(order, (size_t)n, sizeof *order, by_key);
-    for (int64_t i = 0, j; i < n; i = j) {
-        for (j = i + 1; j < n && order[j].key == order[i].key; j++) {}
-        for (int64_t k = i; k < j; k++) rank[order[k].index] = (double)(i + j + 1) / 2;
-    }
-}
-
-static double correlation(const double *x, const double *y, int64_t n)
-{
-    double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
-    for (int64_t i = 0; i < n; i++) mx += x[i], my += y[i];
-    mx /= (double)n;
-    my /= (double)n;
-    for (int64_t i = 0; i < n; i++) {
-        double a = x[i] - mx, b = y[i] - my;
-        xx += a * a;
-        yy += b * b;
-        xy += a * b;
-    }
-    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : NAN;
-}
-
-rl_status rl_spearman(double *out, const double *a, const double *b, int64_t n, rl_error *err)
-{
-    rl_status status = RL_OK;
-    double *x = NULL, *y = NULL, *rank = NULL;
-    keyed *order = NULL;
-    int64_t m = 0;
-    RL_ALLOC(x, n, err);
-    RL_ALLOC(y, n, err);
-    RL_ALLOC(rank, 2 * n, err);
-    RL_ALLOC(order, n, err);
-    for (int64_t i = 0; i < n; i++)
-        if (isfinite(a[i]) && isfinite(b[i])) x[m] = a[i], y[m++] = b[i];
-    rank_values(rank, order, x, m);
-    rank_values(rank + n, order, y, m);
-    *out = m > 2 ? correlation(rank, rank + n, m) : NAN;
-cleanup:
-    rl_free(x);
-    rl_free(y);
-    rl_free(rank);
-    rl_free(order);
-    return status;
-}
 
 /* ----------------------------------------------------------------------------------------- pairs of seeds */
 

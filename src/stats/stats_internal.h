@@ -2,7 +2,7 @@
  *
  * distributions.c  normal, t, F, noncentral t, hypergeometric
  * resample.c       BCa bootstrap, sign-flip test, Benjamini-Hochberg, power
- * ranks.c          Spearman, pairs of seeds, censored medians
+ * ranks.c          pairs of seeds, censored medians
  * source.c         results.h5 as statistics see it: columns, axes, cells, models
  * outputs.c        /stats in memory: datasets with scales and attributes; write.c: into results.h5, safely
  * curves.c         per run: recovery, half-life, area          -> /stats/runs, /stats/recovery
@@ -74,7 +74,6 @@ int32_t rl_pairs_needed(double d_z, double level, double power);
 
 /* ----------------------------------------------------------------------------------------------- ranks.c */
 
-rl_status rl_spearman(double *out, const double *a, const double *b, int64_t n, rl_error *err); /* finite pairs */
 void rl_pair_mean(rl_estimate *out, const double *values, int64_t n);
 rl_status rl_median_life(double *median, double *low, double *high, const double *time, const int8_t *censored,
                          int64_t n, rl_error *err);

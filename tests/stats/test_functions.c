@@ -58,12 +58,12 @@ static void test_spearman(void **state)
     double *a = reals(list(golden_rho, "a"), &n), *b = reals(list(golden_rho, "b"), &n), rho = 0, with_nan[32];
     rl_error err = {0};
     (void)state;
-    assert_ok(rl_spearman(&rho, a, b, n, &err), err);
+    assert_ok(rl_spearman(&rho, a, b, NULL, n, &err), err);
     assert_close(rho, field(golden_rho, "rho"), 1e-12, 0);
     memcpy(with_nan, a, (size_t)n * sizeof *a);
     with_nan[n] = NAN; /* a null neuron is left out */
     b = rl_regrow(b, (size_t)n, (size_t)n + 1, sizeof *b, NULL);
-    assert_ok(rl_spearman(&rho, with_nan, b, n + 1, &err), err);
+    assert_ok(rl_spearman(&rho, with_nan, b, NULL, n + 1, &err), err);
     assert_close(rho, field(golden_rho, "rho"), 1e-12, 0);
     rl_free(a);
     rl_free(b);
