@@ -45,11 +45,13 @@ static void column_sums(batch *b)
 }
 static void attention_forward(batch *b)
 {
-    rl_attention_forward(b->out, b->probs, b->x, b->start, b->B, b->H, b->D, b->dropout, b->scratch);
+    rl_attention_forward(b->out, b->probs, b->x, b->start, b->B, b->H, b->D,
+                         rl_attention_scores_default(b->D), b->dropout, b->scratch);
 }
 static void attention_backward(batch *b)
 {
-    rl_attention_backward(b->out, b->other, b->x, b->probs, b->start, b->B, b->H, b->D, b->dropout, b->scratch);
+    rl_attention_backward(b->out, b->other, b->x, b->probs, b->start, b->B, b->H, b->D,
+                         rl_attention_scores_default(b->D), b->dropout, b->scratch);
 }
 static void adamw(batch *b)
 {

@@ -40,9 +40,14 @@ void rl_gemm(bool transpose_a, bool transpose_b, int64_t M, int64_t N, int64_t K
 /* y[T,N] = x[T,K] W^T [+ bias], W[N,K] as torch.nn.Linear stores it; bias may be NULL. */
 void rl_linear_forward(float *y, const float *x, const float *weight, const float *bias, int64_t T, int64_t N, int64_t K);
 /* dx[T,K] = dy W (NULL: skipped; accumulate_dx adds to what dx holds); dweight[N,K] = dy^T x; dbias[N] = column sums
- * of dy. dweight and dbias are written, not accumulated. */
+ * of dy (NULL: skipped). dweight and dbias are written, not accumulated. */
 void rl_linear_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight,
                         int64_t T, int64_t N, int64_t K, bool accumulate_dx);
+/* The same with W[K,N], as GPT-2's Conv1D stores it. */
+void rl_linear_in_out_forward(float *y, const float *x, const float *weight, const float *bias, int64_t T, int64_t N,
+                              int64_t K);
+void rl_linear_in_out_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
+                               const float *weight, int64_t T, int64_t N, int64_t K, bool accumulate_dx);
 
 /* --------------------------------------------------------------------------------------------- dropout */
 
@@ -80,21 +85,34 @@ void rl_layer_norm_backward(float *dx, float *dgamma, float *dbeta, const float 
 void rl_bias_gelu_forward(float *y, float *pre, const float *x, const float *bias, int64_t T, int64_t F);
 /* dpre = dy * gelu'(pre); dbias[F] = column sums of dpre. dpre may be dy. */
 void rl_bias_gelu_backward(float *dpre, float *dbias, const float *dy, const float *pre, int64_t T, int64_t F);
+/* The same with GPT-2's tanh form: y = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), protocol §2.1. */
+void rl_bias_tanh_gelu_forward(float *y, float *pre, const float *x, const float *bias, int64_t T, int64_t F);
+void rl_bias_tanh_gelu_backward(float *dpre, float *dbias, const float *dy, const float *pre, int64_t T, int64_t F);
+/* sum = residual + dropout(x + bias), for blocks whose norms stand first. sum may be x or residual. */
+void rl_residual_forward(float *sum, const float *x, const float *bias, const float *residual, int64_t T, int64_t C,
+                         rl_dropout dropout);
 void rl_column_sums(float *sums, const float *x, int64_t T, int64_t N); /* fixed order */
 void rl_add(float *y, const float *a, const float *b, int64_t n);       /* y may be a or b */
 
 /* ------------------------------------------------------------------------------------------- attention */
 
-/* Per sentence and head softmax(Q K^T / sqrt(D)) V on packed qkv[T, 3C] (q | k | v, head-major inside each).
+/* How scores are made of Q K^T: times scale; causal: a query sees keys up to its own place only. */
+typedef struct rl_attention_scores {
+    float scale;
+    bool causal;
+} rl_attention_scores;
+rl_attention_scores rl_attention_scores_default(int64_t D); /* 1 / sqrt(D), all keys */
+/* Per sentence and head softmax(scale Q K^T) V on packed qkv[T, 3C] (q | k | v, head-major inside each).
  * out[T,C]. probs: saved softmax before dropout, sentence b at offset H * sum_{i<b} n_i^2, then [H, n, n]; a caller
  * sizes it by rl_attention_probs_count. Dropout is on the probabilities, element = index in probs. */
 int64_t rl_attention_probs_count(const int32_t *start, int64_t B, int64_t H);
 size_t rl_attention_scratch_count(int64_t max_length, int64_t D); /* floats of scratch for one call */
 void rl_attention_forward(float *out, float *probs, const float *qkv, const int32_t *start, int64_t B, int64_t H,
-                          int64_t D, rl_dropout dropout, float *scratch);
+                          int64_t D, rl_attention_scores scores, rl_dropout dropout, float *scratch);
 /* dqkv[T,3C] written. */
 void rl_attention_backward(float *dqkv, const float *dout, const float *qkv, const float *probs, const int32_t *start,
-                           int64_t B, int64_t H, int64_t D, rl_dropout dropout, float *scratch);
+                           int64_t B, int64_t H, int64_t D, rl_attention_scores scores, rl_dropout dropout,
+                           float *scratch);
 
 /* ------------------------------------------------------------------------------------------ embeddings */
 

@@ -20,11 +20,16 @@ typedef struct rl_architecture rl_architecture; /* private table; one per model_
 
 typedef struct rl_model_config {
     const rl_architecture *architecture;
-    const char *model_type; /* "bert", "distilbert" */
-    int64_t vocab_size, hidden_size, num_layers, num_heads, intermediate_size, max_positions, type_vocab_size, num_labels;
+    const char *model_type; /* "bert", "distilbert", "roberta", "electra", "gpt2" */
+    int64_t vocab_size, hidden_size, num_layers, num_heads, intermediate_size, type_vocab_size, num_labels;
+    int64_t max_positions;   /* tokens a sequence may have; the table has position_offset rows more */
+    int64_t position_offset; /* row of a sequence's first token: 0, RoBERTa padding_idx + 1 */
     float layer_norm_eps, initializer_range;
-    float dropout_hidden, dropout_attention, dropout_head; /* of config.json; 0 disables */
-    int32_t pad_token_id;
+    float dropout_hidden, dropout_attention, dropout_embedding, dropout_head; /* of config.json; 0 disables */
+    bool tanh_gelu;              /* gelu_new (GPT-2) instead of the exact GELU */
+    bool unscaled_attention;     /* scores not divided by sqrt(D): GPT-2's scale_attn_weights false */
+    bool layer_scaled_attention; /* scores of block i divided by i + 1: scale_attn_by_inverse_layer_idx */
+    int32_t pad_token_id;        /* -1: none */
     rl_names *labels; /* id2label; owned */
 } rl_model_config;
 
@@ -37,6 +42,8 @@ typedef struct rl_parameter {
     bool decay;        /* weight decay applies (matrices and tables; not biases, not LayerNorm) */
 } rl_parameter;
 
+typedef struct rl_model_masks rl_model_masks; /* see "masks" below */
+
 typedef struct rl_model {
     rl_model_config config;
     int64_t num_parameters;     /* tensors */
@@ -45,6 +52,7 @@ typedef struct rl_model {
     float *weights;             /* [num_weights], 64-byte aligned */
     json_t *config_json;        /* as read, for saving */
     bool head_is_new;
+    rl_model_masks *masks;      /* owned; NULL: none. Set with rl_model_set_masks */
 } rl_model;
 
 /* Read only config.json (shapes, labels): cheap checks before computing. Free with rl_model_config_free. */
@@ -71,13 +79,70 @@ rl_status rl_model_save(const rl_model *model, const char *folder, const char *t
 /* NULL when absent. Accepts the full HF name. */
 const rl_parameter *rl_model_find(const rl_model *model, const char *name);
 
-/* gamma and beta (flat weight offsets) of the LayerNorm that produces hidden state `layer` (0 = embeddings). */
+/* gamma and beta (flat weight offsets) of the LayerNorm that belongs to hidden state `layer` (0 = embeddings). Where norms
+ * follow their block it is the one that produces the state. On GPT-2 none does: layer q > 0 gives h[q-1].ln_2, as the authors
+ * pruned (protocol §7.1), layer 0 the first reader, h[0].ln_1; the measured neuron itself is site hidden's. */
 typedef struct rl_norm_offsets {
     int64_t gamma, beta;
 } rl_norm_offsets;
 rl_norm_offsets rl_model_norm_of_hidden_state(const rl_model *model, int64_t layer);
 /* Flat offset of the [V, C] word embedding table. */
 int64_t rl_model_word_embeddings(const rl_model *model);
+
+/* -------------------------------------------------------------------------------------------------------- masks
+ * A unit of the forward pass that can be removed. Masked units are exactly 0 in every pass over the model (training,
+ * evaluation, layer-major), and so is the gradient through them: what stands behind them in the backward pass sees
+ * nothing. Costs nothing where no unit of a layer is masked. docs/models.md says where each site lies in each family. */
+typedef enum rl_unit_site {
+    RL_UNIT_HIDDEN, /* layer 0..L, unit c < C: element c of hidden state `layer`, where the neuron is measured */
+    RL_UNIT_FFN,    /* layer 0..L-1 (block), unit j < F: intermediate activation j, after GELU */
+    RL_UNIT_HEAD,   /* layer 0..L-1 (block), unit h < H: head h's D columns of the attention output before its projection */
+    RL_UNIT_SITES
+} rl_unit_site;
+typedef struct rl_unit {
+    rl_unit_site site;
+    int32_t layer, unit;
+} rl_unit;
+/* How many layers a site has (hidden: L+1, else L) and how many units a layer. */
+int64_t rl_unit_layers(const rl_model_config *config, rl_unit_site site);
+int64_t rl_units_per_layer(const rl_model_config *config, rl_unit_site site);
+
+/* Immutable once made: sorted by site, layer, unit, without repeats. A unit beyond the model is RL_ERR_INPUT. */
+rl_status rl_model_masks_create(rl_model_masks **out, const rl_model_config *config, const rl_unit *units,
+                                int64_t num_units, rl_error *err);
+void rl_model_masks_free(rl_model_masks *masks);
+/* All masked units in order; NULL masks have none. Borrowed. */
+const rl_unit *rl_model_masks_units(const rl_model_masks *masks, int64_t *num_units);
+
+/* Permanent removal: the model keeps these masks (replacing what it had; none for num_units 0) through training,
+ * rl_model_copy, rl_model_save and rl_model_load: config.json carries them as "relearn_masks", so a saved stage folder is
+ * whole without another file. transformers ignores that key; ask rl_model_zero_units too and the folder means the same
+ * there wherever weights can express it (docs/models.md). */
+rl_status rl_model_set_masks(rl_model *model, const rl_unit *units, int64_t num_units, rl_error *err);
+/* Ablation without a copy: the same weights seen through the model's own masks and `also` (borrowed, made for this model by
+ * rl_model_view_masks). A view is used and dropped, never freed or trained. */
+rl_status rl_model_view_masks(rl_model_masks **out, const rl_model *model, const rl_unit *also, int64_t num_units,
+                              rl_error *err);
+static inline rl_model rl_model_view(const rl_model *model, rl_model_masks *masks)
+{
+    rl_model view = *model;
+    view.masks = masks;
+    return view;
+}
+
+/* Free removal: zero once, and only weights that training can bring back. The unit is then exactly 0 in the forward pass,
+ * its readers keep their weights, so the gradient that reaches it is not 0 and it may regrow at the first step:
+ *   ffn     row and bias of the up-projection (GELU(0) = 0); the down-projection's column stays
+ *   head    rows and biases of the value projection (any average of zeros is zero); the output projection's columns stay
+ *   hidden  gamma and beta of the LayerNorm that produces it. Where none does (GPT-2, layer < L) a residual stream is one
+ *           memory for all layers: every writer of channel c up to that layer, so hidden states 0..layer lose it together
+ * Spans are arithmetic sequences of flat weight offsets, of a unit that exists; returns how many (spans NULL: only counts).
+ * A unit beyond the model is RL_ERR_INPUT, and then nothing is zeroed. */
+typedef struct rl_weight_span {
+    int64_t offset, stride, count;
+} rl_weight_span;
+int64_t rl_model_unit_spans(rl_weight_span *spans, const rl_model *model, rl_unit unit);
+rl_status rl_model_zero_units(rl_model *model, const rl_unit *units, int64_t num_units, rl_error *err);
 
 /* A packed batch, borrowed: B sentences end to end, no padding. */
 typedef struct rl_batch {

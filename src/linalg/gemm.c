@@ -211,7 +211,22 @@ void rl_linear_backward(float *dx, float *dweight, float *dbias, const float *dy
 {
     if (dx) rl_gemm(false, false, T, K, N, 1.0f, dy, N, weight, K, accumulate_dx ? 1.0f : 0.0f, dx, K);
     rl_gemm(true, false, N, K, T, 1.0f, dy, N, x, K, 0.0f, dweight, K);
-    rl_column_sums(dbias, dy, T, N);
+    if (dbias) rl_column_sums(dbias, dy, T, N);
+}
+
+void rl_linear_in_out_forward(float *y, const float *x, const float *weight, const float *bias, int64_t T, int64_t N,
+                              int64_t K)
+{
+    for (int64_t t = 0; bias && t < T; t++) memcpy(y + t * N, bias, (size_t)N * sizeof *y);
+    rl_gemm(false, false, T, N, K, 1.0f, x, K, weight, N, bias ? 1.0f : 0.0f, y, N);
+}
+
+void rl_linear_in_out_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
+                               const float *weight, int64_t T, int64_t N, int64_t K, bool accumulate_dx)
+{
+    if (dx) rl_gemm(false, true, T, K, N, 1.0f, dy, N, weight, N, accumulate_dx ? 1.0f : 0.0f, dx, K);
+    rl_gemm(true, false, K, N, T, 1.0f, x, K, dy, N, 0.0f, dweight, N);
+    if (dbias) rl_column_sums(dbias, dy, T, N);
 }
 
 /* The best of the calls that fit into the budget: other work on the core only ever lowers a rate. */

@@ -1,6 +1,7 @@
 /* isa.c -- which instruction set the kernels run on, and the public names that forward to its table. */
 #include "linalg_internal.h"
 
+#include <math.h>
 #include <string.h>
 
 const rl_kernels *rl_kernels_in_use = &rl_kernels_baseline;
@@ -124,6 +125,22 @@ void rl_bias_gelu_backward(float *dpre, float *dbias, const float *dy, const flo
     rl_kernels_in_use->bias_gelu_backward(dpre, dbias, dy, pre, T, F);
 }
 
+void rl_bias_tanh_gelu_forward(float *y, float *pre, const float *x, const float *bias, int64_t T, int64_t F)
+{
+    rl_kernels_in_use->bias_tanh_gelu_forward(y, pre, x, bias, T, F);
+}
+
+void rl_bias_tanh_gelu_backward(float *dpre, float *dbias, const float *dy, const float *pre, int64_t T, int64_t F)
+{
+    rl_kernels_in_use->bias_tanh_gelu_backward(dpre, dbias, dy, pre, T, F);
+}
+
+void rl_residual_forward(float *sum, const float *x, const float *bias, const float *residual, int64_t T, int64_t C,
+                         rl_dropout dropout)
+{
+    rl_kernels_in_use->residual_forward(sum, x, bias, residual, T, C, dropout);
+}
+
 void rl_column_sums(float *sums, const float *x, int64_t T, int64_t N)
 {
     rl_kernels_in_use->column_sums(sums, x, T, N);
@@ -144,6 +161,11 @@ int64_t rl_attention_probs_count(const int32_t *start, int64_t B, int64_t H)
     return count;
 }
 
+rl_attention_scores rl_attention_scores_default(int64_t D)
+{
+    return (rl_attention_scores){.scale = 1.0f / sqrtf((float)D)};
+}
+
 /* One transposed [D, n] panel of keys or values, and two [RL_ATTENTION_ROWS, n] blocks of scores. */
 size_t rl_attention_scratch_count(int64_t max_length, int64_t D)
 {
@@ -151,15 +173,16 @@ size_t rl_attention_scratch_count(int64_t max_length, int64_t D)
 }
 
 void rl_attention_forward(float *out, float *probs, const float *qkv, const int32_t *start, int64_t B, int64_t H,
-                          int64_t D, rl_dropout dropout, float *scratch)
+                          int64_t D, rl_attention_scores scores, rl_dropout dropout, float *scratch)
 {
-    rl_kernels_in_use->attention_forward(out, probs, qkv, start, B, H, D, dropout, scratch);
+    rl_kernels_in_use->attention_forward(out, probs, qkv, start, B, H, D, scores, dropout, scratch);
 }
 
 void rl_attention_backward(float *dqkv, const float *dout, const float *qkv, const float *probs, const int32_t *start,
-                           int64_t B, int64_t H, int64_t D, rl_dropout dropout, float *scratch)
+                           int64_t B, int64_t H, int64_t D, rl_attention_scores scores, rl_dropout dropout,
+                           float *scratch)
 {
-    rl_kernels_in_use->attention_backward(dqkv, dout, qkv, probs, start, B, H, D, dropout, scratch);
+    rl_kernels_in_use->attention_backward(dqkv, dout, qkv, probs, start, B, H, D, scores, dropout, scratch);
 }
 
 void rl_adamw_step(float *p, const float *g, float *m, float *v, int64_t n, rl_adamw settings)

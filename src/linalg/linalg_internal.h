@@ -28,14 +28,21 @@
        const float *gamma, int64_t T, int64_t C))                                                                      \
     X(void, bias_gelu_forward, (float *y, float *pre, const float *x, const float *bias, int64_t T, int64_t F))        \
     X(void, bias_gelu_backward, (float *dpre, float *dbias, const float *dy, const float *pre, int64_t T, int64_t F))  \
+    X(void, bias_tanh_gelu_forward,                                                                                    \
+      (float *y, float *pre, const float *x, const float *bias, int64_t T, int64_t F))                                 \
+    X(void, bias_tanh_gelu_backward,                                                                                   \
+      (float *dpre, float *dbias, const float *dy, const float *pre, int64_t T, int64_t F))                            \
+    X(void, residual_forward,                                                                                          \
+      (float *sum, const float *x, const float *bias, const float *residual, int64_t T, int64_t C,                     \
+       rl_dropout dropout))                                                                                            \
     X(void, column_sums, (float *sums, const float *x, int64_t T, int64_t N))                                          \
     X(void, add, (float *y, const float *a, const float *b, int64_t n))                                                \
     X(void, attention_forward,                                                                                         \
       (float *out, float *probs, const float *qkv, const int32_t *start, int64_t B, int64_t H, int64_t D,              \
-       rl_dropout dropout, float *scratch))                                                                            \
+       rl_attention_scores scores, rl_dropout dropout, float *scratch))                                                \
     X(void, attention_backward,                                                                                        \
       (float *dqkv, const float *dout, const float *qkv, const float *probs, const int32_t *start, int64_t B,          \
-       int64_t H, int64_t D, rl_dropout dropout, float *scratch))                                                      \
+       int64_t H, int64_t D, rl_attention_scores scores, rl_dropout dropout, float *scratch))                          \
     X(void, adamw_step, (float *p, const float *g, float *m, float *v, int64_t n, rl_adamw settings))                  \
     X(void, adamw_idle_steps,                                                                                          \
       (float *p, float *m, float *v, int64_t n, rl_adamw settings, const rl_adamw_rates *rates, int64_t count))        \

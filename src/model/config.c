@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#define MAX_SIZE (INT64_C(1) << 24) /* no model comes near; keeps every product far inside int64_t */
+#define MAX_SIZE   (INT64_C(1) << 24) /* no model comes near; keeps every product far inside int64_t */
 #define MAX_LAYERS 4096
 #define MAX_LABELS 65536
 
@@ -87,19 +87,29 @@ static rl_status read_number(float *out, const json_t *root, const char *path, c
     return RL_OK;
 }
 
-/* A string key that may be absent but has one supported value. */
-static rl_status require_text(const json_t *root, const char *path, const char *key, const char *supported,
-                              rl_error *err)
+/* A string key that may be absent but has few supported values; *which (may be NULL): the index of the one it has, left
+ * alone when the key is absent. */
+static rl_status require_text(int *which, const json_t *root, const char *path, const char *key,
+                              const char *const *supported, int num_supported, rl_error *err)
 {
     const json_t *value = key ? json_object_get(root, key) : NULL;
-    char expected[64];
-    snprintf(expected, sizeof expected, "\"%s\"", supported);
+    char expected[96];
+    size_t used = 0;
     if (!value) return RL_OK;
+    for (int i = 0; i < num_supported && used < sizeof expected; i++)
+        used += (size_t)snprintf(expected + used, sizeof expected - used, "%s\"%s\"",
+                                 !i                      ? ""
+                                 : i + 1 < num_supported ? ", "
+                                                         : " or ",
+                                 supported[i]);
     if (!json_is_string(value)) return wrong_type(value, path, key, expected, err);
-    if (strcmp(json_string_value(value), supported) != 0)
-        return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0, "\"%s\": \"%.64s\" is not supported; expected \"%s\"", key,
-                          json_string_value(value), supported);
-    return RL_OK;
+    for (int i = 0; i < num_supported; i++)
+        if (strcmp(json_string_value(value), supported[i]) == 0) {
+            if (which) *which = i;
+            return RL_OK;
+        }
+    return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0, "\"%s\": \"%.64s\" is not supported; expected %s", key,
+                      json_string_value(value), expected);
 }
 
 static rl_status require_false(const json_t *root, const char *path, const char *key, rl_error *err)
@@ -117,13 +127,12 @@ static rl_status require_boolean(const json_t *root, const char *path, const cha
 }
 
 /* What would change the maths and that this engine doesn't do: say so instead of computing something else. */
-static rl_status check_supported(const json_t *root, const rl_architecture *architecture, const char *path,
-                                 rl_error *err)
+static rl_status check_supported(const json_t *root, const char *path, rl_error *err)
 {
+    static const char *const absolute = "absolute";
     rl_status status = RL_OK;
     const json_t *pruned = json_object_get(root, "pruned_heads");
-    RL_TRY(require_text(root, path, architecture->keys.activation, "gelu", err));
-    RL_TRY(require_text(root, path, "position_embedding_type", "absolute", err));
+    RL_TRY(require_text(NULL, root, path, "position_embedding_type", &absolute, 1, err));
     RL_TRY(require_false(root, path, "is_decoder", err));
     RL_TRY(require_false(root, path, "add_cross_attention", err));
     RL_TRY(require_false(root, path, "is_encoder_decoder", err));
@@ -134,6 +143,31 @@ static rl_status check_supported(const json_t *root, const rl_architecture *arch
     if (json_object_get(root, "quantization_config") && !json_is_null(json_object_get(root, "quantization_config")))
         return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0,
                           "\"quantization_config\" is not supported; expected a model in F32, F16 or BF16");
+cleanup:
+    return status;
+}
+
+/* transformers' names of the exact GELU and of its tanh form (activations.py: gelu_new and gelu_pytorch_tanh are
+ * one). */
+static rl_status read_activation(rl_model_config *config, const json_t *root, const char *path, rl_error *err)
+{
+    static const char *const supported[] = {"gelu", "gelu_new", "gelu_pytorch_tanh"};
+    int which = strcmp(config->architecture->default_activation, "gelu") == 0 ? 0 : 1;
+    rl_status status = require_text(&which, root, path, config->architecture->keys.activation, supported, 3, err);
+    config->tanh_gelu = which > 0;
+    return status;
+}
+
+/* What only changes how scores are scaled (GPT-2). */
+static rl_status read_attention(rl_model_config *config, const json_t *root, const char *path, rl_error *err)
+{
+    rl_status status = RL_OK;
+    if (!config->architecture->causal) return RL_OK;
+    RL_TRY(require_boolean(root, path, "scale_attn_weights", err));
+    RL_TRY(require_boolean(root, path, "scale_attn_by_inverse_layer_idx", err));
+    RL_TRY(require_boolean(root, path, "reorder_and_upcast_attn", err)); /* rounding only */
+    config->unscaled_attention = json_is_false(json_object_get(root, "scale_attn_weights"));
+    config->layer_scaled_attention = json_is_true(json_object_get(root, "scale_attn_by_inverse_layer_idx"));
 cleanup:
     return status;
 }
@@ -154,6 +188,28 @@ static rl_status read_architecture(const rl_architecture **out, const json_t *ro
                       list, nearest ? "; the nearest is " : "", nearest ? nearest : "");
 }
 
+static bool is_absent(const json_t *root, const char *key)
+{
+    const json_t *value = key ? json_object_get(root, key) : NULL;
+    return !value || json_is_null(value);
+}
+
+static rl_status check_embedding_size(const rl_model_config *config, const json_t *root, const char *path,
+                                      rl_error *err)
+{
+    const char *key = config->architecture->keys.embedding_size;
+    int64_t size = 0;
+    if (!key) return RL_OK;
+    rl_status status = read_size(&size, root, path, key, MAX_SIZE, config->architecture->default_embedding_size, err);
+    if (status == RL_OK && size != config->hidden_size)
+        return rl_fail_at(
+            err, RL_ERR_INPUT, path, 0, 0,
+            "\"%s\" is %lld; expected \"hidden_size\", which is %lld: a projection behind the embeddings is "
+            "not supported",
+            key, (long long)size, (long long)config->hidden_size);
+    return status;
+}
+
 static rl_status read_sizes(rl_model_config *config, const json_t *root, const char *path, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -162,8 +218,11 @@ static rl_status read_sizes(rl_model_config *config, const json_t *root, const c
     RL_TRY(read_size(&config->hidden_size, root, path, keys->hidden_size, MAX_SIZE, 0, err));
     RL_TRY(read_size(&config->num_layers, root, path, keys->num_layers, MAX_LAYERS, 0, err));
     RL_TRY(read_size(&config->num_heads, root, path, keys->num_heads, MAX_SIZE, 0, err));
-    RL_TRY(read_size(&config->intermediate_size, root, path, keys->intermediate_size, MAX_SIZE, 0, err));
-    RL_TRY(read_size(&config->max_positions, root, path, "max_position_embeddings", MAX_SIZE, 0, err));
+    config->intermediate_size = config->architecture->intermediate_factor * config->hidden_size;
+    if (!config->intermediate_size || !is_absent(root, keys->intermediate_size))
+        RL_TRY(read_size(&config->intermediate_size, root, path, keys->intermediate_size, MAX_SIZE, 0, err));
+    RL_TRY(read_size(&config->max_positions, root, path, keys->max_positions, MAX_SIZE, 0, err));
+    RL_TRY(check_embedding_size(config, root, path, err));
     if (keys->type_vocab_size)
         RL_TRY(read_size(&config->type_vocab_size, root, path, keys->type_vocab_size, MAX_SIZE, 2, err));
     if (config->hidden_size % config->num_heads) // NOLINT(clang-analyzer-core.DivideZero): read_size gives 1 or more
@@ -174,15 +233,33 @@ cleanup:
     return status;
 }
 
+static rl_status read_rate(float *out, const json_t *root, const char *path, const char *key, float fallback,
+                           rl_error *err)
+{
+    return read_number(out, root, path, key, 0, 1, true, fallback, err);
+}
+
+static rl_status read_head_rate(rl_model_config *config, const json_t *root, const char *path, rl_error *err)
+{
+    const rl_architecture *architecture = config->architecture;
+    float fallback =
+        architecture->default_dropout_head < 0 ? config->dropout_hidden : architecture->default_dropout_head;
+    for (int i = 0; i < 2; i++)
+        if (!is_absent(root, architecture->keys.dropout_head[i]))
+            return read_rate(&config->dropout_head, root, path, architecture->keys.dropout_head[i], fallback, err);
+    config->dropout_head = fallback;
+    return RL_OK;
+}
+
 static rl_status read_rates(rl_model_config *config, const json_t *root, const char *path, rl_error *err)
 {
     rl_status status = RL_OK;
     const rl_config_keys *keys = &config->architecture->keys;
-    const json_t *head = keys->dropout_head ? json_object_get(root, keys->dropout_head) : NULL;
-    RL_TRY(read_number(&config->dropout_hidden, root, path, keys->dropout_hidden, 0, 1, true, 0.1f, err));
-    RL_TRY(read_number(&config->dropout_attention, root, path, keys->dropout_attention, 0, 1, true, 0.1f, err));
-    RL_TRY(read_number(&config->dropout_head, root, path, json_is_null(head) ? NULL : keys->dropout_head, 0, 1, true,
-                       config->dropout_hidden, err));
+    RL_TRY(read_rate(&config->dropout_hidden, root, path, keys->dropout_hidden, 0.1f, err));
+    RL_TRY(read_rate(&config->dropout_attention, root, path, keys->dropout_attention, 0.1f, err));
+    RL_TRY(read_rate(&config->dropout_embedding, root, path, keys->dropout_embedding,
+                     keys->dropout_embedding ? 0.1f : config->dropout_hidden, err));
+    RL_TRY(read_head_rate(config, root, path, err));
     config->layer_norm_eps = config->architecture->default_eps;
     if (keys->layer_norm_eps)
         RL_TRY(read_number(&config->layer_norm_eps, root, path, keys->layer_norm_eps, 0, 1, false,
@@ -195,7 +272,7 @@ cleanup:
 static rl_status read_pad(rl_model_config *config, const json_t *root, const char *path, rl_error *err)
 {
     const json_t *value = json_object_get(root, "pad_token_id");
-    config->pad_token_id = 0; /* the default of both configuration classes */
+    config->pad_token_id = config->architecture->default_pad;
     if (!value) return RL_OK;
     if (json_is_null(value)) {
         config->pad_token_id = -1;
@@ -207,6 +284,23 @@ static rl_status read_pad(rl_model_config *config, const json_t *root, const cha
                           "\"pad_token_id\" is %lld; expected 0 to %lld (vocab_size - 1)",
                           (long long)json_integer_value(value), (long long)config->vocab_size - 1);
     config->pad_token_id = (int32_t)json_integer_value(value);
+    return RL_OK;
+}
+
+/* RoBERTa's positions begin behind the padding token's: of 514 rows 512 can be used. */
+static rl_status offset_positions(rl_model_config *config, const char *path, rl_error *err)
+{
+    const char *key = config->architecture->keys.max_positions;
+    if (!config->architecture->offset_positions) return RL_OK;
+    if (config->pad_token_id < 0)
+        return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0,
+                          "\"pad_token_id\" is null; expected a token id, behind which positions begin");
+    config->position_offset = config->pad_token_id + 1;
+    config->max_positions -= config->position_offset;
+    if (config->max_positions < 1)
+        return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0, "\"%s\" is %lld; expected more than %lld (pad_token_id + 1)",
+                          key, (long long)(config->max_positions + config->position_offset),
+                          (long long)config->position_offset);
     return RL_OK;
 }
 
@@ -343,10 +437,13 @@ rl_status rl_config_from_json(rl_model_config *out, const json_t *root, const ch
         status = wrong_type(list, path, "architectures", "an array of class names", err);
         goto cleanup;
     }
-    RL_TRY(check_supported(root, config.architecture, path, err));
+    RL_TRY(check_supported(root, path, err));
     RL_TRY(read_sizes(&config, root, path, err));
     RL_TRY(read_rates(&config, root, path, err));
     RL_TRY(read_pad(&config, root, path, err));
+    RL_TRY(offset_positions(&config, path, err));
+    RL_TRY(read_activation(&config, root, path, err));
+    RL_TRY(read_attention(&config, root, path, err));
     RL_TRY(rl_config_random_init(root, path, &present, &seed, err));
     RL_TRY(read_labels(&config, root, path, err));
     *out = config;
@@ -384,8 +481,9 @@ rl_status rl_model_sequence_limit(int64_t *limit, const char *folder, const rl_t
     if (status != RL_OK) return status;
     int64_t longest = rl_tokenizer_max_length(tokenizer);
     if (rl_tokenizer_vocab_size(tokenizer) > config.vocab_size)
-        status = rl_fail(err, RL_ERR_INPUT, "%s: the tokenizer has %d ids but the model's embedding table only %lld rows",
-                         folder, rl_tokenizer_vocab_size(tokenizer), (long long)config.vocab_size);
+        status =
+            rl_fail(err, RL_ERR_INPUT, "%s: the tokenizer has %d ids but the model's embedding table only %lld rows",
+                    folder, rl_tokenizer_vocab_size(tokenizer), (long long)config.vocab_size);
     else
         *limit = longest < config.max_positions ? longest : config.max_positions;
     rl_model_config_free(&config);

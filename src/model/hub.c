@@ -35,6 +35,8 @@ static rl_status open_folder(folder_reader *reader, const char *folder, rl_error
     RL_TRY(rl_config_from_json(&reader->model->config, reader->model->config_json, reader->config_path, err));
     RL_TRY(rl_config_random_init(reader->model->config_json, reader->config_path, &reader->random_init, &reader->seed,
                                  err));
+    RL_TRY(rl_masks_from_json(reader->model, json_object_get(reader->model->config_json, "relearn_masks"),
+                              reader->config_path, err));
     RL_TRY(rl_weight_files_open(&reader->files, folder, err));
     if (!reader->files.name && !reader->random_init)
         status =
@@ -112,6 +114,8 @@ rl_status rl_model_copy(rl_model **out, const rl_model *model, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_model *copy = NULL;
+    const rl_unit *masked;
+    int64_t num_masked;
     RL_ALLOC(copy, 1, err);
     copy->config = model->config;
     copy->config.labels = NULL;
@@ -123,6 +127,8 @@ rl_status rl_model_copy(rl_model **out, const rl_model *model, rl_error *err)
         goto cleanup;
     }
     RL_TRY(rl_model_layout(copy, true, err));
+    masked = rl_model_masks_units(model->masks, &num_masked);
+    RL_TRY(rl_model_set_masks(copy, masked, num_masked, err));
     memcpy(copy->weights, model->weights, (size_t)model->num_weights * sizeof *model->weights);
     *out = copy;
     copy = NULL;
@@ -136,6 +142,7 @@ void rl_model_free(rl_model *model)
     if (!model) return;
     rl_model_config_free(&model->config);
     json_decref(model->config_json);
+    rl_model_masks_free(model->masks);
     rl_free(model->parameters);
     rl_free(model->weights);
     rl_free(model);
@@ -167,14 +174,20 @@ static bool set_labels(json_t *root, const rl_names *labels)
 /* config.json as read, with what saving changed: a token classifier in float32 with these labels. */
 static rl_status make_config(json_t **out, const rl_model *model, const char *folder, rl_error *err)
 {
+    json_t *masks = NULL;
+    if (model->masks && rl_masks_to_json(&masks, model->masks, err) != RL_OK) return RL_ERR_MEMORY;
     json_t *root = model->config_json ? json_deep_copy(model->config_json) : json_object();
     bool ok = root != NULL;
+    if (!ok) json_decref(masks);
     if (!ok) return json_out_of_memory(folder, err);
     json_object_del(root, "relearn_random_init");
+    json_object_del(root, "relearn_masks");
+    if (masks) ok = json_object_set_new(root, "relearn_masks", masks) == 0;
     json_object_del(root, "torch_dtype");  /* transformers 4's name of dtype */
     json_object_del(root, "problem_type"); /* of a sequence classifier */
     json_object_del(root, "num_labels");   /* transformers derives it from id2label */
-    ok = json_object_set_new(root, "architectures", json_pack("[s]", model->config.architecture->class_name)) == 0;
+    ok =
+        ok && json_object_set_new(root, "architectures", json_pack("[s]", model->config.architecture->class_name)) == 0;
     ok = ok && json_object_set_new(root, "model_type", json_string(model->config.model_type)) == 0;
     ok = ok && json_object_set_new(root, "dtype", json_string("float32")) == 0;
     ok = ok && set_labels(root, model->config.labels);

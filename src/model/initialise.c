@@ -27,6 +27,29 @@ static void fill_sinusoidal(float *values, int64_t positions, int64_t C)
         }
 }
 
+static void fill_gammas(rl_model *model)
+{
+    int64_t C = model->config.hidden_size;
+    const rl_role outer[] = {RL_ROLE_EMBEDDING_GAMMA, RL_ROLE_FINAL_GAMMA};
+    for (int i = 0; i < 2; i++)
+        if (rl_has_role(model, outer[i])) fill(rl_tensor(model, model->weights, outer[i], 0), C, 1.0f);
+    for (int64_t layer = 0; layer < model->config.num_layers; layer++) {
+        fill(rl_tensor(model, model->weights, RL_ROLE_ATTENTION_GAMMA, layer), C, 1.0f);
+        fill(rl_tensor(model, model->weights, RL_ROLE_OUTPUT_GAMMA, layer), C, 1.0f);
+    }
+}
+
+/* GPT-2 draws what is added to the stream narrower: N(0, sd / sqrt(2 L)), modeling_gpt2.py's _init_weights. */
+static double deviation(const rl_model *model, int64_t parameter)
+{
+    const rl_model_config *config = &model->config;
+    for (int64_t layer = 0; config->architecture->scaled_init && layer < config->num_layers; layer++)
+        if (parameter == rl_parameter_index(model, RL_ROLE_ATTENTION_OUT_WEIGHT, layer) ||
+            parameter == rl_parameter_index(model, RL_ROLE_FFN_OUT_WEIGHT, layer))
+            return config->initializer_range / sqrt(2.0 * (double)config->num_layers);
+    return config->initializer_range;
+}
+
 void rl_init_all(rl_model *model, uint64_t seed)
 {
     const rl_model_config *config = &model->config;
@@ -35,19 +58,17 @@ void rl_init_all(rl_model *model, uint64_t seed)
         const rl_parameter *parameter = &model->parameters[i];
         float *values = model->weights + parameter->offset;
         if (parameter->num_dims == 2)
-            fill_normal(values, parameter->count, config->initializer_range, seed, RL_PURPOSE_WEIGHT_INIT, (uint32_t)i);
+            fill_normal(values, parameter->count, deviation(model, i), seed, RL_PURPOSE_WEIGHT_INIT, (uint32_t)i);
         else
             fill(values, parameter->count, 0.0f);
     }
-    fill(rl_tensor(model, model->weights, RL_ROLE_EMBEDDING_GAMMA, 0), C, 1.0f);
-    for (int64_t layer = 0; layer < config->num_layers; layer++) {
-        fill(rl_tensor(model, model->weights, RL_ROLE_ATTENTION_GAMMA, layer), C, 1.0f);
-        fill(rl_tensor(model, model->weights, RL_ROLE_OUTPUT_GAMMA, layer), C, 1.0f);
-    }
+    fill_gammas(model);
     if (json_is_true(json_object_get(model->config_json, "sinusoidal_pos_embds")))
         fill_sinusoidal(rl_tensor(model, model->weights, RL_ROLE_POSITION, 0), config->max_positions, C);
-    if (config->pad_token_id >= 0) /* torch.nn.Embedding's padding_idx */
-        fill(rl_tensor(model, model->weights, RL_ROLE_WORD, 0) + config->pad_token_id * C, C, 0.0f);
+    if (!config->architecture->padding_row || config->pad_token_id < 0) return; /* torch.nn.Embedding's padding_idx */
+    fill(rl_tensor(model, model->weights, RL_ROLE_WORD, 0) + config->pad_token_id * C, C, 0.0f);
+    if (config->architecture->offset_positions)
+        fill(rl_tensor(model, model->weights, RL_ROLE_POSITION, 0) + config->pad_token_id * C, C, 0.0f);
 }
 
 void rl_init_head(rl_model *model, uint64_t seed)

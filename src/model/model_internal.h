@@ -12,10 +12,10 @@
 typedef enum rl_role {
     RL_ROLE_WORD,
     RL_ROLE_POSITION,
-    RL_ROLE_TYPE, /* absent in DistilBERT */
-    RL_ROLE_EMBEDDING_GAMMA,
+    RL_ROLE_TYPE,            /* absent in DistilBERT */
+    RL_ROLE_EMBEDDING_GAMMA, /* absent where norms stand before the halves of a block (GPT-2), as beta */
     RL_ROLE_EMBEDDING_BETA,
-    RL_ROLE_QUERY_WEIGHT, /* first of the roles that every layer has */
+    RL_ROLE_QUERY_WEIGHT, /* first of the roles that every layer has; the fused trio where key and value have no name */
     RL_ROLE_KEY_WEIGHT,
     RL_ROLE_VALUE_WEIGHT,
     RL_ROLE_QUERY_BIAS,
@@ -31,14 +31,17 @@ typedef enum rl_role {
     RL_ROLE_FFN_OUT_BIAS,
     RL_ROLE_OUTPUT_GAMMA,
     RL_ROLE_OUTPUT_BETA,
+    RL_ROLE_FINAL_GAMMA, /* first of the roles behind the layers: LayerNorm of the last hidden state, GPT-2 */
+    RL_ROLE_FINAL_BETA,
     RL_ROLE_HEAD_WEIGHT,
     RL_ROLE_HEAD_BIAS,
     RL_ROLE_COUNT
 } rl_role;
 
 #define RL_FIRST_LAYER_ROLE RL_ROLE_QUERY_WEIGHT
-#define RL_FIRST_HEAD_ROLE RL_ROLE_HEAD_WEIGHT
-#define RL_ROLES_PER_LAYER (RL_FIRST_HEAD_ROLE - RL_FIRST_LAYER_ROLE)
+#define RL_FIRST_LAST_ROLE  RL_ROLE_FINAL_GAMMA
+#define RL_FIRST_HEAD_ROLE  RL_ROLE_HEAD_WEIGHT
+#define RL_ROLES_PER_LAYER  (RL_FIRST_LAST_ROLE - RL_FIRST_LAYER_ROLE)
 
 /* Every place where dropout may act; with the layer it makes rl_dropout.stream = layer * 16 + site. The embedding's and
  * the head's site count as layer 0, which no block's site shares. */
@@ -52,11 +55,14 @@ typedef enum rl_site {
 
 /* Where config.json keeps a value. NULL: the architecture has no such key. */
 typedef struct rl_config_keys {
-    const char *hidden_size, *num_layers, *num_heads, *intermediate_size, *activation;
+    const char *hidden_size, *num_layers, *num_heads, *activation, *max_positions;
+    const char *intermediate_size; /* absent or null: intermediate_factor * hidden_size, where that is not 0 */
     const char *dropout_hidden, *dropout_attention;
-    const char *dropout_head;    /* NULL, absent or null: dropout_hidden's rate */
-    const char *layer_norm_eps;  /* NULL: the architecture's default_eps */
-    const char *type_vocab_size; /* NULL: no token types */
+    const char *dropout_embedding; /* NULL: dropout_hidden's rate */
+    const char *dropout_head[2];   /* the first that is there and not null; else default_dropout_head */
+    const char *layer_norm_eps;    /* NULL: the architecture's default_eps */
+    const char *type_vocab_size;   /* NULL: no token types */
+    const char *embedding_size;    /* must be hidden_size: no projection is behind the embeddings */
 } rl_config_keys;
 
 struct rl_architecture {
@@ -64,23 +70,36 @@ struct rl_architecture {
     const char *class_name; /* what save writes into "architectures" */
     const char *prefix;     /* of encoder tensors; the head has none */
     rl_config_keys keys;
+    const char *default_activation;   /* where config.json has none */
     float default_eps;                /* of LayerNorm where no key gives it */
+    float default_dropout_head;       /* < 0: dropout_hidden's rate */
+    int32_t default_pad;              /* pad_token_id where config.json has none; -1: no such token */
+    int64_t intermediate_factor;      /* 0: intermediate_size must be there */
+    int64_t default_embedding_size;   /* where keys.embedding_size is absent */
+    bool norm_first;                  /* x + f(LN x) and a last LN, instead of LN(x + f(x)) */
+    bool causal;                      /* a token attends to itself and earlier ones only */
+    bool in_out;                      /* a block's matrices are [in, out] (Conv1D), not [out, in] (Linear) */
+    bool scaled_init;                 /* from scratch, projections into the stream get sd / sqrt(2 L) */
+    bool padding_row;                 /* the padding token's embedding starts at zero and gets no gradient */
+    bool offset_positions;            /* the first token has position pad_token_id + 1 */
     uint32_t dropout_sites;           /* bit per rl_site */
-    const char *roots[3];             /* what names of encoder tensors start with when a file leaves the prefix out */
+    const char *roots[4];             /* what names of encoder tensors start with when a file leaves the prefix out */
     const char *names[RL_ROLE_COUNT]; /* "{}" stands for the layer; NULL: this architecture has no such tensor */
 };
 
 const rl_architecture *rl_architecture_find(const char *model_type);
 const char *rl_architecture_nearest(const char *model_type); /* NULL: none is near */
-void rl_architecture_list(char *text, size_t size);          /* "bert, distilbert" for messages */
+void rl_architecture_list(char *text, size_t size);          /* "bert, distilbert, ..." for messages */
 
 /* --------------------------------------------------------------------------------------------- layout */
 
 /* Fill model->parameters, num_parameters and num_weights from model->config; allocates zeroed weights when
  * with_weights. */
 rl_status rl_model_layout(rl_model *model, bool with_weights, rl_error *err);
-/* Position in model->parameters; layer is ignored for embedding and head roles. */
+/* Position in model->parameters of a role that the architecture has; layer is ignored for roles outside the blocks. */
 int64_t rl_parameter_index(const rl_model *model, rl_role role, int64_t layer);
+/* The flat offset of a role's tensor. */
+int64_t rl_offset_of(const rl_model *model, rl_role role, int64_t layer);
 /* The role's span inside a flat array laid out as model->weights (weights, gradients, moments). */
 static inline float *rl_tensor(const rl_model *model, float *flat, rl_role role, int64_t layer)
 {
@@ -92,6 +111,14 @@ static inline const float *rl_weight(const rl_model *model, rl_role role, int64_
 }
 bool rl_has_role(const rl_model *model, rl_role role);
 bool rl_is_head_parameter(const rl_model *model, int64_t index);
+
+/* ----------------------------------------------------------------------------------------------- masks */
+
+/* Zero the masked units of a site and layer in x, T rows as wide as the site: values forward, gradients backward. */
+void rl_apply_masks(const rl_model *model, rl_unit_site site, int64_t layer, float *x, int64_t T);
+/* The "relearn_masks" of config.json; root NULL: none. */
+rl_status rl_masks_to_json(json_t **out, const rl_model_masks *masks, rl_error *err);
+rl_status rl_masks_from_json(rl_model *model, json_t *root, const char *path, rl_error *err);
 bool rl_names_equal(const rl_names *a, const rl_names *b);
 rl_status rl_names_copy(rl_names **out, const rl_names *names, rl_error *err);
 
@@ -168,13 +195,13 @@ typedef struct rl_block_buffers {
     float *qkv;           /* [T, 3C] */
     float *probs;         /* softmax, per sentence [H, n, n] */
     float *context;       /* [T, C] attention output before its projection */
-    float *sum1;          /* [T, C] input of the first LayerNorm */
-    float *mean1, *rstd1; /* [T] */
-    float *middle;        /* [T, C] output of the first LayerNorm */
+    float *sum1;          /* [T, C] stream after attention; goes into the next LayerNorm */
+    float *mean1, *rstd1; /* [T] of the attention half's LayerNorm */
+    float *middle;        /* [T, C] input of the feed-forward network */
     float *pre;           /* [T, F] input of GELU */
     float *gelu;          /* [T, F] */
-    float *sum2;          /* [T, C] input of the second LayerNorm */
-    float *mean2, *rstd2; /* [T] */
+    float *sum2; /* [T, C] input of the second LayerNorm. Norms first: output of the first (attention's input) */
+    float *mean2, *rstd2; /* [T] of the feed-forward half's LayerNorm */
 } rl_block_buffers;
 
 struct rl_workspace {
@@ -182,12 +209,12 @@ struct rl_workspace {
     bool training;
     int64_t max_tokens, max_sentences, max_length, max_attention;
     float *attention_scratch;
-    float *embedding_sum;                   /* [T, C] */
-    float *embedding_mean, *embedding_rstd; /* [T] */
-    float **hidden;                         /* [L+1] of [T, C]; eval: all the same */
-    rl_block_buffers *block;                /* [L]; eval: all the same */
-    float *head_input;       /* [T, C] after the head's dropout; also the backward pass's second buffer */
-    float *logits, *dlogits; /* [T, K] */
+    float *outer_sum;               /* [T, C] input of the LayerNorm outside blocks: the embeddings', or the last */
+    float *outer_mean, *outer_rstd; /* [T] */
+    float **hidden;                 /* [L+1] of [T, C]; eval: all the same */
+    rl_block_buffers *block;        /* [L]; eval: all the same */
+    float *head_input;              /* [T, C] after the head's dropout; also the backward pass's second buffer */
+    float *logits, *dlogits;        /* [T, K] */
     /* backward only */
     float *dhidden; /* [T, C] gradient of the stream, turned in place from layer to layer */
     float *wide;    /* [T, max(F, 4C)]: dgelu, or dcontext beside dqkv */

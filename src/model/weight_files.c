@@ -250,7 +250,8 @@ static bool ends_with(const char *name, const char *ending)
 /* Encoder tensors that take no part in token classification. */
 static bool is_ignorable(const char *stem)
 {
-    return strncmp(stem, "pooler.", 7) == 0 || ends_with(stem, "position_ids") || ends_with(stem, "token_type_ids");
+    return strncmp(stem, "pooler.", 7) == 0 || ends_with(stem, "position_ids") || ends_with(stem, "token_type_ids") ||
+           ends_with(stem, ".attn.bias") || ends_with(stem, ".attn.masked_bias"); /* GPT-2's causal mask */
 }
 
 static rl_status refuse_left_over(const rl_weight_files *files, const rl_model *model, rl_error *err)

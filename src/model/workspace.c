@@ -51,9 +51,9 @@ static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 static void describe_training(span_table *table, rl_workspace *w, const rl_model_config *config)
 {
     int64_t T = w->max_tokens, C = config->hidden_size, F = config->intermediate_size, L = config->num_layers;
-    add(table, "embedding_sum", &w->embedding_sum, T * C);
-    add(table, "embedding_mean", &w->embedding_mean, T);
-    add(table, "embedding_rstd", &w->embedding_rstd, T);
+    add(table, "outer_sum", &w->outer_sum, T * C);
+    add(table, "outer_mean", &w->outer_mean, T);
+    add(table, "outer_rstd", &w->outer_rstd, T);
     for (int64_t layer = 0; layer <= L; layer++) add(table, "hidden", &w->hidden[layer], T * C);
     for (int64_t layer = 0; layer < L; layer++) add_block(table, &w->block[layer], config, T, w->max_attention);
     add(table, "head_input", &w->head_input, T * C);
@@ -77,17 +77,17 @@ static void describe_eval(span_table *table, rl_workspace *w, const rl_model_con
 }
 
 /* The eval aliases; each pair's lives don't meet (see rl_block_forward's order). */
-static void share_eval(rl_workspace *w, int64_t L)
+static void share_eval(rl_workspace *w, int64_t L, bool norm_first)
 {
     rl_block_buffers *block = &w->block[0];
     block->pre = block->qkv;
     block->middle = block->context;
-    block->sum2 = block->sum1;
+    block->sum2 = norm_first ? block->context : block->sum1;
     block->mean2 = block->mean1;
     block->rstd2 = block->rstd1;
-    w->embedding_sum = block->sum1;
-    w->embedding_mean = block->mean1;
-    w->embedding_rstd = block->rstd1;
+    w->outer_sum = norm_first ? block->context : block->sum1;
+    w->outer_mean = block->mean1;
+    w->outer_rstd = block->rstd1;
     for (int64_t layer = 1; layer < L; layer++) w->block[layer] = *block;
     for (int64_t layer = 1; layer <= L; layer++) w->hidden[layer] = w->hidden[0];
     w->head_input = w->hidden[0];
@@ -132,7 +132,7 @@ static rl_status fill_workspace(rl_workspace *w, const rl_model_config *config, 
         describe_eval(&table, w, config);
     RL_REQUIRE(table.count < table.capacity, err);
     RL_TRY(take_all(w, &table, err));
-    if (!w->training) share_eval(w, L);
+    if (!w->training) share_eval(w, L, config->architecture->norm_first);
 cleanup:
     rl_free(table.spans);
     return status;

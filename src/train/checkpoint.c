@@ -35,6 +35,17 @@ static void hash_data(rl_hash *hash, const rl_encoded *data)
     rl_hash_bytes(hash, data->labels, (size_t)data->num_tokens * sizeof *data->labels);
 }
 
+static void hash_masks(rl_hash *hash, const rl_model_masks *masks)
+{
+    int64_t n;
+    const rl_unit *units = rl_model_masks_units(masks, &n);
+    for (int64_t i = 0; i < n; i++) {
+        rl_hash_int(hash, units[i].site);
+        rl_hash_int(hash, units[i].layer);
+        rl_hash_int(hash, units[i].unit);
+    }
+}
+
 static void hash_model(rl_hash *hash, const rl_model *model)
 {
     const rl_model_config *c = &model->config;
@@ -44,7 +55,10 @@ static void hash_model(rl_hash *hash, const rl_model *model)
     rl_hash_real(hash, c->layer_norm_eps);
     rl_hash_real(hash, c->dropout_hidden);
     rl_hash_real(hash, c->dropout_attention);
+    rl_hash_real(hash, c->dropout_embedding);
     rl_hash_real(hash, c->dropout_head);
+    rl_hash_int(hash, c->tanh_gelu | c->unscaled_attention << 1 | c->layer_scaled_attention << 2);
+    hash_masks(hash, model->masks);
     for (int64_t i = 0; i < model->num_parameters; i++) {
         const rl_parameter *tensor = &model->parameters[i];
         rl_hash_text(hash, tensor->name);

@@ -103,7 +103,8 @@ static void test_forward_is_the_reference(void **state)
                 const packed *s = &shapes[i];
                 rl_dropout dropout = with_dropout ? some_dropout : rl_dropout_none();
                 attention_case c = make_case(s);
-                rl_attention_forward(c.out, c.probs, c.qkv, start, s->B, s->H, s->D, dropout, c.scratch);
+                rl_attention_forward(c.out, c.probs, c.qkv, start, s->B, s->H, s->D,
+                                     rl_attention_scores_default(s->D), dropout, c.scratch);
                 check_forward(s, c.qkv, c.out, c.probs, dropout);
                 free_case(&c);
             }
@@ -117,7 +118,8 @@ static void test_long_sentences(void **state)
     (void)state;
     attention_case c = make_case(&s);
     for (size_t isa = 0; use_isa(isa); isa++) {
-        rl_attention_forward(c.out, c.probs, c.qkv, start, s.B, s.H, s.D, some_dropout, c.scratch);
+        rl_attention_forward(c.out, c.probs, c.qkv, start, s.B, s.H, s.D,
+                             rl_attention_scores_default(s.D), some_dropout, c.scratch);
         check_forward(&s, c.qkv, c.out, c.probs, some_dropout);
     }
     free_case(&c);
@@ -132,7 +134,8 @@ static void test_large_scores_stay_finite(void **state)
     attention_case c = make_case(&s);
     for (int64_t i = 0; i < s.T * 3 * s.C; i++) c.qkv[i] *= 70.0f;
     for (size_t isa = 0; use_isa(isa); isa++) {
-        rl_attention_forward(c.out, c.probs, c.qkv, start, 1, 1, 8, rl_dropout_none(), c.scratch);
+        rl_attention_forward(c.out, c.probs, c.qkv, start, 1, 1, 8,
+                             rl_attention_scores_default(8), rl_dropout_none(), c.scratch);
         for (int64_t i = 0; i < 19; i++) {
             double sum = 0.0;
             for (int64_t j = 0; j < 19; j++) sum += c.probs[i * 19 + j];
@@ -150,7 +153,8 @@ static void test_nan_reaches_its_sentence_only(void **state)
     attention_case c = make_case(&s);
     c.qkv[9 * 24 + 8 + 3] = NAN; /* a key of the second sentence */
     for (size_t isa = 0; use_isa(isa); isa++) {
-        rl_attention_forward(c.out, c.probs, c.qkv, start, 2, 1, 8, rl_dropout_none(), c.scratch);
+        rl_attention_forward(c.out, c.probs, c.qkv, start, 2, 1, 8,
+                             rl_attention_scores_default(8), rl_dropout_none(), c.scratch);
         for (int64_t i = 0; i < 23 * 8; i++) assert_true(isnan(c.out[i]) == (i >= 5 * 8));
     }
     free_case(&c);
@@ -177,8 +181,10 @@ static void check_slope(const packed *s, rl_dropout dropout)
         wide[i] = c.qkv[i];
         c.dqkv[i] = NAN; /* written, not accumulated */
     }
-    rl_attention_forward(c.out, c.probs, c.qkv, s->start, s->B, s->H, s->D, dropout, c.scratch);
-    rl_attention_backward(c.dqkv, c.dout, c.qkv, c.probs, s->start, s->B, s->H, s->D, dropout, c.scratch);
+    rl_attention_forward(c.out, c.probs, c.qkv, s->start, s->B, s->H, s->D,
+                         rl_attention_scores_default(s->D), dropout, c.scratch);
+    rl_attention_backward(c.dqkv, c.dout, c.qkv, c.probs, s->start, s->B, s->H, s->D,
+                         rl_attention_scores_default(s->D), dropout, c.scratch);
     for (int64_t b = 0; b < s->B; b++)
         for (int64_t i = s->start[b] * 3 * s->C; i < s->start[b + 1] * 3 * s->C; i += s->T > 40 ? 211 : 1) {
             double before = wide[i], value[2];

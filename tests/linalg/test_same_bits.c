@@ -21,7 +21,8 @@ static void run_all(outputs *o, const float *x, const float *qkv, const float *r
     rl_bias_gelu_forward(o->gelu, o->pre, x, row, T, C);
     rl_bias_gelu_backward(o->dpre, o->dbias, qkv, x, T, C);
     rl_column_sums(o->sums, x, T, C);
-    rl_attention_forward(o->attention, o->probs, qkv, start, 1, C / D, D, dropout, scratch);
+    rl_attention_forward(o->attention, o->probs, qkv, start, 1, C / D, D,
+                         rl_attention_scores_default(D), dropout, scratch);
     memcpy(o->p, x, sizeof o->p);
     rl_adamw_step(o->p, x, o->m, o->v, N, s);
     rl_exp(o->exponential, x, N);

@@ -37,8 +37,8 @@ static inline void write_bytes(const char *folder, const char *name, const void 
 }
 
 /* Sizes of protocol §15 ("vocab 16, 2 layers, 2 heads, D = 8, FFN 16, C = 9"), no weights file: drawn from the seed. */
-#define LABELS_9                                                                                                       \
-    "\"id2label\": {\"0\":\"O\",\"1\":\"B-PER\",\"2\":\"I-PER\",\"3\":\"B-ORG\",\"4\":\"I-ORG\",\"5\":\"B-LOC\","      \
+#define LABELS_9                                                                                                  \
+    "\"id2label\": {\"0\":\"O\",\"1\":\"B-PER\",\"2\":\"I-PER\",\"3\":\"B-ORG\",\"4\":\"I-ORG\",\"5\":\"B-LOC\"," \
     "\"6\":\"I-LOC\",\"7\":\"B-MISC\",\"8\":\"I-MISC\"}"
 static const char tiny_bert[] =
     "{\"model_type\": \"bert\", \"architectures\": [\"BertForTokenClassification\"], \"vocab_size\": 16, "
@@ -50,6 +50,23 @@ static const char tiny_distilbert[] =
     "\"dim\": 8,"
     "\"n_layers\": 2, \"n_heads\": 2, \"hidden_dim\": 16, \"max_position_embeddings\": 12, \"activation\": \"gelu\","
     "\"pad_token_id\": 0, \"relearn_random_init\": 7, " LABELS_9 "}";
+
+static const char tiny_roberta[] =
+    "{\"model_type\": \"roberta\", \"architectures\": [\"RobertaForTokenClassification\"], \"vocab_size\": 16, "
+    "\"hidden_size\": 8, \"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"intermediate_size\": 16,"
+    "\"max_position_embeddings\": 14, \"type_vocab_size\": 1, \"hidden_act\": \"gelu\", \"layer_norm_eps\": 1e-5,"
+    "\"pad_token_id\": 1, \"relearn_random_init\": 7, " LABELS_9 "}";
+static const char tiny_electra[] =
+    "{\"model_type\": \"electra\", \"architectures\": [\"ElectraForTokenClassification\"], \"vocab_size\": 16, "
+    "\"hidden_size\": 8, \"embedding_size\": 8, \"num_hidden_layers\": 2, \"num_attention_heads\": 2,"
+    "\"intermediate_size\": 16, \"max_position_embeddings\": 12, \"type_vocab_size\": 2, \"hidden_act\": \"gelu\","
+    "\"relearn_random_init\": 7, " LABELS_9 "}";
+static const char tiny_gpt2[] =
+    "{\"model_type\": \"gpt2\", \"architectures\": [\"GPT2ForTokenClassification\"], \"vocab_size\": 16, \"n_embd\": 8,"
+    "\"n_layer\": 2, \"n_head\": 2, \"n_inner\": 16, \"n_positions\": 12, \"pad_token_id\": 15,"
+    "\"relearn_random_init\": 7, " LABELS_9 "}";
+static const char *const tiny_families[] = {tiny_bert, tiny_distilbert, tiny_roberta, tiny_electra, tiny_gpt2};
+#define NUM_FAMILIES (int)(sizeof tiny_families / sizeof *tiny_families)
 
 static inline rl_model *load_text(const char *config)
 {
@@ -78,7 +95,8 @@ static inline void fill_by_formula(rl_model *model)
     qsort(sorted, (size_t)model->num_parameters, sizeof *sorted, compare_names);
     for (int64_t t = 0; t < model->num_parameters; t++) {
         const char *name = sorted[t]->name;
-        bool norm = strstr(name, "LayerNorm.weight") || strstr(name, "layer_norm.weight");
+        bool norm = strstr(name, "LayerNorm.weight") || strstr(name, "layer_norm.weight") ||
+                    (strstr(name, "ln_") && strstr(name, ".weight")); /* GPT-2's ln_1, ln_2, ln_f */
         for (int64_t k = 0; k < sorted[t]->count; k++) {
             double wave = sin(0.7 * (double)k + 1.3 * (double)t);
             model->weights[sorted[t]->offset + k] = (float)(norm ? 1 + 0.1 * wave : 0.5 * wave);

@@ -100,13 +100,13 @@ static void test_rates_and_numbers(void **state)
 static void test_unsupported(void **state)
 {
     (void)state;
-    refuses(base_bert, "model_type", NULL, "expected bert, distilbert");
+    refuses(base_bert, "model_type", NULL, "expected bert, distilbert, roberta, electra, gpt2");
     refuses(base_bert, "model_type", "7", "is an integer");
     refuses(base_bert, "model_type", "\"t5\"", "\"t5\" is not supported; expected one of bert, distilbert");
     refuses(base_bert, "model_type", "\"distillbert\"", "the nearest is distilbert");
-    refuses(base_bert, "hidden_act", "\"relu\"", "\"relu\" is not supported; expected \"gelu\"");
+    refuses(base_bert, "hidden_act", "\"relu\"", "\"relu\" is not supported; expected \"gelu\", \"gelu_new\" or \"gelu_pytorch_tanh\"");
     refuses(base_bert, "hidden_act", "0", "is an integer; expected \"gelu\"");
-    refuses(base_distilbert, "activation", "\"gelu_new\"", "\"gelu_new\" is not supported");
+    refuses(base_distilbert, "activation", "\"gelu_fast\"", "\"gelu_fast\" is not supported");
     refuses(base_bert, "is_decoder", "true", "true is not supported");
     refuses(base_bert, "is_decoder", "1", "is an integer; expected false");
     refuses(base_bert, "add_cross_attention", "true", "true is not supported");

@@ -1,4 +1,4 @@
-/* attention.c -- softmax(Q K^T / sqrt D) V, sentence by sentence and head by head, on packed qkv.
+/* attention.c -- softmax(scale Q K^T) V, all keys or causal, sentence by sentence and head by head, on packed qkv.
  * Source: protocol §2.1. Sentences have some 15 to 20 tokens, so the products are small_product's; RL_ATTENTION_ROWS
  * queries at a time keep the scores of a long sentence in cache. Score rows are padded to RL_ATTENTION_PAD columns, so
  * that no vector loop over them has a tail: padded scores are -inf before the softmax and so 0 after it. */
@@ -73,16 +73,25 @@ static void softmax_row(float *restrict p, float *restrict s, const head *h)
     for (int64_t j = 0; j < h->n; j++) p[j] = s[j] * scale;
 }
 
-static void head_forward(float *out, float *probs, const head *h, const rl_dropout *dropout, float *scratch)
+/* Queries i .. i + rows - 1 see keys up to their own: behind it scores are -inf, so probabilities 0, and the backward pass
+ * needs nothing of its own. */
+static void hide_later_keys(float *scores, int64_t i, int64_t rows, const head *h)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = i + r + 1; j < h->n; j++) scores[r * h->padded + j] = -INFINITY;
+}
+
+static void head_forward(float *out, float *probs, const head *h, rl_attention_scores how, const rl_dropout *dropout,
+                         float *scratch)
 {
     workspace w = cut(scratch, h);
-    const float scale = 1.0f / sqrtf((float)h->D);
     transpose(w.panel, h->key, h);
     for (int64_t i = 0; i < h->n; i += RL_ATTENTION_ROWS) {
         int64_t rows = h->n - i < RL_ATTENTION_ROWS ? h->n - i : RL_ATTENTION_ROWS;
         float *p = probs + i * h->n;
         small_matrix q = {h->query + i * h->stride, h->stride, 1}, weights = {p, h->n, 1};
-        small_product(w.scores, h->padded, q, w.panel, h->padded, rows, h->padded, h->D, scale, false);
+        small_product(w.scores, h->padded, q, w.panel, h->padded, rows, h->padded, h->D, how.scale, false);
+        if (how.causal) hide_later_keys(w.scores, i, rows, h);
         for (int64_t r = 0; r < rows; r++) softmax_row(p + r * h->n, w.scores + r * h->padded, h);
         if (dropout->p > 0.0f) {
             ISA(dropout_at)(w.dropped, p, h->first + (uint64_t)(i * h->n), rows * h->n, *dropout);
@@ -94,14 +103,14 @@ static void head_forward(float *out, float *probs, const head *h, const rl_dropo
 }
 
 void ISA(attention_forward)(float *out, float *probs, const float *qkv, const int32_t *start, int64_t B, int64_t H,
-                            int64_t D, rl_dropout dropout, float *scratch)
+                            int64_t D, rl_attention_scores scores, rl_dropout dropout, float *scratch)
 {
     uint64_t first = 0;
     for (int64_t b = 0; b < B; b++) {
         int64_t n = start[b + 1] - start[b];
         for (int64_t i = 0; i < H; i++) {
             head h = find_head(qkv, start, b, i, H, D, first);
-            head_forward(out + start[b] * H * D + i * D, probs + h.first, &h, &dropout, scratch);
+            head_forward(out + start[b] * H * D + i * D, probs + h.first, &h, scores, &dropout, scratch);
         }
         first += (uint64_t)(H * n * n);
     }
@@ -120,11 +129,10 @@ static void softmax_backward_row(float *restrict u, const float *p, const float 
 
 /* out = P V, P = dropout(softmax(S)), S = scale Q K^T:
  * dV = P^T dout, dP = dout V^T, dQ = dS K, dK = dS^T Q. dV and dK add up over the blocks of queries, in order. */
-static void head_backward(float *dquery, const float *dout, const float *probs, const head *h,
+static void head_backward(float *dquery, const float *dout, const float *probs, const head *h, float scale,
                           const rl_dropout *dropout, float *scratch)
 {
     workspace w = cut(scratch, h);
-    const float scale = 1.0f / sqrtf((float)h->D);
     int64_t C = h->stride / 3;
     float *dkey = dquery + C, *dvalue = dkey + C;
     transpose(w.panel, h->value, h);
@@ -147,15 +155,16 @@ static void head_backward(float *dquery, const float *dout, const float *probs, 
 }
 
 void ISA(attention_backward)(float *dqkv, const float *dout, const float *qkv, const float *probs,
-                             const int32_t *start, int64_t B, int64_t H, int64_t D, rl_dropout dropout, float *scratch)
+                             const int32_t *start, int64_t B, int64_t H, int64_t D, rl_attention_scores scores,
+                             rl_dropout dropout, float *scratch)
 {
     uint64_t first = 0;
     for (int64_t b = 0; b < B; b++) {
         int64_t n = start[b + 1] - start[b];
         for (int64_t i = 0; i < H; i++) {
             head h = find_head(qkv, start, b, i, H, D, first);
-            head_backward(dqkv + (h.query - qkv), dout + start[b] * H * D + i * D, probs + h.first, &h, &dropout,
-                          scratch);
+            head_backward(dqkv + (h.query - qkv), dout + start[b] * H * D + i * D, probs + h.first, &h, scores.scale,
+                          &dropout, scratch);
         }
         first += (uint64_t)(H * n * n);
     }

@@ -2,6 +2,8 @@
 #include "vector.h"
 #include "vector_math.h"
 
+enum { RESIDUAL_PART = 256 }; /* elements of a row that pass through the first-level cache at a time */
+
 void ISA(exp)(float *y, const float *x, int64_t n)
 {
 #pragma omp simd
@@ -68,6 +70,57 @@ void ISA(bias_gelu_backward)(float *dpre, float *dbias, const float *dy, const f
             float slope = dy[t * F + f] * (normal_cdf(a, gauss) + a * gauss * 0.398942280f);
             dpre[t * F + f] = slope;
             dbias[f] += slope;
+        }
+    }
+}
+
+/* x/2 (1 + tanh u) = x / (1 + e^-2u): no cancellation on the left tail, where 1 + tanh has none of its digits left.
+ * Source: transformers activations.NewGELUActivation; u = sqrt(2/pi) (x + 0.044715 x^3). */
+RL_INLINE float tanh_gate(float x)
+{
+    return 1.0f / (1.0f + exp_one(-1.59576912f * (x + 0.044715f * x * x * x)));
+}
+
+void ISA(bias_tanh_gelu_forward)(float *y, float *pre, const float *x, const float *bias, int64_t T, int64_t F)
+{
+    for (int64_t t = 0; t < T; t++) {
+#pragma omp simd
+        for (int64_t f = 0; f < F; f++) {
+            float a = x[t * F + f] + bias[f];
+            pre[t * F + f] = a;
+            y[t * F + f] = a * tanh_gate(a);
+        }
+    }
+}
+
+/* With the gate s(x): s + x s (1 - s) 2u'. */
+void ISA(bias_tanh_gelu_backward)(float *dpre, float *dbias, const float *dy, const float *pre, int64_t T, int64_t F)
+{
+    memset(dbias, 0, (size_t)F * sizeof *dbias);
+    for (int64_t t = 0; t < T; t++) {
+#pragma omp simd
+        for (int64_t f = 0; f < F; f++) {
+            float a = pre[t * F + f], gate = tanh_gate(a), rise = 1.59576912f * (1.0f + 0.134145f * a * a);
+            float slope = dy[t * F + f] * (gate + a * gate * (1.0f - gate) * rise);
+            dpre[t * F + f] = slope;
+            dbias[f] += slope;
+        }
+    }
+}
+
+/* Row by row, so that the dropout's counters are the elements' places whatever T is. */
+void ISA(residual_forward)(float *sum, const float *x, const float *bias, const float *residual, int64_t T, int64_t C,
+                           rl_dropout dropout)
+{
+    for (int64_t t = 0; t < T; t++) {
+        float row[RESIDUAL_PART];
+        for (int64_t at = 0; at < C; at += RESIDUAL_PART) {
+            const int64_t n = C - at < RESIDUAL_PART ? C - at : RESIDUAL_PART, place = t * C + at;
+#pragma omp simd
+            for (int64_t c = 0; c < n; c++) row[c] = x[place + c] + bias[at + c];
+            if (dropout.p > 0.0f) ISA(dropout_at)(row, row, (uint64_t)place, n, dropout);
+#pragma omp simd
+            for (int64_t c = 0; c < n; c++) sum[place + c] = residual[place + c] + row[c];
         }
     }
 }
