@@ -29,8 +29,7 @@ endfunction()
 # The Python package of analysis/: numbers of the report, refusals; the page in headless Chromium; the examples of docs; Parquet.
 relearn_script_test(analysis.report analysis/test_report.py LABELS unit TIMEOUT 120)
 relearn_script_test(analysis.browser analysis/test_browser.py LABELS golden TIMEOUT 180)
-relearn_script_test(analysis.examples analysis/test_examples.py LABELS golden TIMEOUT 120)
-relearn_script_test(analysis.program analysis/test_program.py LABELS mpi TIMEOUT 180 ARGUMENTS --program $<TARGET_FILE:relearn>)
+relearn_script_test(analysis.program analysis/test_program.py LABELS golden TIMEOUT 180 ARGUMENTS --program $<TARGET_FILE:relearn>)
 
 # The rules of the sources: arrows between rooms, banned calls.
 relearn_script_test(rules.arrows test_arrows.py LABELS unit)
@@ -54,6 +53,10 @@ set_tests_properties(store.make_results PROPERTIES LABELS mpi PROCESSORS 2 TIMEO
 relearn_script_test(store.check_results store/check_results.py LABELS golden ARGUMENTS ${results_folder})
 if(TEST store.check_results)
   set_tests_properties(store.check_results PROPERTIES FIXTURES_REQUIRED store_results)
+endif()
+relearn_script_test(analysis.examples analysis/test_examples.py LABELS golden TIMEOUT 120 ARGUMENTS ${results_folder})
+if(TEST analysis.examples)
+  set_tests_properties(analysis.examples PROPERTIES FIXTURES_REQUIRED store_results)
 endif()
 
 # tests/model/test_export_roundtrip.c runs export_roundtrip.py itself, under $RELEARN_PYTHON.

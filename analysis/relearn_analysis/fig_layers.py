@@ -168,8 +168,9 @@ def centre(data):
             found = [data.stats.interval(f"layers/{arm.value('model')}", stats_name, any_run(data, arm), s) for s in data.arm_stages(arm)]
             low, high = ([f[k] if f else math.nan for f in found] for k in (0, 1))
             panel.band(xs, low, high, paint)
-            for line in table[:30]:
-                panel.line(xs, line, paint, 0.8, opacity=0.4)
+            if len(data.arms) <= 4:
+                for line in table[:30]:
+                    panel.line(xs, line, paint, 0.8, opacity=0.4)
             panel.line(xs, mean, paint, 2.4)
             for x, v in zip(xs, mean):
                 panel.dot(x, v, paint, 3.2, f"{arm.label}: {real(v)}")

@@ -34,7 +34,7 @@ def similarity(data):
     values = data.per_run(head, lambda s: s.spearman_similarity)
     mean = mean_of(values)
     sentence = (f"At the last stage of {data.describe(head)} the rank correlation of similarity and saliency within a run is {estimate(values, form=signed)}: "
-                f"in these runs, neurons that kept their old meaning are the {'more' if mean > 0 else 'less'} salient ones." if math.isfinite(mean) else
+                f"{same_sign(values)}." if math.isfinite(mean) else
                 "Similarity has no value in the last stage, so there is nothing to correlate.")
     return Figure("similarity", "Similarity and saliency", sentence, panels,
                   [Table("similarity_saliency", ["arm", "similarity_from", "saliency_from", "neurons"], rows),
@@ -44,6 +44,14 @@ def similarity(data):
                   how="Density of neurons over similarity of their top words to those in base (x) and saliency (y), seeds pooled for the picture; line: mean "
                       "saliency at each similarity. The correlation is computed in each run; the interval of the partial effect is in question 6.",
                   lacks_interval=True)
+
+
+def same_sign(values):
+    """What the signs of the seeds' correlations say, and no more."""
+    known = values[np.isfinite(values)]
+    if (known > 0).all() or (known < 0).all():
+        return f"in {'this run' if len(known) == 1 else 'all these runs'}, neurons that kept their old meaning are the {'more' if known[0] > 0 else 'less'} salient ones"
+    return "its sign differs between seeds"
 
 
 def density_panel(data, arm, counts):

@@ -111,7 +111,8 @@ def recovery(data):
 
 def first_of_each_colour(data):
     seen, arms = set(), []
-    for arm in data.arms:
+    near = next(g.arms for g in data.groups if any(a is data.head for a in g.arms))  # beside the headline arm where it can be
+    for arm in near + data.arms:
         index = data.colours.index(arm.value(data.by))
         if index not in seen and len(seen) < MAX_COLOURS:
             seen.add(index)

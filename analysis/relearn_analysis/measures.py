@@ -254,8 +254,7 @@ def polysemanticity(store, row, summary):
     pruned = store.neurons("pruned", row)[min(1, len(summary.stages) - 1)] > 0
     gone = lost_words(words, pruned)
     has_gone = np.isin(words[-1], gone)
-    base = np.sort(words[0], axis=1)
-    own = np.array([np.isin(last[last >= 0], first).any() for last, first in zip(words[-1], base)])
+    own = ((words[-1][:, :, None] == words[0][:, None, :]) & (words[-1] >= 0)[:, :, None]).any(axis=(1, 2))
     started_without = ~np.isin(words[0], gone).any(axis=1)
     kept = ~pruned & started_without & (words[0] >= 0).any(axis=1)
     took = has_gone.any(axis=1)

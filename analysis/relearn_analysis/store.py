@@ -73,6 +73,7 @@ class Store:
         self.row_of = {}          # model -> {run id: row of /neurons/<model>}
         for model, group in self.file["neurons"].items():
             self.row_of[model] = {run: i for i, run in enumerate(column(group["run"]))}
+        self.words_row = {}       # model -> {run id: row of /words/<model>}
         self.training_row = {run: i for i, run in enumerate(column(self.file["training/run"]))}
         self.axes = self._find_axes()
 
@@ -132,9 +133,10 @@ class Store:
         model = self.runs["model"][row]
         if f"words/{model}/word" not in self.file:
             return None
-        order = column(self.file[f"words/{model}/run"])
-        at = np.flatnonzero(order == self.runs["id"][row])
-        return self.file[f"words/{model}/word"][at[0]] if len(at) else None
+        if model not in self.words_row:
+            self.words_row[model] = {run: i for i, run in enumerate(column(self.file[f"words/{model}/run"]))}
+        at = self.words_row[model].get(self.runs["id"][row])
+        return self.file[f"words/{model}/word"][at] if at is not None else None
 
     def vocabulary(self):
         return column(self.file["vocabulary"]) if "vocabulary" in self.file else np.array([], object)

@@ -86,9 +86,10 @@ class SweepData:
         return f" {limit} of {len(self.groups)} panels are drawn; the CSV holds all." if hidden > 0 else ""
 
     def _headline(self):
-        """The arm the summary speaks of: concept-selected where selection is an axis; then the one with most seeds; then the first."""
+        """The arm the summary speaks of: concept-selected where selection is an axis; the first that has (nearly) as many seeds as any."""
         concept = [a for a in self.arms if a.value("prune.select") in (None, "concept")] or self.arms
-        return max(concept, key=lambda a: a.n)
+        most = max(a.n for a in concept)
+        return next(a for a in concept if a.n >= 0.8 * most)
 
     def _control_of(self, arm):
         """The arm that differs from `arm` in prune.select = random alone."""
