@@ -9,6 +9,7 @@ import numpy as np
 from . import svg
 from .figure import Figure, Table, dot_rows, padded
 from .measures import mean_of
+from .store import stage_title
 from .sweepdata import MAX_COLOURS, median_with_censored
 from .words import count, estimate, join, real, signed, verdict_on
 
@@ -107,6 +108,82 @@ def recovery(data):
     how = f"Thick: mean over seeds; thin: each seed. {shade} Entity F1 at word level on the validation data.{data.left_out()}"
     return Figure("recovery", "Removed, and relearned", f"{sentence}. {control_sentence(data)}", [panel for panel, _ in drawn], recovery_tables(data), legend, how,
                   lacks_interval=not intervals)
+
+
+# ------------------------------------------------------------------------------------------------ the concept itself
+
+def stage_scores(data, arm, measure):
+    """[n, S] of a column of /runs by stage; NaN where there is none."""
+    return np.array([data.store.score(measure, stage, arm.rows) for stage in data.arm_stages(arm)], float).T.reshape(arm.n, -1)
+
+
+def concept_itself(data):
+    """F1 of the concept's own entity types beside all others', by stage. None where the store has no concept F1."""
+    if not any(np.isfinite(stage_scores(data, a, "concept_f1")).any() for a in data.arms):
+        return None
+    panels, rows = [], []
+    group = next(g for g in data.groups if any(a is data.head for a in g.arms))
+    stages = data.arm_stages(data.head)
+    for measure, title in (("concept_f1", "The concept's own entity types"), ("other_f1", "All other types")):
+        panel = svg.Panel(title, height=272, left=38)
+        panel.scales((-0.3, len(stages) - 0.7), (0, 1))
+        panel.y_axis([0, 0.2, 0.4, 0.6, 0.8, 1], "F1")
+        panel.x_axis(range(len(stages)), [stage_title(s) for s in stages], rotate=len(stages) > 6)
+        for arm in group.arms[:MAX_COLOURS]:
+            table, paint = stage_scores(data, arm, measure), svg.colour(data.colour_index(arm))
+            for line in table[:30]:
+                panel.line(range(len(line)), line, paint, 0.8, opacity=0.45)
+            found = [data.stats.interval("scores", measure, any_run(data, arm), s) for s in data.arm_stages(arm)]
+            panel.band(range(len(found)), [f[0] if f else math.nan for f in found], [f[1] if f else math.nan for f in found], paint)
+            mean = finite_mean(table)
+            panel.line(range(len(mean)), mean, paint, 2.6)
+            for x, v in enumerate(mean):
+                panel.dot(x, v, paint, 3.4, f"{arm.label}: {real(v)}")
+        panels.append(panel)
+    for arm in data.arms:
+        own, other = stage_scores(data, arm, "concept_f1"), stage_scores(data, arm, "other_f1")
+        for s, stage in enumerate(data.arm_stages(arm)):
+            rows.append([arm.label, stage, int(np.isfinite(own[:, s]).sum()), mean_of(own[:, s]), mean_of(other[:, s])])
+    own, other = (stage_scores(data, data.head, m) for m in ("concept_f1", "other_f1"))
+    gap = (own[:, 0] - own[:, -1]) - (other[:, 0] - other[:, -1])
+    sentence = (f"In {data.describe(data.head)} the F1 of the concept's own types fell from {real(mean_of(own[:, 0]))} to {real(mean_of(own[:, 1]))} when it was pruned and ended at "
+                f"{real(mean_of(own[:, -1]))}; that of all other types fell from {real(mean_of(other[:, 0]))} to {real(mean_of(other[:, 1]))} and ended at {real(mean_of(other[:, -1]))}. "
+                f"What is still missing at the end is {'larger' if mean_of(gap) > 0 else 'not larger'} for the concept than for the others, by {estimate(gap, form=signed)}.")
+    legend = svg.legend([(data.colour_label(a), svg.colour(data.colour_index(a)), "line", "#runs", filter_of(data, a)) for a in first_of_each_colour(data)])
+    return Figure("concept", "The concept itself, and everything else", sentence, panels, [Table("concept_f1", ["arm", "stage", "seeds", "concept_f1", "other_f1"], rows)], legend,
+                  "Micro F1 at word level over the entity types that carry the concept (column concept_types of /runs), and over all others.", lacks_interval=True)
+
+
+def by_step(data):
+    """Recovered share against steps since pruning, where the sweep evaluated more often than at epoch ends. None otherwise."""
+    panel = svg.Panel("Recovered share by step", height=272, left=42)
+    lines, rows = [], []
+    for arm in first_of_each_colour(data):
+        for r in arm.rows:
+            rho, step, names = data.store.curve("recovered", int(r))
+            if rho is None:
+                return None
+            later = [i for i, s in enumerate(names) if s.startswith(("pruned", "retrained_"))]
+            x, y = step[later].ravel(), rho[later].ravel()
+            known = np.isfinite(x) & np.isfinite(y) & (x >= 0)
+            if known.sum() > 1:
+                order = np.argsort(x[known], kind="stable")
+                lines.append((arm, x[known][order], y[known][order]))
+                rows.extend([data.store.runs["id"][r], arm.label, float(a), float(b)] for a, b in zip(x[known][order], y[known][order]))
+    epochs = max(len(data.recovery_curves(a)[0]) for a in data.arms)
+    if not lines or max(len(x) for _, x, _ in lines) <= epochs:
+        return None
+    panel.scales((0, max(x.max() for _, x, _ in lines)), padded([v for _, _, y in lines for v in y], 0, 1))
+    panel.y_axis(svg.nice_ticks(*panel.ylim), "recovered share")
+    panel.x_axis(svg.nice_ticks(*panel.xlim), label="optimiser steps since pruning")
+    for arm, x, y in lines:
+        panel.line(x, y, svg.colour(data.colour_index(arm)), 1.3, opacity=0.7)
+    quarter = [float(x[np.flatnonzero(y >= 0.25)[0]]) if (y >= 0.25).any() else math.inf for a, x, y in lines if a is data.head]
+    reached = median_with_censored(quarter)
+    sentence = (f"A quarter of the lost F1 is back after {reached:g} steps (median of {count(len(quarter), 'seed')}) in {data.describe(data.head)}." if math.isfinite(reached) else
+                f"In half or more of the seeds of {data.describe(data.head)} a quarter of the lost F1 never came back.")
+    return Figure("steps", "Within the first epoch", sentence, [panel], [Table("recovered_by_step", ["run", "arm", "step", "recovered"], rows)],
+                  how="One line a run; points every <code>retrain.evaluate_every</code> steps and at epoch ends (from /curve).", lacks_interval=True)
 
 
 def first_of_each_colour(data):

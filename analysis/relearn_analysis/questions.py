@@ -76,7 +76,7 @@ def plasticity(data):
     verdict = "undecided" if not math.isfinite(mean) or not interval else "agrees" if interval[0] > 0.5 else "contradicts" if interval[1] < 0.5 else "undecided"
     text += " " + PAPER["recovered"] + {"agrees": " As there, more than half came back.", "contradicts": " Here, unlike there, less than half came back.",
                                         "undecided": " With no interval that lies on one side of one half this sweep neither supports nor contradicts it."}[verdict]
-    figures = [fig_recovery.recovery(data)]
+    figures = [f for f in (fig_recovery.recovery(data), fig_recovery.concept_itself(data)) if f]
     return Answer(2, "What is neuroplasticity here, in measured quantities?", percent(mean), text, figures, verdict, "Does it come back?")
 
 
@@ -99,7 +99,8 @@ def few_epochs(data):
             "No recovered share is defined. ")
     factors = fig_recovery.factors(data)
     text += factors.sentence if factors else "What makes it fast or slow shows where removals differ: question 10."
-    return Answer(4, "Why does recovery take so few epochs?", short, text, [fig_recovery.speed(data)] + ([factors] if factors else []), card="How fast? (half of it)")
+    return Answer(4, "Why does recovery take so few epochs?", short, text,
+                  [f for f in (fig_recovery.speed(data), fig_recovery.by_step(data), factors) if f], card="How fast? (half of it)")
 
 
 def earlier(data):

@@ -9,9 +9,7 @@ import numpy as np
 
 from .errors import BadInput
 
-MEASURES = ("f1", "precision", "recall", "accuracy", "loss", "subword_f1", "test_f1", "test_precision", "test_recall", "test_accuracy",
-            "test_subword_f1")
-DESCRIPTIVE = {"run", "id", "status", "error", "model_folder", "seconds", "num_stages", "num_pruned", "version", "gemm_backend", "isa"}
+ONE_WORD_AXES = {"model", "concept", "arm", "protocol"}  # every other configuration path has a dot in it, and no measure has
 
 
 def text(value):
@@ -73,6 +71,7 @@ class Store:
         self.row_of = {}          # model -> {run id: row of /neurons/<model>}
         for model, group in self.file["neurons"].items():
             self.row_of[model] = {run: i for i, run in enumerate(column(group["run"]))}
+        self.curve_row = None
         self.words_row = {}       # model -> {run id: row of /words/<model>}
         self.training_row = {run: i for i, run in enumerate(column(self.file["training/run"]))}
         self.axes = self._find_axes()
@@ -85,8 +84,7 @@ class Store:
         return self.attributes.get("sweep", os.path.basename(os.path.dirname(os.path.abspath(self.path))))
 
     def _find_axes(self):
-        scores = {f"{measure}_{stage}" for measure in MEASURES for stage in self.stages}
-        names = [n for n in self.runs if n not in DESCRIPTIVE and n not in scores and n != "seed"]
+        names = [n for n in self.runs if "." in n or n in ONE_WORD_AXES]
         return sorted(names, key=lambda n: (n != "model", n != "concept", n))
 
     def varying(self):
@@ -147,6 +145,18 @@ class Store:
         if at is None or array not in self.file["training"]:
             return None, []
         return np.asarray(self.file["training"][array][at], float), [text(s) for s in self.file["training/stage"][()]]
+
+    def curve(self, array, row):
+        """One run's [stage, point] of /curve with its steps and the stages' names; None in stores from before recovery curves."""
+        if "curve" not in self.file or array not in self.file["curve"] or "step" not in self.file["curve"]:
+            return None, None, []
+        if self.curve_row is None:
+            self.curve_row = {run: i for i, run in enumerate(column(self.file["curve/run"]))}
+        at = self.curve_row.get(self.runs["id"][row])
+        if at is None:
+            return None, None, []
+        group = self.file["curve"]
+        return np.asarray(group[array][at], float), np.asarray(group["step"][at], float), [text(s) for s in group["stage"][()]]
 
     def sweep_yaml(self):
         return text(self.file["sweep_yaml"][()]) if "sweep_yaml" in self.file else ""

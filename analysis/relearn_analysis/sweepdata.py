@@ -87,7 +87,8 @@ class SweepData:
 
     def _headline(self):
         """The arm the summary speaks of: concept-selected where selection is an axis; the first that has (nearly) as many seeds as any."""
-        concept = [a for a in self.arms if a.value("prune.select") in (None, "concept")] or self.arms
+        learned = [a for a in self.arms if a.value("arm") in (None, "relearn")] or self.arms
+        concept = [a for a in learned if a.value("prune.select") in (None, "concept")] or learned
         most = max(a.n for a in concept)
         return next(a for a in concept if a.n >= 0.8 * most)
 

@@ -31,8 +31,9 @@ def f1_of(run, rng):
     return base, pruned, pruned + (base - pruned) * rise
 
 
-def write(path, axes=None, seeds=3, failed=(), nan=(), planned=(), layers=4, width=30, model="tiny", epochs=2, words=True, sweep="synthetic"):
-    """failed, planned: rows that are so; nan: rows whose F1 is NaN everywhere. A list for `model` makes it an axis."""
+def write(path, axes=None, seeds=3, failed=(), nan=(), planned=(), layers=4, width=30, model="tiny", epochs=2, words=True, sweep="synthetic", curve=False):
+    """failed, planned: rows that are so; nan: rows whose F1 is NaN everywhere. A list for `model` makes it an axis. curve: F1 of the concept's types
+    and /curve too, with 3 points an epoch."""
     axes = dict(axes or {})
     models = model if isinstance(model, list) else [model]
     runs = design({"model": models, "concept": ["place"], **axes}, seeds)
@@ -61,6 +62,12 @@ def write(path, axes=None, seeds=3, failed=(), nan=(), planned=(), layers=4, wid
             for measure in MEASURES:
                 at = [[b, p, r[epochs - 1], r[2 * epochs - 1]][s] for b, p, r in scores]
                 g[f"{measure}_{stage}"] = np.array([np.nan if i in absent or i in nan else v for i, v in enumerate(at)])
+        if curve:
+            g["concept_types"], g["concept_f1_note"] = texts(["LOC"] * count), texts([""] * count)
+            for s, stage in enumerate(STAGES):
+                f1 = g[f"f1_{stage}"][:]
+                g[f"concept_f1_{stage}"], g[f"other_f1_{stage}"] = f1 - 0.1 * (s > 0), f1 + 0.01
+            points(f, ids, scores, absent, epochs)
         training = f.create_group("training")
         training["run"], training["stage"] = texts(ids), texts(STAGES)
         training["epoch"], training["step"] = np.arange(1, epochs + 1), np.arange(1, 3)
@@ -74,6 +81,21 @@ def write(path, axes=None, seeds=3, failed=(), nan=(), planned=(), layers=4, wid
             rows = [i for i, run in enumerate(runs) if run["model"] == name and i not in absent]
             neurons(f, name, [runs[i] for i in rows], [ids[i] for i in rows], layers, width, words)
     return path
+
+
+def points(f, ids, scores, absent, epochs):
+    c = f.create_group("curve")
+    c["run"], c["stage"] = texts(ids), texts(STAGES)
+    per_stage = 3 * epochs
+    step, rho = np.full((len(ids), len(STAGES), per_stage), -1), np.full((len(ids), len(STAGES), per_stage), np.nan)
+    for i, (base, pruned, rise) in enumerate(scores):
+        if i in absent:
+            continue
+        step[i, 1, 0], rho[i, 1, 0] = 0, 0.0
+        whole = (np.interp(np.arange(1, 6 * epochs + 1) / 3, np.arange(len(rise) + 1), np.r_[pruned, rise]) - pruned) / (base - pruned)
+        for k in (0, 1):
+            step[i, 2 + k], rho[i, 2 + k] = 10 * (np.arange(per_stage) + 1 + k * per_stage), whole[k * per_stage:(k + 1) * per_stage]
+    c["step"], c["recovered"] = step, rho
 
 
 def neurons(f, model, runs, ids, layers, width, words):

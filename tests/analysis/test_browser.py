@@ -27,7 +27,7 @@ if not browser.find():
     print("SKIPPED: no Chromium on this machine (Debian: apt-get install chromium)")
     sys.exit(77)
 
-FIGURES = ["recovery", "saliency", "ridges", "similarity", "similarity_map", "speed", "centre", "relocation", "primed", "polysemanticity", "seeds", "resistance"]
+FIGURES = ["recovery", "concept", "saliency", "ridges", "similarity", "similarity_map", "speed", "steps", "centre", "relocation", "primed", "polysemanticity", "seeds", "resistance"]
 
 
 class Page(unittest.TestCase):
@@ -35,7 +35,7 @@ class Page(unittest.TestCase):
     def setUpClass(cls):
         cls.place = tempfile.TemporaryDirectory()
         path = os.path.join(cls.place.name, "results.h5")
-        make_store.write(path, axes={"prune.select": ["concept", "random"], "prune.ratio": [0.1, 0.3]}, seeds=4, failed=[2], nan=[5])
+        make_store.write(path, axes={"prune.select": ["concept", "random"], "prune.ratio": [0.1, 0.3]}, seeds=4, failed=[2], nan=[5], curve=True)
         with contextlib.redirect_stdout(io.StringIO()):
             assert command.main(["report", cls.place.name]) == 0
         cls.page = os.path.join(cls.place.name, "report", "index.html")

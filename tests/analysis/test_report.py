@@ -164,6 +164,19 @@ class Report(Case):
         for axis in ("rank.method", "model", "prune.permanent"):
             self.has(page, f"add <code>{axis}")
 
+    def test_concept_f1_and_the_fine_curve_are_shown_where_they_are(self):
+        page = self.report(axes={"prune.select": ["concept", "random"]}, seeds=2, curve=True)
+        self.has(page, 'id="concept"')
+        with h5py.File(self.path) as f:
+            rows = f["runs/prune.select"].asstr()[:] == "random"
+            expected = f["runs/concept_f1_retrained_1"][:][rows].mean()
+            rho, step = f["curve/recovered"][:], f["curve/step"][:]
+            quarter = np.median([min(s[k] for s, y in zip(step[i], rho[i]) for k in range(len(y)) if y[k] >= 0.25) for i in np.flatnonzero(~rows)])
+        row = next(r for r in rows_of(self.folder, "concept_f1") if r["arm"] == "random" and r["stage"] == "retrained_1")
+        self.assertAlmostEqual(float(row["concept_f1"]), expected)
+        self.has(page, f"A quarter of the lost F1 is back after {quarter:g} steps")
+        self.lacks(self.report(seeds=2), 'id="(concept|steps)"')
+
     def test_nights_come_from_the_journal(self):
         make_store.write(self.path, seeds=3)
         with h5py.File(self.path) as f:
@@ -226,7 +239,7 @@ class Report(Case):
         self.lacks(page.replace("http://www.w3.org/2000/svg", ""), r"https?://|@import|<link rel=.stylesheet|src=")
         self.assertLess(len(page), 5_000_000)
         for needed in ("prefers-color-scheme:dark", "@media print", 'name="viewport"'):
-            self.assertIn(needed, page)
+            self.has(page, needed)
 
     def test_as_a_program(self):
         make_store.write(self.path, seeds=1)
