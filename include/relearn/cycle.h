@@ -147,6 +147,9 @@ double rl_stage_disk_bytes(const rl_stage *stage, const rl_workload *workload);
 
 /* ------------------------------------------------------------------------------------------------- results */
 
+typedef enum rl_causal_set { RL_CAUSAL_PRUNED, RL_CAUSAL_NEWLY_SALIENT, RL_CAUSAL_RANDOM_MATCHED, RL_NUM_CAUSAL_SETS } rl_causal_set;
+extern const char *const rl_causal_set_names[RL_NUM_CAUSAL_SETS];
+
 typedef struct rl_stage_result {
     char name[32];            /* "base", "pruned", "retrained_1", ... : the stage names of `show` and `export` */
     char model_key[RL_DIGEST_HEX]; /* DIR/stages/<this> is the model folder */
@@ -159,6 +162,14 @@ typedef struct rl_stage_result {
     char **types;
     rl_score *by_type;
     rl_neuron_table *neurons;
+    /* readings [L+1]; one block. cka: debiased linear CKA to the base model (base: 1); share: of the saliency; selectivity:
+     * accuracy - control accuracy of linear_probe. NaN where not taken. */
+    double *cka, *saliency_share, *probe_accuracy, *control_accuracy, *selectivity;
+    double saliency_centre, saliency_entropy; /* of the shares over layers */
+    double difference_centre;                 /* centre of mass of |mean difference| over layers */
+    double primedness;                        /* Spearman over pruned neurons: base similarity to the concept, saliency here */
+    /* The causal check [RL_NUM_CAUSAL_SETS], one block; NaN where there was none. */
+    double *causal_count, *causal_concept_drop, *causal_other_drop, *causal_concept_sd, *causal_other_sd;
     rl_training_log log;      /* empty for "pruned" */
     int64_t num_epochs;       /* per epoch of this stage's training */
     double *epoch_word_f1, *epoch_subword_f1, *epoch_loss;
@@ -178,6 +189,9 @@ typedef struct rl_run_result {
     int32_t *pruned;          /* neuron ids chosen */
     int64_t num_words;        /* vocabulary of the concept corpus: top_word indexes it */
     char **words;
+    /* Of the whole curve from the pruned model on, in steps of retraining; rl_recovery_half_life, rl_recovery_area. */
+    double half_life, half_life_censored, recovery_area;
+    double concept_half_life, concept_half_life_censored, concept_recovery_area;
     int32_t num_also;
     const char **also;        /* [num_also] names of the other concepts */
     const char *no_concept_f1; /* why there is no F1 of the concept; "" where there is one */

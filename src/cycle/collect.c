@@ -15,6 +15,8 @@ static void stage_result_clear(rl_stage_result *stage)
     rl_free(stage->epoch_word_f1);
     rl_free(stage->epoch_subword_f1);
     rl_free(stage->epoch_loss);
+    rl_free(stage->cka);          /* one block for all readings of layers */
+    rl_free(stage->causal_count); /* one block for the causal check */
     rl_free(stage->point_step); /* one block for all columns of the curve */
     for (int32_t i = 0; stage->also && i < stage->num_also; i++) rl_neuron_table_free(stage->also[i]);
     rl_free(stage->also);
@@ -30,6 +32,38 @@ void rl_run_result_free(rl_run_result *result)
     rl_free(result->words);
     rl_free((void *)result->also);
     rl_free(result);
+}
+
+/* Columns of n NaN in one block, which the first column is the start of. */
+static rl_status make_columns(double **const *columns, int count, int64_t n, rl_error *err)
+{
+    double *block = rl_calloc((size_t)(count * n), sizeof *block, err);
+    if (!block) return RL_ERR_MEMORY;
+    for (int64_t i = 0; i < count * n; i++) block[i] = NAN;
+    for (int i = 0; i < count; i++) *columns[i] = block + i * n;
+    return RL_OK;
+}
+
+/* What the table says layer by layer, beside the CKA to the base model. */
+static rl_status read_layers(rl_stage_result *out, const char *folder, bool is_base, rl_error *err)
+{
+    const rl_neuron_table *t = out->neurons;
+    int64_t L1 = t->num_layers_plus_1;
+    double **const columns[] = {&out->cka, &out->saliency_share, &out->probe_accuracy, &out->control_accuracy, &out->selectivity};
+    rl_status status = make_columns(columns, 5, L1, err);
+    if (status == RL_OK) status = rl_stage_read_cka(out->cka, L1, folder, err);
+    if (status != RL_OK) return status;
+    rl_layer_shares(out->saliency_share, t->saliency, L1, t->hidden_size);
+    out->saliency_centre = rl_share_centre(out->saliency_share, L1);
+    out->saliency_entropy = rl_share_entropy(out->saliency_share, L1);
+    out->difference_centre = rl_centre_of_mass(t->mean_difference, L1, t->hidden_size);
+    for (int64_t l = 0; l < L1; l++) {
+        if (is_base) out->cka[l] = 1;
+        out->probe_accuracy[l] = t->probe_accuracy[l];
+        out->control_accuracy[l] = t->control_accuracy[l];
+        out->selectivity[l] = t->probe_accuracy[l] - t->control_accuracy[l];
+    }
+    return RL_OK;
 }
 
 /* The analysis: scores, neurons, the name of the stage of the run and the model it looked at. */
@@ -51,6 +85,7 @@ static rl_status collect_analysis(rl_stage_result *out, rl_cycle *cycle, const r
     memcpy(out->model_key, stage->model_key, sizeof out->model_key);
     RL_TRY(rl_stage_read_evaluation(out, folder, &stage->settings->concept, err));
     RL_TRY(rl_neuron_table_read(&out->neurons, table, err));
+    RL_TRY(read_layers(out, folder, stage->kind == RL_STAGE_IDENTIFY, err));
     RL_TRY(rl_stage_read_seconds(&seconds, folder, err));
     out->seconds += seconds;
 cleanup:
@@ -59,18 +94,36 @@ cleanup:
     return status;
 }
 
-/* Columns of n points in one block. */
 static rl_status make_points(rl_stage_result *out, int64_t n, rl_error *err)
 {
-    double **columns[] = {&out->point_step, &out->point_f1, &out->point_concept_f1, &out->point_other_f1, &out->point_loss,
-                          &out->point_recovered, &out->point_concept_recovered};
-    enum { COLUMNS = sizeof columns / sizeof *columns };
-    double *block = rl_calloc((size_t)(COLUMNS * n), sizeof *block, err);
-    if (!block) return RL_ERR_MEMORY;
-    for (int i = 0; i < COLUMNS; i++) *columns[i] = block + i * n;
-    for (int64_t i = 0; i < COLUMNS * n; i++) block[i] = NAN;
-    out->num_points = n;
-    return RL_OK;
+    double **const columns[] = {&out->point_step, &out->point_f1,        &out->point_concept_f1,       &out->point_other_f1,
+                                &out->point_loss, &out->point_recovered, &out->point_concept_recovered};
+    rl_status status = make_columns(columns, 7, n, err);
+    if (status == RL_OK) out->num_points = n;
+    return status;
+}
+
+/* Every stage has room for a causal check; base and last round may have one. */
+static rl_status make_causal(rl_stage_result *out, rl_error *err)
+{
+    double **const columns[] = {&out->causal_count, &out->causal_concept_drop, &out->causal_other_drop, &out->causal_concept_sd,
+                                &out->causal_other_sd};
+    return make_columns(columns, 5, RL_NUM_CAUSAL_SETS, err);
+}
+
+static rl_status collect_causal(rl_run_result *result, rl_cycle *cycle, const rl_stage *stage, rl_error *err)
+{
+    rl_status status = RL_OK;
+    double seconds = 0;
+    rl_stage_result *out = &result->stages[stage->round == 0 ? 0 : 1 + stage->round];
+    char *folder = rl_stage_folder(cycle, stage->key, "", err);
+    if (!folder) return RL_ERR_MEMORY;
+    RL_TRY(rl_stage_read_causal(out, folder, err));
+    RL_TRY(rl_stage_read_seconds(&seconds, folder, err));
+    out->seconds += seconds;
+cleanup:
+    rl_free(folder);
+    return status;
 }
 
 static double number_of(const json_t *value) { return json_is_number(value) ? json_number_value(value) : NAN; }
@@ -189,6 +242,54 @@ static rl_status finish_curves(rl_run_result *result, rl_error *err)
     return RL_OK;
 }
 
+/* One number each for how fast and how much: over the pruned model's point and all of retraining's. */
+static rl_status measure_recovery(rl_run_result *result, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int64_t n = 0, at = 0;
+    double *t = NULL, *rho = NULL, *concept_rho = NULL;
+    bool censored = false;
+    for (int32_t s = 1; s < result->num_stages; s++) n += result->stages[s].num_points;
+    RL_ALLOC(t, n, err);
+    RL_ALLOC(rho, n, err);
+    RL_ALLOC(concept_rho, n, err);
+    for (int32_t s = 1; s < result->num_stages; s++)
+        for (int64_t i = 0; i < result->stages[s].num_points; i++, at++) {
+            t[at] = result->stages[s].point_step[i];
+            rho[at] = result->stages[s].point_recovered[i];
+            concept_rho[at] = result->stages[s].point_concept_recovered[i];
+        }
+    result->half_life = rl_recovery_half_life(t, rho, n, &censored);
+    result->half_life_censored = censored;
+    result->recovery_area = rl_recovery_area(t, rho, n);
+    result->concept_half_life = rl_recovery_half_life(t, concept_rho, n, &censored);
+    result->concept_half_life_censored = result->settings->concept.num_types ? censored : NAN;
+    result->concept_recovery_area = rl_recovery_area(t, concept_rho, n);
+cleanup:
+    rl_free(t);
+    rl_free(rho);
+    rl_free(concept_rho);
+    return status;
+}
+
+/* Does what a pruned neuron's words were like before tell how salient it is afterwards? */
+static rl_status measure_primedness(rl_run_result *result, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const rl_neuron_table *base = result->stages[0].neurons;
+    uint8_t *use = NULL;
+    for (int32_t s = 0; s < result->num_stages; s++) result->stages[s].primedness = NAN;
+    if (!rl_cycle_prunes_hidden(result->settings)) return RL_OK;
+    RL_ALLOC(use, base->num_neurons, err);
+    for (int64_t i = 0; i < result->num_pruned; i++) use[result->pruned[i]] = 1;
+    for (int32_t s = 0; s < result->num_stages; s++)
+        RL_TRY(rl_spearman(&result->stages[s].primedness, base->concept_similarity, result->stages[s].neurons->saliency, use,
+                           base->num_neurons, err));
+cleanup:
+    rl_free(use);
+    return status;
+}
+
 /* Tables of the other concepts: stages[own + i * (R + 2) + s] is other concept i at stage s. */
 static rl_status collect_others(rl_run_result *result, rl_cycle *cycle, const rl_stage *stages, rl_error *err)
 {
@@ -220,7 +321,7 @@ static rl_status collect_own(rl_run_result *result, rl_cycle *cycle, const rl_st
     case RL_STAGE_PRUNE: return collect_prune(result, cycle, stage, err);
     case RL_STAGE_RETRAIN: return collect_training(&result->stages[1 + stage->round], cycle, stage, err);
     case RL_STAGE_ANALYSE: return collect_analysis(&result->stages[1 + stage->round], cycle, stage, err);
-    case RL_STAGE_CAUSAL: break;
+    case RL_STAGE_CAUSAL: return collect_causal(result, cycle, stage, err);
     }
     return RL_OK;
 }
@@ -234,9 +335,12 @@ rl_status rl_cycle_collect(rl_run_result **out, rl_cycle *cycle, const rl_stage 
     result->num_stages = 2 + (int32_t)result->settings->retrain_rounds;
     result->no_concept_f1 = result->settings->concept.num_types ? "" : "the concept names no entity type (type: under concepts:)";
     RL_ALLOC(result->stages, result->num_stages, err);
+    for (int32_t s = 0; s < result->num_stages; s++) RL_TRY(make_causal(&result->stages[s], err));
     for (int32_t i = 0; i < num_stages && i < rl_cycle_num_own(result->settings); i++)
         RL_TRY(collect_own(result, cycle, &stages[i], err));
     RL_TRY(finish_curves(result, err));
+    RL_TRY(measure_recovery(result, err));
+    RL_TRY(measure_primedness(result, err));
     RL_TRY(collect_others(result, cycle, stages, err));
     RL_TRY(collect_words(result, cycle, err));
     *out = result;

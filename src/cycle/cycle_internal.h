@@ -60,6 +60,8 @@ rl_status rl_cycle_read_corpora(rl_corpus **train, rl_corpus **validation, rl_co
 /* keys.c */
 int32_t rl_cycle_num_own(const rl_run_settings *settings);  /* stages of the run's own concept, at the front of its list */
 int32_t rl_cycle_others(int32_t concepts[RL_MAX_CONCEPTS], const rl_run_settings *settings); /* indices into settings->concepts */
+bool rl_cycle_prunes_hidden(const rl_run_settings *settings); /* the pruned ids are neurons of hidden states */
+enum { RL_CAUSAL_DRAWS = 5 };
 rl_prune_select rl_cycle_select(const rl_run_settings *settings); /* none where the arm prunes nothing */
 uint64_t rl_cycle_training_seed(const rl_run_settings *settings, int32_t round); /* round 0 = fine-tuning */
 
@@ -75,6 +77,12 @@ rl_status rl_epoch_scores_read(rl_epoch_scores *scores, const char *folder, rl_e
 rl_status rl_stage_write_evaluation(const char *folder, const rl_evaluation *validation, const rl_evaluation *test,
                                     rl_error *err);
 rl_status rl_stage_read_evaluation(rl_stage_result *result, const char *folder, const rl_concept_settings *concept, rl_error *err);
+/* layers.json: {"cka": [...]} over hidden states. */
+rl_status rl_stage_write_cka(const char *folder, const double *cka, int64_t count, rl_error *err);
+rl_status rl_stage_read_cka(double *cka, int64_t count, const char *folder, rl_error *err); /* absent: NaN */
+/* causal.json: {"pruned": {"count", "concept_drop", "other_drop", "concept_sd", "other_sd"}, "newly_salient", "random_matched"} */
+rl_status rl_stage_write_causal(const char *folder, const rl_causal_check *check, rl_error *err);
+rl_status rl_stage_read_causal(rl_stage_result *result, const char *folder, rl_error *err);
 /* curve.json: {"points": [{"step", "f1", "loss", "types": {TYPE: {"correct", "predicted", "support"}}}]}, steps ascending. */
 json_t *rl_curve_read(const char *folder, rl_error *err); /* an empty list where there is no file; NULL on failure */
 rl_status rl_curve_add(json_t *points, int64_t step, const rl_evaluation *evaluation, rl_error *err); /* drops later ones */

@@ -275,10 +275,55 @@ static rl_status evaluate_or_copy(rl_cycle *cycle, const rl_stage *stage, const 
     return status;
 }
 
+/* What F1 is measured on when neurons are zeroed. */
+static rl_ablation_task ablation_task(const rl_inputs *in, const rl_concept_settings *concept)
+{
+    return (rl_ablation_task){.corpus = in->validation,
+                              .data = in->validation_encoded,
+                              .types = concept->types,
+                              .num_types = (size_t)concept->num_types};
+}
+
+/* The cheap finders rank the base model in the same pass, so that their agreement with the chosen one is known. A Gaussian
+ * needs two words of each class. */
+static uint32_t compared_finders(const rl_stage *stage, const rl_concept_data *data)
+{
+    int64_t positive = 0, W = data->corpus->num_words;
+    for (int64_t w = 0; w < W; w++) positive += data->word_class[w] == data->positive_class;
+    bool two = positive > 1 && W - positive > 1;
+    uint32_t cheap = 1u << RL_RANK_PROBELESS | 1u << RL_RANK_AVERAGE_PRECISION | 1u << RL_RANK_IOU | 1u << RL_RANK_MEAN_SELECT;
+    return stage->kind == RL_STAGE_IDENTIFY ? cheap | (two ? 1u << RL_RANK_GAUSSIAN : 0) : 0;
+}
+
+/* CKA of every hidden state to the base model's, at words of the concept corpus: layers.json. The same words for all stages. */
+static rl_status compare_with_base(rl_cycle *cycle, const rl_stage *stage, const rl_model *model, const rl_concept_data *data,
+                                   const char *work, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_model *base = NULL;
+    int64_t *positions = NULL, count = 0;
+    double *cka = NULL;
+    char *folder = rl_stage_folder(cycle, stage->base_key, "", err);
+    if (!folder) return RL_ERR_MEMORY;
+    RL_TRY(rl_choose_positions(&positions, &count, data, stage->settings->cka_words, 0, err));
+    if (count < 4) goto cleanup; /* too few words for a debiased estimate */
+    RL_TRY(rl_model_load(&base, folder, NULL, 0, err));
+    RL_ALLOC(cka, model->config.num_layers + 1, err);
+    RL_TRY(rl_cka_by_layer(cka, model, base, data->encoded, positions, count, err));
+    RL_TRY(rl_stage_write_cka(work, cka, model->config.num_layers + 1, err));
+cleanup:
+    rl_free(folder);
+    rl_free(positions);
+    rl_free(cka);
+    rl_model_free(base);
+    return status;
+}
+
 /* identify and analyse: the same measurements, of the base model and of what became of it. */
 static rl_status analyse(rl_cycle *cycle, const rl_stage *stage, const char *work, rl_error *err)
 {
     rl_status status = RL_OK;
+    const rl_run_settings *run = stage->settings;
     const rl_inputs *in = NULL;
     const rl_concept_inputs *concept = NULL;
     rl_model *model = NULL;
@@ -286,23 +331,59 @@ static rl_status analyse(rl_cycle *cycle, const rl_stage *stage, const char *wor
     char *path = rl_path_join(work, "neurons.bin", err);
     double f1 = NAN;
     if (!path) return RL_ERR_MEMORY;
-    const rl_analysis_settings settings = {.protocol = stage->settings->protocol,
-                                           .top_words = stage->settings->top_words,
-                                           .method = stage->settings->rank_method,
-                                           .seed = (uint64_t)stage->settings->seed};
-    RL_TRY(rl_cycle_inputs(&in, cycle, stage->settings, err));
+    RL_TRY(rl_cycle_inputs(&in, cycle, run, err));
     RL_TRY(load_model(&model, cycle, stage, NULL, err));
     RL_TRY(evaluate_or_copy(cycle, stage, in, model, work, &f1, err));
-    RL_TRY(rl_cycle_concept(&concept, cycle, stage->settings, rl_stage_concept(stage), err));
+    RL_TRY(rl_cycle_concept(&concept, cycle, run, rl_stage_concept(stage), err));
     if (stage->ranking_key[0]) RL_TRY(read_ranking(&base, cycle, stage, err));
+    const rl_ablation_task task = ablation_task(in, rl_stage_concept(stage));
+    const rl_analysis_settings settings = {.protocol = run->protocol,
+                                           .top_words = run->top_words,
+                                           .method = run->rank_method,
+                                           .seed = (uint64_t)run->seed,
+                                           .compare = compared_finders(stage, concept->data),
+                                           .ablation = &task};
     RL_TRY(rl_analyse_neurons(&table, model, concept->data, &settings, base, concept->vectors, concept->vector_size, err));
     RL_TRY(rl_neuron_table_write(table, path, err));
+    if (stage->base_key[0] && run->cka_words > 0) RL_TRY(compare_with_base(cycle, stage, model, concept->data, work, err));
     if (cycle->hooks.on_f1 && !isnan(f1)) cycle->hooks.on_f1(cycle->hooks.context, stage, f1);
 cleanup:
     rl_neuron_table_free(table);
     rl_neuron_table_free(base);
     rl_model_free(model);
     rl_free(path);
+    return status;
+}
+
+static rl_status check_cause(rl_cycle *cycle, const rl_stage *stage, const char *work, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const rl_inputs *in = NULL;
+    rl_model *model = NULL;
+    rl_neuron_table *last = NULL;
+    rl_causal_check check;
+    int32_t *pruned = NULL, *order = NULL;
+    int64_t count = 0;
+    char *prune_folder = rl_stage_folder(cycle, stage->prune_key, "", err),
+         *table = rl_stage_folder(cycle, stage->last_key, "/neurons.bin", err);
+    if (!prune_folder || !table) status = RL_ERR_MEMORY;
+    if (status != RL_OK) goto cleanup;
+    RL_TRY(rl_cycle_inputs(&in, cycle, stage->settings, err));
+    RL_TRY(load_model(&model, cycle, stage, NULL, err));
+    RL_TRY(rl_stage_read_pruned(&pruned, &count, prune_folder, err));
+    RL_TRY(rl_neuron_table_read(&last, table, err));
+    RL_ALLOC(order, last->num_neurons, err);
+    for (int32_t i = 0; i < (int32_t)last->num_neurons; i++) order[last->rank[i]] = i;
+    const rl_ablation_task task = ablation_task(in, &stage->settings->concept);
+    RL_TRY(rl_causal_check_run(&check, model, &task, pruned, count, order, RL_CAUSAL_DRAWS, (uint64_t)stage->settings->seed, err));
+    RL_TRY(rl_stage_write_causal(work, &check, err));
+cleanup:
+    rl_model_free(model);
+    rl_neuron_table_free(last);
+    rl_free(pruned);
+    rl_free(order);
+    rl_free(prune_folder);
+    rl_free(table);
     return status;
 }
 
@@ -314,7 +395,7 @@ static rl_status work_on(rl_cycle *cycle, const rl_stage *stage, const char *wor
     case RL_STAGE_RETRAIN: return retrain(cycle, stage, work, err);
     case RL_STAGE_IDENTIFY:
     case RL_STAGE_ANALYSE: return analyse(cycle, stage, work, err);
-    case RL_STAGE_CAUSAL: break;
+    case RL_STAGE_CAUSAL: return check_cause(cycle, stage, work, err);
     }
     return rl_fail(err, RL_ERR_INTERNAL, "stage kind %d is unknown", (int)stage->kind);
 }

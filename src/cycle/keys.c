@@ -146,6 +146,7 @@ static rl_status hash_ranking(rl_hash *hash, const rl_run_settings *settings, co
     rl_hash_int(hash, settings->top_words);
     rl_hash_int(hash, 0); /* where the first version's word vectors came from */
     RL_TRY(hash_source(hash, settings, concept, contents, err));
+    if (settings->rank_method == RL_RANK_ABLATION) hash_texts(hash, concept->types, concept->num_types);
 cleanup:
     return status;
 }
@@ -195,6 +196,25 @@ static rl_status prune_key(rl_stage *stage, const char *ranking, const rl_run_se
     return RL_OK;
 }
 
+static rl_status causal_key(rl_stage *stage, const rl_run_settings *settings, rl_contents *contents, rl_error *err)
+{
+    rl_hash *hash = NULL;
+    rl_status status = RL_OK;
+    RL_TRY(begin(&hash, RL_STAGE_CAUSAL, err));
+    rl_hash_text(hash, stage->model_key);
+    rl_hash_text(hash, stage->prune_key);
+    rl_hash_text(hash, stage->last_key);
+    RL_TRY(hash_content(hash, contents, settings->validation_file, err));
+    rl_hash_int(hash, settings->seed);
+    rl_hash_int(hash, RL_CAUSAL_DRAWS);
+    hash_texts(hash, settings->concept.types, settings->concept.num_types);
+    finish(hash, stage->key);
+    return RL_OK;
+cleanup:
+    rl_hash_free(hash);
+    return status;
+}
+
 static rl_status retrain_key(rl_stage *stage, const rl_run_settings *settings, rl_error *err)
 {
     rl_hash *hash = NULL;
@@ -230,7 +250,16 @@ enum { FINETUNE, IDENTIFY, PRUNE, ANALYSE_PRUNED };
 static int32_t model_at(int32_t round) { return round < 0 ? FINETUNE : round == 0 ? PRUNE : 2 + 2 * round; }
 static int32_t analysis_at(int32_t round) { return round < 0 ? IDENTIFY : round == 0 ? ANALYSE_PRUNED : 3 + 2 * round; }
 
-int32_t rl_cycle_num_own(const rl_run_settings *settings) { return 4 + 2 * (int32_t)settings->retrain_rounds; }
+/* Zeroing says something where hidden-state neurons were pruned. */
+static int32_t num_causal(const rl_run_settings *settings)
+{
+    bool possible = settings->causal && rl_cycle_select(settings) != RL_SELECT_NONE && rl_cycle_prunes_hidden(settings);
+    return !possible ? 0 : settings->retrain_rounds > 0 ? 2 : 1;
+}
+
+static int32_t num_chain(const rl_run_settings *settings) { return 4 + 2 * (int32_t)settings->retrain_rounds; }
+int32_t rl_cycle_num_own(const rl_run_settings *settings) { return num_chain(settings) + num_causal(settings); }
+bool rl_cycle_prunes_hidden(const rl_run_settings *settings) { return settings->prune_site == RL_SITE_LAYER_NORM; }
 
 int32_t rl_cycle_others(int32_t concepts[RL_MAX_CONCEPTS], const rl_run_settings *settings)
 {
@@ -273,13 +302,26 @@ cleanup:
     return status;
 }
 
+/* The base (round 0) or the last round without the pruned, the newly salient and random neurons. */
+static rl_status causal(rl_stage *list, int32_t at, int32_t round, const rl_run_settings *settings, rl_contents *contents,
+                        rl_error *err)
+{
+    int32_t last = analysis_at((int32_t)settings->retrain_rounds), model = round == 0 ? FINETUNE : model_at(round);
+    list[at] = make(RL_STAGE_CAUSAL, round, settings, list[model].key, "", list[PRUNE].key);
+    set_key(list[at].last_key, list[last].key);
+    depend(&list[at], model);
+    depend(&list[at], PRUNE);
+    depend(&list[at], last);
+    return causal_key(&list[at], settings, contents, err);
+}
+
 rl_status rl_cycle_stages(rl_stage **stages, int32_t *num_stages, const rl_run_settings *settings,
                           rl_contents *contents, rl_error *err)
 {
     rl_status status = RL_OK;
     char ranking[RL_DIGEST_HEX];
     int32_t others[RL_MAX_CONCEPTS], num_others = rl_cycle_others(others, settings), rounds = (int32_t)settings->retrain_rounds;
-    int32_t n = rl_cycle_num_own(settings), total = n + num_others * (2 + rounds);
+    int32_t chain = num_chain(settings), n = rl_cycle_num_own(settings), total = n + num_others * (2 + rounds);
     rl_stage *list = NULL;
     RL_ALLOC(list, total, err);
     list[FINETUNE] = make(RL_STAGE_FINETUNE, 0, settings, "", "", "");
@@ -303,6 +345,7 @@ rl_status rl_cycle_stages(rl_stage **stages, int32_t *num_stages, const rl_run_s
         RL_TRY(retrain_key(&list[retrain], settings, err));
         RL_TRY(analysis(list, analysis_at(round), round, settings, contents, err));
     }
+    for (int32_t at = chain; at < n; at++) RL_TRY(causal(list, at, at == chain ? 0 : rounds, settings, contents, err));
     for (int32_t i = 0; i < num_others; i++, n += 2 + rounds) RL_TRY(other_concept(list, n, others[i], settings, contents, err));
     *stages = list;
     *num_stages = total;

@@ -278,6 +278,68 @@ rl_score rl_types_score(const json_t *types, const rl_concept_settings *concept,
     return score;
 }
 
+/* ----------------------------------------------------------------------------------------------- CKA, causal */
+
+rl_status rl_stage_write_cka(const char *folder, const double *cka, int64_t count, rl_error *err)
+{
+    json_t *list = json_array();
+    for (int64_t i = 0; i < count; i++) json_array_append_new(list, rl_json_number(cka[i]));
+    return write_in(folder, "layers.json", json_pack("{s:o}", "cka", list), err);
+}
+
+rl_status rl_stage_read_cka(double *cka, int64_t count, const char *folder, rl_error *err)
+{
+    json_t *root = NULL;
+    char *path = rl_path_join(folder, "layers.json", err);
+    rl_status status = path ? RL_OK : RL_ERR_MEMORY;
+    for (int64_t i = 0; i < count; i++) cka[i] = NAN;
+    if (status == RL_OK && rl_path_exists(path)) status = rl_json_read(&root, path, err);
+    const json_t *list = json_object_get(root, "cka");
+    for (int64_t i = 0; i < count && i < (int64_t)json_array_size(list); i++) {
+        const json_t *value = json_array_get(list, (size_t)i);
+        if (json_is_number(value)) cka[i] = json_number_value(value);
+    }
+    json_decref(root);
+    rl_free(path);
+    return status;
+}
+
+const char *const rl_causal_set_names[RL_NUM_CAUSAL_SETS] = {"pruned", "newly_salient", "random_matched"};
+
+static json_t *drop_json(const rl_causal_drop *drop)
+{
+    return json_pack("{s:I, s:o, s:o, s:o, s:o}", "count", (json_int_t)drop->count, "concept_drop",
+                     rl_json_number(drop->concept_drop), "other_drop", rl_json_number(drop->other_drop), "concept_sd",
+                     rl_json_number(drop->concept_sd), "other_sd", rl_json_number(drop->other_sd));
+}
+
+rl_status rl_stage_write_causal(const char *folder, const rl_causal_check *check, rl_error *err)
+{
+    const rl_causal_drop *drops[RL_NUM_CAUSAL_SETS] = {&check->original, &check->salient, &check->random};
+    json_t *root = json_pack("{s:o, s:o, s:o}", "f1", rl_json_number(check->intact.overall_f1), "concept_f1",
+                             rl_json_number(check->intact.concept_f1), "other_f1", rl_json_number(check->intact.other_f1));
+    for (int i = 0; i < RL_NUM_CAUSAL_SETS; i++) json_object_set_new(root, rl_causal_set_names[i], drop_json(drops[i]));
+    return write_in(folder, "causal.json", root, err);
+}
+
+rl_status rl_stage_read_causal(rl_stage_result *result, const char *folder, rl_error *err)
+{
+    rl_status status = RL_OK;
+    json_t *root = NULL;
+    RL_TRY(read_in(&root, folder, "causal.json", err));
+    for (int i = 0; i < RL_NUM_CAUSAL_SETS; i++) {
+        const json_t *drop = json_object_get(root, rl_causal_set_names[i]);
+        RL_TRY(get_real(&result->causal_count[i], drop, "count", folder, err));
+        RL_TRY(get_real(&result->causal_concept_drop[i], drop, "concept_drop", folder, err));
+        RL_TRY(get_real(&result->causal_other_drop[i], drop, "other_drop", folder, err));
+        RL_TRY(get_real(&result->causal_concept_sd[i], drop, "concept_sd", folder, err));
+        RL_TRY(get_real(&result->causal_other_sd[i], drop, "other_sd", folder, err));
+    }
+cleanup:
+    json_decref(root);
+    return status;
+}
+
 /* ------------------------------------------------------------------------------------------ pruned, record */
 
 rl_status rl_stage_write_pruned(const char *folder, const int32_t *ids, int64_t count, rl_error *err)

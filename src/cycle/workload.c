@@ -55,9 +55,14 @@ double rl_stage_flops(const rl_stage *stage, const rl_workload *work)
     case RL_STAGE_IDENTIFY:
     case RL_STAGE_ANALYSE: break;
     }
+    double validation = rl_model_training_flops(&work->config, work->validation_tokens, work->validation_attention) / 3.0;
+    if (stage->kind == RL_STAGE_CAUSAL) return (RL_CAUSAL_DRAWS + 3) * validation;
+    double concept = rl_model_training_flops(&work->config, work->concept_tokens, work->concept_attention) / 3.0;
+    double ablation = settings->rank_method == RL_RANK_ABLATION ? 8.0 * (double)(work->config.num_layers + 1) * validation : 0;
+    double again = stage->base_key[0] && settings->cka_words > 0 ? 2 * concept : 0; /* CKA: both models once more */
     double tokens = work->validation_tokens + work->test_tokens + work->concept_tokens;
     double attention = work->validation_attention + work->test_attention + work->concept_attention;
-    return rl_model_training_flops(&work->config, tokens, attention) / 3.0;
+    return rl_model_training_flops(&work->config, tokens, attention) / 3.0 + again + ablation;
 }
 
 /* Weights of a model with these shapes, in floats: close enough for a disk forecast (biases and norms included). */
@@ -72,7 +77,8 @@ double rl_stage_disk_bytes(const rl_stage *stage, const rl_workload *work)
 {
     double model = 4.0 * num_weights(&work->config) + 1e6; /* and the tokenizer's files */
     double neurons = (double)((work->config.num_layers + 1) * work->config.hidden_size);
+    if (stage->kind == RL_STAGE_CAUSAL) return 8192;
     if (stage->kind == RL_STAGE_IDENTIFY || stage->kind == RL_STAGE_ANALYSE)
-        return neurons * (41.0 + 12.0 * (double)stage->settings->top_words) + 8192;
+        return neurons * (81.0 + 12.0 * (double)stage->settings->top_words) + 8192;
     return model;
 }

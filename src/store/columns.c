@@ -165,6 +165,18 @@ cleanup:
     return status;
 }
 
+static rl_status add_run_fields(rl_layout *layout, const rl_survey *survey, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_column *column;
+    layout->first_number = layout->num_columns;
+    for (size_t i = 0; i < rl_num_run_fields; i++)
+        RL_TRY(add_column(&column, layout, survey, rl_run_fields[i].name, rl_run_fields[i].long_name, rl_run_fields[i].units,
+                          RL_F64, 0, err));
+cleanup:
+    return status;
+}
+
 static rl_status add_scores(rl_layout *layout, const rl_survey *survey, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -190,7 +202,7 @@ rl_status rl_columns_create(rl_layout *layout, const rl_survey *survey, rl_error
     rl_status status = RL_OK;
     size_t num_texts = sizeof run_texts / sizeof run_texts[0];
     RL_ALLOC(layout->columns,
-             (int64_t)num_texts + survey->sweep->num_axes + 4 + (int64_t)rl_num_score_fields * survey->longest.stages,
+             (int64_t)num_texts + survey->sweep->num_axes + 4 + (int64_t)rl_num_run_fields + (int64_t)rl_num_score_fields * survey->longest.stages,
              err);
     for (size_t i = 0; i < num_texts; i++)
         RL_TRY(add_text_column(layout, survey, run_texts[i].name, run_texts[i].long_name, RL_TEXT, run_text, (int32_t)i,
@@ -201,6 +213,7 @@ rl_status rl_columns_create(rl_layout *layout, const rl_survey *survey, rl_error
         RL_TRY(add_text_column(layout, survey, survey->sweep->axes[a], "axis of the sweep's grid",
                                element_for(survey, axis_text, a), axis_text, a, err));
     }
+    RL_TRY(add_run_fields(layout, survey, err));
     RL_TRY(add_scores(layout, survey, err));
 cleanup:
     return status;
@@ -222,6 +235,12 @@ rl_status rl_columns_read(rl_layout *layout, const rl_survey *survey, int64_t ro
         if (there) RL_TRY(rl_h5_get(values, rl_shard_place(shard), name, &array, err));
         for (int64_t s = 0; s < e->stages && there; s++) ((double *)column[s].values)[row] = values[s];
         column += survey->longest.stages;
+    }
+    array.dims[0] = 1;
+    for (size_t i = 0; i < rl_num_run_fields && rl_shard_format(shard) >= 2; i++) {
+        snprintf(name, sizeof name, "recovery/%s", rl_run_fields[i].name);
+        RL_TRY(rl_h5_get((double *)layout->columns[layout->first_number + (int32_t)i].values + row, rl_shard_place(shard), name,
+                         &array, err));
     }
 cleanup:
     rl_free(values);

@@ -30,6 +30,23 @@
         "also", #name, element, RL_AXIS_OTHER, offsetof(rl_neuron_table, name), "1", long_name, .since = 2 \
     }
 
+#define READING(name, long_name)                                                                          \
+    {                                                                                                     \
+        "neurons", #name, RL_F64, RL_AXIS_NEURON, offsetof(rl_neuron_table, name), "1", long_name, .since = 2 \
+    }
+#define LAYER(name, long_name)                                                                               \
+    {                                                                                                        \
+        "layers", #name, RL_F64, RL_AXIS_LAYER, offsetof(rl_stage_result, name), "1", long_name, .since = 2 \
+    }
+#define FINDER(name, long_name)                                                                                \
+    {                                                                                                          \
+        "finders", #name, RL_F64, RL_AXIS_FINDER, offsetof(rl_neuron_table, name), "1", long_name, .since = 2 \
+    }
+#define CAUSE(name, member, long_name)                                                                       \
+    {                                                                                                        \
+        "causal", name, RL_F64, RL_AXIS_SET, offsetof(rl_stage_result, member), "1", long_name, .since = 2 \
+    }
+
 const rl_field rl_fields[] = {
     NEURON(score, RL_F64, "score of the neuron by the ranking method; larger carries more of the concept"),
     NEURON(rank, RL_I32, "rank of the neuron by score, 0 = most important; -1: no value"),
@@ -66,6 +83,23 @@ const rl_field rl_fields[] = {
     OTHER(score, RL_F64, "score of the neuron for another concept than the run's own"),
     OTHER(rank, RL_I32, "rank of the neuron for the other concept, 0 = most important; -1: no value"),
     OTHER(saliency, RL_F64, "saliency of the neuron for the other concept in [0, 1]; NaN on null neurons"),
+    READING(spread, "polysemanticity: mean pairwise distance 1 - cos of the top words' vectors"),
+    READING(concept_similarity, "cosine similarity of the top words to the concept's centroid; in base: primedness"),
+    READING(old_share, "share of the top words that were the neuron's own in base"),
+    READING(new_share, "share of the top words that are of the concept and were not the neuron's in base"),
+    READING(concept_share, "share of the top words that are of the concept"),
+    LAYER(cka, "debiased linear CKA of the hidden state to the base model's, at words of the concept corpus"),
+    LAYER(saliency_share, "share of the concept's saliency that lies in the layer"),
+    LAYER(probe_accuracy, "accuracy of the linear probe on held-out words"),
+    LAYER(control_accuracy, "accuracy of the linear probe on the control task"),
+    LAYER(selectivity, "accuracy minus control accuracy of the linear probe"),
+    FINDER(spearman, "rank correlation of the chosen finder's ranking with this finder's"),
+    FINDER(overlap, "overlap of the chosen finder's most important neurons with this finder's"),
+    CAUSE("count", causal_count, "neurons that were zeroed"),
+    CAUSE("concept_drop", causal_concept_drop, "F1 of the concept (of all types where it has none) that is lost without them"),
+    CAUSE("other_drop", causal_other_drop, "F1 of all other entity types that is lost without them"),
+    CAUSE("concept_sd", causal_concept_sd, "standard deviation of concept_drop over random draws"),
+    CAUSE("other_sd", causal_other_sd, "standard deviation of other_drop over random draws"),
 };
 const size_t rl_num_fields = sizeof rl_fields / sizeof rl_fields[0];
 
@@ -86,13 +120,18 @@ const rl_dimension rl_axis_dimensions[][2] = {[RL_AXIS_NEURON] = {RL_DIM_NEURON,
                                               [RL_AXIS_PRUNED] = {RL_DIM_NEURON, RL_DIM_NONE},
                                               [RL_AXIS_POINT] = {RL_DIM_POINT, RL_DIM_NONE},
                                               [RL_AXIS_TYPE] = {RL_DIM_TYPE, RL_DIM_NONE},
-                                              [RL_AXIS_OTHER] = {RL_DIM_CONCEPT, RL_DIM_NEURON}};
+                                              [RL_AXIS_OTHER] = {RL_DIM_CONCEPT, RL_DIM_NEURON},
+                                              [RL_AXIS_LAYER] = {RL_DIM_LAYER, RL_DIM_NONE},
+                                              [RL_AXIS_FINDER] = {RL_DIM_FINDER, RL_DIM_NONE},
+                                              [RL_AXIS_SET] = {RL_DIM_SET, RL_DIM_NONE}};
 
 int64_t rl_dimension_size(rl_dimension dimension, const rl_extents *e)
 {
     const int64_t sizes[RL_DIM_COUNT] = {[RL_DIM_NONE] = 1,        [RL_DIM_NEURON] = e->neurons, [RL_DIM_K] = e->k,
                                          [RL_DIM_STEP] = e->steps, [RL_DIM_EPOCH] = e->epochs,   [RL_DIM_POINT] = e->points,
-                                         [RL_DIM_TYPE] = e->types, [RL_DIM_CONCEPT] = e->others};
+                                         [RL_DIM_TYPE] = e->types, [RL_DIM_CONCEPT] = e->others,
+                                         [RL_DIM_LAYER] = e->layers, [RL_DIM_FINDER] = RL_NUM_RANK_METHODS,
+                                         [RL_DIM_SET] = RL_NUM_CAUSAL_SETS};
     return sizes[dimension];
 }
 
@@ -174,6 +213,10 @@ const rl_score_field rl_score_fields[] = {
     LATER("concept_recall", concept.recall, "concept_recall", "word-level recall of the concept's entity types on the validation data"),
     LATER("other_f1", others.f1, "other_f1", "word-level F1 of all other entity types on the validation data"),
     LATER("test_concept_f1", test_concept.f1, "test_concept_f1", "word-level F1 of the concept's entity types on the test data"),
+    LATER("saliency_centre", saliency_centre, "saliency_centre", "centre of mass of the concept's saliency over layers"),
+    LATER("saliency_entropy", saliency_entropy, "saliency_entropy", "entropy of the concept's saliency over layers, 1 = even"),
+    LATER("difference_centre", difference_centre, "difference_centre", "centre of mass of |mean difference| over layers"),
+    LATER("primedness", primedness, "primedness", "Spearman correlation over pruned neurons: base similarity to the concept, saliency"),
     LATER("test_other_f1", test_others.f1, "test_other_f1", "word-level F1 of all other entity types on the test data"),
 };
 const size_t rl_num_score_fields = sizeof rl_score_fields / sizeof rl_score_fields[0];
@@ -220,3 +263,17 @@ const char *const rl_setting_paths[] = {
     "analyse.causal",
 };
 const size_t rl_num_setting_paths = sizeof rl_setting_paths / sizeof rl_setting_paths[0];
+
+#define OF_RUN(name, units, long_name)                            \
+    {                                                          \
+        #name, offsetof(rl_run_result, name), units, long_name \
+    }
+const rl_run_field rl_run_fields[] = {
+    OF_RUN(half_life, "1", "steps of retraining until half of the lost F1 is back; NaN: never"),
+    OF_RUN(half_life_censored, "1", "1 where half of it did not come back within the retraining"),
+    OF_RUN(recovery_area, "1", "mean recovered fraction over the steps of retraining"),
+    OF_RUN(concept_half_life, "1", "steps of retraining until half of the concept's lost F1 is back; NaN: never"),
+    OF_RUN(concept_half_life_censored, "1", "1 where half of the concept's F1 did not come back; NaN: it has none"),
+    OF_RUN(concept_recovery_area, "1", "mean recovered fraction of the concept's F1 over the steps of retraining"),
+};
+const size_t rl_num_run_fields = sizeof rl_run_fields / sizeof rl_run_fields[0];

@@ -111,6 +111,15 @@ static rl_status add_group(rl_layout *layout, const char *path, rl_error *err)
     return RL_OK;
 }
 
+static rl_status add_listed(int32_t *out, rl_layout *layout, const char *group, const char *name, const char *const *texts,
+                            int n, const char *long_name, rl_error *err)
+{
+    size_t width = 32;
+    char *values = rl_calloc((size_t)n, width, err);
+    for (int i = 0; values && i < n; i++) memcpy(values + (size_t)i * width, texts[i], strlen(texts[i]));
+    return add_coordinate(out, layout, group, name, rl_text_array(width, (hsize_t)n), values, long_name, err);
+}
+
 /* The scale of one dimension in a group. */
 static rl_status add_scale(int32_t *out, rl_layout *layout, const rl_survey *survey, const char *path, rl_dimension dimension,
                            const rl_extents *e, rl_error *err)
@@ -126,6 +135,11 @@ static rl_status add_scale(int32_t *out, rl_layout *layout, const rl_survey *sur
     case RL_DIM_TYPE: return add_texts(out, layout, path, "type", survey->types, "entity type", err);
     case RL_DIM_CONCEPT:
         return add_texts(out, layout, path, "concept", survey->others, "concept that is followed beside the run's own", err);
+    case RL_DIM_LAYER: return add_count(out, layout, path, "layer", e->layers, 0, "hidden state, 0 = embeddings", err);
+    case RL_DIM_FINDER:
+        return add_listed(out, layout, path, "finder", rl_rank_method_names, RL_NUM_RANK_METHODS, "way to rank neurons", err);
+    case RL_DIM_SET:
+        return add_listed(out, layout, path, "set", rl_causal_set_names, RL_NUM_CAUSAL_SETS, "neurons that were zeroed", err);
     case RL_DIM_NONE:
     case RL_DIM_COUNT: break;
     }
@@ -230,8 +244,10 @@ cleanup:
 static rl_status add_run_group(rl_layout *layout, const rl_survey *survey, const char *group, rl_error *err)
 {
     char path[32];
+    int64_t present = 0;
+    for (int32_t m = 0; m < survey->num_models; m++) present += survey->models[m].num_present;
     snprintf(path, sizeof path, "/%s", group);
-    return has_values(group, &survey->longest) ? add_fields(layout, survey, group, path, -1, err) : RL_OK;
+    return present && has_values(group, &survey->longest) ? add_fields(layout, survey, group, path, -1, err) : RL_OK;
 }
 
 /* --------------------------------------------------------------------------------------------------- layout */
@@ -285,7 +301,7 @@ size_t rl_layout_bytes(const rl_layout *layout, const rl_survey *survey)
 }
 
 /* Neurons differ from model to model; the rest is the same for all runs. */
-static const char *const model_groups[] = {"neurons", "words", "also"}, *const run_groups[] = {"training", "curve", "types"};
+static const char *const model_groups[] = {"neurons", "words", "also", "layers"}, *const run_groups[] = {"training", "curve", "types", "finders", "causal"};
 
 rl_status rl_layout_create(rl_layout **out, const rl_survey *survey, rl_error *err)
 {

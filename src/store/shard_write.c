@@ -58,7 +58,16 @@ static size_t stage_values(const void **values, void *scratch, const rl_field *f
     case RL_AXIS_NEURON:
     case RL_AXIS_WORD:
         memcpy(values, (const char *)t + field->member, sizeof *values);
-        return (size_t)t->num_neurons * (size_t)(field->axis == RL_AXIS_WORD ? t->top_k : 1);
+        return *values ? (size_t)t->num_neurons * (size_t)(field->axis == RL_AXIS_WORD ? t->top_k : 1) : 0;
+    case RL_AXIS_FINDER:
+        memcpy(values, (const char *)t + field->member, sizeof *values);
+        return *values ? RL_NUM_RANK_METHODS : 0;
+    case RL_AXIS_LAYER:
+        memcpy(values, (const char *)stage + field->member, sizeof *values);
+        return *values ? (size_t)t->num_layers_plus_1 : 0;
+    case RL_AXIS_SET:
+        memcpy(values, (const char *)stage + field->member, sizeof *values);
+        return *values ? RL_NUM_CAUSAL_SETS : 0;
     case RL_AXIS_STEP: /* rl_step_record's fields are all 8 bytes wide */
         for (int64_t i = 0; i < log->num_steps; i++)
             memcpy((char *)scratch + 8 * i, (const char *)&log->steps[i] + field->member, 8);
@@ -250,9 +259,22 @@ cleanup:
     return status;
 }
 
+static rl_status put_run_fields(rl_place file, const rl_run_result *result, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_array one = rl_array_of(RL_F64, 1, (hsize_t[]){1});
+    char name[64];
+    for (size_t i = 0; i < rl_num_run_fields; i++) {
+        snprintf(name, sizeof name, "recovery/%s", rl_run_fields[i].name);
+        RL_TRY(rl_h5_put(file, name, &one, (const char *)result + rl_run_fields[i].member, err));
+    }
+cleanup:
+    return status;
+}
+
 static rl_status put_contents(rl_place file, const rl_run_result *result, rl_error *err)
 {
-    static const char *const groups[] = {"scores", "neurons", "words", "training", "curve", "also"};
+    static const char *const groups[] = {"scores", "neurons", "words", "training", "curve", "also", "layers", "finders", "causal", "recovery"};
     rl_status status = RL_OK;
     rl_extents extents;
     rl_array pruned = rl_array_of(RL_I32, 1, (hsize_t[]){(hsize_t)result->num_pruned});
@@ -262,6 +284,7 @@ static rl_status put_contents(rl_place file, const rl_run_result *result, rl_err
     RL_TRY(put_texts(file, "stage_model_key", result->num_stages, stage_key, result, err));
     RL_TRY(put_scores(file, result, err));
     RL_TRY(put_type_scores(file, result, err));
+    RL_TRY(put_run_fields(file, result, err));
     RL_TRY(put_neuron_axes(file, &extents, err));
     for (size_t i = 0; i < rl_num_fields; i++)
         if (rl_field_in_shard(&rl_fields[i])) RL_TRY(put_field(file, &rl_fields[i], result, &extents, err));

@@ -31,6 +31,9 @@ typedef enum rl_dimension { /* beside run and stage; each has a dimension scale 
     RL_DIM_POINT,
     RL_DIM_TYPE,
     RL_DIM_CONCEPT,
+    RL_DIM_LAYER,
+    RL_DIM_FINDER, /* rl_rank_method_names */
+    RL_DIM_SET,    /* rl_causal_set_names */
     RL_DIM_COUNT
 } rl_dimension;
 int64_t rl_dimension_size(rl_dimension dimension, const rl_extents *extents);
@@ -42,7 +45,10 @@ typedef enum rl_axis {
     RL_AXIS_PRUNED, /* neuron, made from the list of ids */
     RL_AXIS_POINT,
     RL_AXIS_TYPE,   /* entity types: names differ from run to run */
-    RL_AXIS_OTHER   /* other concept and neuron */
+    RL_AXIS_OTHER,  /* other concept and neuron */
+    RL_AXIS_LAYER,
+    RL_AXIS_FINDER,
+    RL_AXIS_SET
 } rl_axis;
 extern const rl_dimension rl_axis_dimensions[][2];
 /* One array [stage, ...] of a run: /GROUP/NAME in a shard, /GROUP[/MODEL]/NAME with a leading run axis in
@@ -76,6 +82,14 @@ typedef struct rl_score_field {
 } rl_score_field;
 extern const rl_score_field rl_score_fields[];
 extern const size_t rl_num_score_fields;
+/* Numbers of a whole run: /recovery/NAME [1] in a shard, /runs/NAME in results.h5. */
+typedef struct rl_run_field {
+    const char *name;
+    size_t member; /* offset in rl_run_result; double */
+    const char *units, *long_name;
+} rl_run_field;
+extern const rl_run_field rl_run_fields[];
+extern const size_t rl_num_run_fields;
 /* Configuration paths whose values every shard carries as attributes. */
 extern const char *const rl_setting_paths[];
 extern const size_t rl_num_setting_paths;
@@ -187,6 +201,7 @@ typedef struct rl_layout {
     rl_target *targets;
     rl_column *columns;
     int32_t runs_scale;  /* coordinate along /runs */
+    int32_t first_number; /* columns[first_number + i]: the i-th run field */
     int32_t first_score; /* columns[first_score + i * stages + s]: the i-th score field with a column */
 } rl_layout;
 rl_status rl_layout_create(rl_layout **out, const rl_survey *survey, rl_error *err);
