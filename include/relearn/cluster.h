@@ -25,6 +25,7 @@ typedef struct rl_cluster_options {
     const char *directory;
     void *context;
     void (*on_progress)(void *context, const rl_sweep_progress *progress);
+    void (*on_notice)(void *context, const char *text); /* one line: something damaged was set aside and is made again; may be NULL */
 } rl_cluster_options;
 typedef struct rl_sweep_outcome {
     rl_sweep_counts runs;
@@ -50,6 +51,10 @@ rl_status rl_journal_append(rl_journal *journal, json_t *event, bool sync, rl_er
 /* Each intact record in order; damaged ones (a torn last line above all) are counted in *num_damaged. An absent file has none. */
 rl_status rl_journal_read(const char *directory, rl_status (*visit)(void *context, const json_t *event, rl_error *err),
                           void *context, int64_t *num_damaged, rl_error *err);
+
+/* A journal with damaged records (a kill tore the last line, a disk flipped a bit) is copied to DIR/quarantine and rewritten without them.
+ * *notice (rl_free) says so in one line; NULL when there is nothing to say. Only for who holds the folder's lock. */
+rl_status rl_journal_mend(char **notice, const char *directory, rl_error *err);
 
 /* The state of a sweep folder as its journal and files tell it, for `status`; alive: a process holds the lock. */
 typedef struct rl_run_status {

@@ -218,6 +218,11 @@ rl_status rl_remove_temporaries(const char *folder, rl_error *err);
  * non-empty folder (RL_OK and the temporary is removed when the target is already complete). */
 rl_status rl_publish(const char *temporary, const char *path, rl_error *err);
 
+/* Move a damaged file or folder of DIR to the same place under DIR/quarantine (with .2, .3, ... where the name is taken).
+ * *moved_to (rl_free; may be NULL) is where it went. */
+rl_status rl_quarantine(char **moved_to, const char *directory, const char *path, rl_error *err);
+rl_status rl_quarantine_copy(char **copied_to, const char *directory, const char *path, rl_error *err); /* the file stays as well */
+
 /* An exclusive advisory lock file holding "host pid"; released by rl_lock_release or process death (fcntl). */
 typedef struct rl_lock {
     int descriptor;
@@ -233,6 +238,11 @@ rl_status rl_json_read(json_t **out, const char *path, rl_error *err);
 /* A new reference; JSON has no NaN or infinity: those become null. */
 json_t *rl_json_number(double value);
 rl_status rl_json_write(const char *path, const json_t *root, rl_error *err); /* indented, sorted keys, atomic */
+
+/* Files of our own, with "sum": a checksum of everything else in them. Writing adds it; reading takes it off again, and refuses
+ * a file that has none or another (RL_ERR_INPUT). */
+rl_status rl_json_write_summed(const char *path, json_t *root, rl_error *err);
+rl_status rl_json_read_summed(json_t **out, const char *path, rl_error *err);
 
 /* ---------------------------------------------------------------------------------------- clock and stop */
 

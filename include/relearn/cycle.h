@@ -117,6 +117,7 @@ typedef struct rl_cycle_hooks {
     void (*on_step)(void *context, const rl_stage *stage, const rl_step_record *record, int64_t total_steps);
     void (*on_f1)(void *context, const rl_stage *stage, double f1);
     bool (*should_stop)(void *context);
+    void (*on_notice)(void *context, const rl_stage *stage, const char *text); /* something was damaged and is made again; one line */
 } rl_cycle_hooks;
 
 /* What one process keeps between stages (tokenizers, encoded corpora, word vectors), so that stages do not read them again. */
@@ -126,6 +127,9 @@ void rl_cycle_free(rl_cycle *cycle);
 void rl_cycle_set_hooks(rl_cycle *cycle, const rl_cycle_hooks *hooks); /* copied; its context must outlive the cycle's use */
 /* DIR/stages/<key> is there and complete. */
 bool rl_stage_is_complete(const char *directory, const char *key);
+/* The folder's files are those that its stage.json lists, by size and checksum; RL_ERR_INPUT says which is not. with_weights: false
+ * leaves out the contents of model.safetensors, the one file that takes time to read. */
+rl_status rl_stage_check(const char *folder, bool with_weights, rl_error *err);
 /* Make DIR/stages/<key>: worked on under DIR/stages/<key>.work (checkpoints live there, so an interrupted stage goes on
  * where it was), then published by rename. Does nothing when complete. RL_ERR_STOPPED: resumable. */
 rl_status rl_stage_execute(rl_cycle *cycle, const rl_stage *stage, rl_error *err);

@@ -21,6 +21,8 @@ rl_status rl_shard_write(const char *path, const rl_run *run, const rl_sweep *sw
                          rl_error *err);
 /* Opens, checks the checksum and the run id: RL_OK when whole. */
 rl_status rl_shard_check(const char *path, const char *run_id, rl_error *err);
+/* Only that the file's bytes are those that were written: as fast as it can be read, and without HDF5. */
+rl_status rl_shard_check_seal(const char *path, rl_error *err);
 
 /* What a gather needs to know about each planned run beyond its shard. */
 typedef struct rl_gather_run {

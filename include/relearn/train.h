@@ -62,6 +62,8 @@ typedef struct rl_train_hooks {
     /* after every grid_steps steps (0: never) that do not end an epoch; steps after a checkpoint are seen again; may be NULL */
     int64_t grid_steps;
     rl_status (*on_grid)(void *context, int64_t step, const rl_model *model, rl_error *err);
+    /* the checkpoint did not fit and lies at bad_path now: an owner with a better place moves it there; may be NULL */
+    rl_status (*on_set_aside)(void *context, const char *bad_path, rl_error *err);
 } rl_train_hooks;
 
 /* Train in place. Order and dropout are functions of (seed, epoch) and (seed, step) only. checkpoint: a file

@@ -42,6 +42,7 @@ static rl_status export_model(const char *directory, const char *key, const char
         status = rl_fail(err, RL_ERR_USAGE, "%s: already holds a model; give --to another folder", to);
         goto cleanup;
     }
+    RL_TRY(rl_stage_check(folder, true, err));
     RL_TRY(rl_model_load(&model, folder, NULL, 0, err));
     RL_TRY(rl_model_save(model, to, folder, err));
     printf("%s\n", to);

@@ -61,6 +61,13 @@ static void end_live_view(void)
     nanosleep(&pause, NULL);
 }
 
+/* Beside the progress, on a line of its own. */
+static void on_notice(void *context, const char *text)
+{
+    screen *s = context;
+    fprintf(stderr, "%srelearn: note: %s\n", s->live ? "\r\033[K" : "", text);
+}
+
 /* ------------------------------------------------------------------------------------------------------- run */
 
 static char *default_directory(const rl_sweep *sweep, rl_error *err) { return rl_format(err, "results/%s", sweep->name); }
@@ -169,7 +176,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
     if (rl_args_flag(args, "dry-run")) goto cleanup;
     if (rank == 0) warn_of_full_disk(plan, directory);
-    const rl_cluster_options cluster = {directory, &view, on_progress};
+    const rl_cluster_options cluster = {directory, &view, on_progress, on_notice};
     status = rl_cluster_run(MPI_COMM_WORLD, plan, cycle, &cluster, &outcome, err);
     if (rank == 0 && view.live) end_live_view();
     if (status != RL_OK) goto cleanup;

@@ -185,36 +185,27 @@ cleanup:
     return status;
 }
 
-/* Rank 0: damaged shards go to DIR/quarantine, so that the next start makes them again. */
-static rl_status set_damaged_aside(const rl_plan *plan, const char *directory, rl_journal *journal, rl_error *err)
+/* Rank 0: shards that were damaged while the sweep ran (rl_inspect found them whole) go to DIR/quarantine; the next start makes them again. */
+static rl_status set_damaged_aside(const rl_plan *plan, const rl_cluster_options *options, rl_journal *journal, rl_error *err)
 {
     rl_status status = RL_OK;
-    char *path = NULL, *aside = NULL, *folder = rl_path_join(directory, "quarantine", err);
-    if (!folder) return RL_ERR_MEMORY;
-    RL_TRY(rl_make_directories(folder, err));
+    char *path = NULL, *moved_to = NULL, text[2048];
     for (int64_t r = 0; r < plan->sweep->num_runs; r++) {
         rl_error why = {0};
         const char *id = plan->sweep->runs[r].id;
         rl_free(path);
-        rl_free(aside);
-        path = rl_plan_shard_path(directory, id, err);
-        aside = rl_format(err, "%s/%s.h5", folder, id);
-        if (!path || !aside) {
-            status = RL_ERR_MEMORY;
-            goto cleanup;
-        }
+        path = rl_plan_shard_path(options->directory, id, err);
+        if (!path) return RL_ERR_MEMORY;
         if (!rl_path_exists(path) || rl_shard_check(path, id, &why) == RL_OK) continue;
-        if (rename(path, aside) != 0) {
-            status = rl_fail_errno(err, "%s: cannot be moved to %s", path, aside);
-            goto cleanup;
-        }
+        RL_TRY(rl_quarantine(&moved_to, options->directory, path, err));
+        snprintf(text, sizeof text, "%s; moved to %s, the next start makes it again", why.message, moved_to);
+        rl_free(moved_to);
+        rl_cluster_notice(options, journal, text);
         RL_TRY(rl_journal_append(journal, json_pack("{s:s, s:s, s:s}", "event", "run_failed", "run", id, "error", why.message),
                                  true, err));
     }
 cleanup:
     rl_free(path);
-    rl_free(aside);
-    rl_free(folder);
     return status;
 }
 
@@ -227,9 +218,11 @@ typedef struct holdings { /* rank 0's */
     char gathered[RL_DIGEST_HEX];
 } holdings;
 
-static rl_status take_hold(holdings *h, const rl_plan *plan, const char *directory, rl_error *err)
+static rl_status take_hold(holdings *h, const rl_plan *plan, const rl_cluster_options *options, rl_error *err)
 {
     rl_status status = RL_OK;
+    const char *directory = options->directory;
+    char *notice = NULL;
     char *lock = rl_path_join(directory, "lock", err), *sweep = rl_path_join(directory, "sweep.yaml", err);
     if (!lock || !sweep) {
         status = RL_ERR_MEMORY;
@@ -239,11 +232,14 @@ static rl_status take_hold(holdings *h, const rl_plan *plan, const char *directo
     RL_TRY(rl_lock_take(&h->lock, lock, err));
     RL_TRY(sweep_up(directory, err));
     RL_TRY(rl_write_file(sweep, plan->sweep->resolved, strlen(plan->sweep->resolved), err));
+    RL_TRY(rl_journal_mend(&notice, directory, err));
     RL_TRY(rl_journal_open(&h->journal, directory, err));
+    if (notice) rl_cluster_notice(options, h->journal, notice);
     RL_ALLOC(h->state.run_errors, plan->sweep->num_runs, err);
     RL_ALLOC(h->state.node_seconds, plan->num_nodes, err);
     RL_TRY(rl_journal_history(plan, directory, h->state.node_seconds, h->gathered, err));
 cleanup:
+    rl_free(notice);
     rl_free(lock);
     rl_free(sweep);
     return status;
@@ -269,8 +265,9 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     const rl_work work = {plan, cycle, options->directory};
     MPI_Comm_rank(comm, &rank);
     RL_TRY(agree_on_plan(comm, plan, err));
-    if (rank == 0) status = take_hold(&h, plan, options->directory, err);
+    if (rank == 0) status = take_hold(&h, plan, options, err);
     RL_TRY(rl_cluster_agree(comm, status, err));
+    RL_TRY(rl_inspect(comm, plan, options, h.journal, err));
     if (rank == 0)
         status = rl_coordinate(comm, &work, options, h.journal, &h.state, &result, err);
     else
@@ -279,7 +276,7 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     MPI_Bcast(&result, (int)sizeof result, MPI_BYTE, 0, comm);
     if (!result.stopped)
         RL_TRY(gather_results(comm, plan, options->directory, &h.state, h.gathered, h.journal, &num_damaged, err));
-    if (rank == 0 && num_damaged) status = set_damaged_aside(plan, options->directory, h.journal, err);
+    if (rank == 0 && num_damaged) status = set_damaged_aside(plan, options, h.journal, err);
     RL_TRY(rl_cluster_agree(comm, status, err));
     result.runs.failed += num_damaged; /* a shard that was whole and is damaged now: set aside, redone by the next start */
     result.runs.done -= num_damaged;

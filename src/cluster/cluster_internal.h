@@ -15,7 +15,8 @@ typedef enum rl_report_kind {
     RL_REPORT_F1,      /* f1 is fresh */
     RL_REPORT_DONE,
     RL_REPORT_FAILED,  /* error says why */
-    RL_REPORT_RETURNED /* stopped; resumable */
+    RL_REPORT_RETURNED, /* stopped; resumable */
+    RL_REPORT_NOTICE    /* error.message is a line for people; the node goes on */
 } rl_report_kind;
 /* One binary, one machine type per job: the struct travels as bytes. */
 typedef struct rl_report {
@@ -51,6 +52,11 @@ typedef struct rl_coordination {
 } rl_coordination;
 rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_options *options, rl_journal *journal,
                         rl_coordination *state, rl_sweep_outcome *outcome, rl_error *err);
+
+/* inspect.c: collective; journal is rank 0's. */
+rl_status rl_inspect(MPI_Comm comm, rl_plan *plan, const rl_cluster_options *options, rl_journal *journal, rl_error *err);
+/* A line for people, on the terminal and in the journal. */
+void rl_cluster_notice(const rl_cluster_options *options, rl_journal *journal, const char *text);
 
 /* journal.c */
 rl_status rl_journal_history(const rl_plan *plan, const char *directory, double *node_seconds, char gathered[RL_DIGEST_HEX],

@@ -186,6 +186,8 @@ static void handle(coordinator *c, int32_t worker, const rl_report *report)
         json_t *event = node_event(c, "f1", worker, report->node);
         json_object_set_new(event, "f1", rl_json_number(report->f1));
         record(c, event, false);
+    } else if (report->kind == RL_REPORT_NOTICE) {
+        rl_cluster_notice(c->options, c->journal, report->error.message);
     } else {
         finished(c, worker, report);
     }

@@ -140,6 +140,50 @@ cleanup:
     return status;
 }
 
+/* The intact lines of a journal, as they are. */
+static rl_status keep_intact(rl_buffer *kept, int64_t *num_kept, int64_t *num_damaged, const rl_file_view *view, rl_error *err)
+{
+    rl_status status = RL_OK;
+    for (size_t at = 0; status == RL_OK && at < view->size;) {
+        const char *line = view->data + at, *end = memchr(line, '\n', view->size - at);
+        size_t length = end ? (size_t)(end - line) : view->size - at;
+        json_t *event = length ? parse_line(line, length) : NULL;
+        *num_damaged += length && !event;
+        *num_kept += event != NULL;
+        if (event) status = rl_buffer_append(kept, line, length, err);
+        if (event && status == RL_OK) status = rl_buffer_append(kept, "\n", 1, err);
+        json_decref(event);
+        at += length + 1;
+    }
+    return status;
+}
+
+rl_status rl_journal_mend(char **notice, const char *directory, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_file_view view = {0};
+    rl_buffer kept = {0};
+    int64_t num_kept = 0, num_damaged = 0;
+    char *copy = NULL, *path = rl_path_join(directory, "journal.jsonl", err);
+    *notice = NULL;
+    if (!path) return RL_ERR_MEMORY;
+    if (!rl_path_exists(path)) goto cleanup;
+    RL_TRY(rl_file_view_open(&view, path, err));
+    RL_TRY(keep_intact(&kept, &num_kept, &num_damaged, &view, err));
+    if (!num_damaged) goto cleanup;
+    RL_TRY(rl_quarantine_copy(&copy, directory, path, err)); /* first the copy: a kill in between loses nothing */
+    RL_TRY(rl_write_file(path, kept.data ? kept.data : "", kept.length, err));
+    *notice = rl_format(err, "%s: %" PRId64 " of its records %s damaged or torn; copied to %s, the %" PRId64 " whole ones stay", path,
+                        num_damaged, num_damaged == 1 ? "was" : "were", copy, num_kept);
+    if (!*notice) status = RL_ERR_MEMORY;
+cleanup:
+    rl_file_view_close(&view);
+    rl_buffer_free(&kept);
+    rl_free(copy);
+    rl_free(path);
+    return status;
+}
+
 /* ------------------------------------------------------------------- what earlier starts knew of this plan */
 
 typedef struct history {

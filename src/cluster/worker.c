@@ -2,6 +2,7 @@
 #include "cluster_internal.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -44,6 +45,15 @@ static void on_f1(void *context, const rl_stage *stage, double f1)
     r->sink->send(r->sink->context, &report);
 }
 
+static void on_notice(void *context, const rl_stage *stage, const char *text)
+{
+    reporter *r = context;
+    (void)stage;
+    rl_report report = {.kind = RL_REPORT_NOTICE, .node = r->node, .f1 = NAN, .tokens_per_second = NAN};
+    snprintf(report.error.message, sizeof report.error.message, "%s", text);
+    r->sink->send(r->sink->context, &report);
+}
+
 static bool should_stop(void *context)
 {
     reporter *r = context;
@@ -78,7 +88,7 @@ void rl_work_on_node(const rl_work *work, int32_t index, const rl_report_sink *s
 {
     const rl_node *node = &work->plan->nodes[index];
     reporter r = {.sink = sink, .node = index, .last_s = rl_now_s()};
-    const rl_cycle_hooks hooks = {&r, on_step, on_f1, should_stop};
+    const rl_cycle_hooks hooks = {&r, on_step, on_f1, should_stop, on_notice};
     rl_report report = {.node = index, .f1 = NAN, .tokens_per_second = NAN};
     double start = rl_now_s();
     rl_cycle_set_hooks(work->cycle, &hooks);

@@ -83,6 +83,7 @@ static rl_status collect_analysis(rl_stage_result *out, rl_cycle *cycle, const r
     else
         snprintf(out->name, sizeof out->name, "retrained_%d", (int)stage->round);
     memcpy(out->model_key, stage->model_key, sizeof out->model_key);
+    RL_TRY(rl_stage_check(folder, false, err));
     RL_TRY(rl_stage_read_evaluation(out, folder, &stage->settings->concept, err));
     RL_TRY(rl_neuron_table_read(&out->neurons, table, err));
     RL_TRY(read_layers(out, folder, stage->kind == RL_STAGE_IDENTIFY, err));
@@ -169,6 +170,7 @@ static rl_status collect_training(rl_stage_result *out, rl_cycle *cycle, const r
         status = RL_ERR_MEMORY;
         goto cleanup;
     }
+    RL_TRY(rl_stage_check(folder, false, err));
     RL_TRY(rl_training_log_read(&out->log, log, err));
     RL_TRY(rl_epoch_scores_read(&epochs, folder, err));
     RL_TRY(rl_stage_read_seconds(&seconds, folder, err));
@@ -192,6 +194,7 @@ static rl_status collect_prune(rl_run_result *result, rl_cycle *cycle, const rl_
     double seconds = 0;
     char *folder = rl_stage_folder(cycle, stage->key, "", err);
     if (!folder) return RL_ERR_MEMORY;
+    RL_TRY(rl_stage_check(folder, false, err));
     RL_TRY(rl_stage_read_pruned(&result->pruned, &result->num_pruned, folder, err));
     RL_TRY(rl_stage_read_seconds(&seconds, folder, err));
     result->stages[1].seconds += seconds;

@@ -93,6 +93,12 @@ rl_status rl_stage_write_pruned(const char *folder, const int32_t *ids, int64_t 
 rl_status rl_stage_read_pruned(int32_t **ids, int64_t *count, const char *folder, rl_error *err);
 rl_status rl_stage_write_record(const char *folder, const rl_stage *stage, double seconds, rl_error *err);
 rl_status rl_stage_read_seconds(double *seconds, const char *folder, rl_error *err);
+/* integrity.c */
+rl_status rl_stage_describe_files(json_t **out, const char *folder, rl_error *err); /* {NAME: {"bytes", "xxh3"}} */
+/* Move PATH to DIR/quarantine and say so through the hook on_notice: "WHY; moved to ..., CONSEQUENCE" (not when
+ * why is NULL). */
+rl_status rl_stage_set_aside(rl_cycle *cycle, const rl_stage *stage, const char *path, const char *why, const char *consequence,
+                             rl_error *err);
 char *rl_stage_folder(const rl_cycle *cycle, const char *key, const char *suffix, rl_error *err); /* rl_free */
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char checkpoint_name[] = "checkpoint";
+static const char *const checkpoint_name = "checkpoint", *const epochs_name = "epochs.json", *const curve_name = "curve.json";
 
 bool rl_stage_is_complete(const char *directory, const char *key)
 {
@@ -82,6 +82,74 @@ static bool asked_to_stop(void *context)
     return job->cycle->hooks.should_stop && job->cycle->hooks.should_stop(job->cycle->hooks.context);
 }
 
+static rl_status checkpoint_set_aside(void *context, const char *bad_path, rl_error *err)
+{
+    training *job = context;
+    char *why = rl_format(err, "%s/%s: the checkpoint is damaged or of another training", job->work, checkpoint_name);
+    rl_epoch_scores_free(&job->epochs); /* they are made again with their epochs */
+    rl_status status = why ? rl_stage_set_aside(job->cycle, job->stage, bad_path, why, "the stage is trained from its start", err)
+                           : RL_ERR_MEMORY;
+    rl_free(why);
+    return status;
+}
+
+static rl_status read_scores(training *job, rl_error *err)
+{
+    rl_status status = rl_epoch_scores_read(&job->epochs, job->work, err);
+    json_t *curve = status == RL_OK ? rl_curve_read(job->work, err) : NULL;
+    if (status == RL_OK && !curve) status = err->status;
+    json_decref(job->curve);
+    job->curve = curve ? curve : json_array();
+    if (status != RL_OK) rl_epoch_scores_free(&job->epochs);
+    return status;
+}
+
+static bool has_file(const training *job, const char *name)
+{
+    char *path = rl_path_join(job->work, name, NULL);
+    bool there = path && rl_path_exists(path);
+    rl_free(path);
+    return there;
+}
+
+/* Scores and checkpoint are of use together only: all go, for one reason. */
+static rl_status start_over(training *job, const char *why, rl_error *err)
+{
+    const char *const names[] = {epochs_name, curve_name, checkpoint_name};
+    rl_status status = RL_OK;
+    const char *reason = why;
+    for (size_t i = 0; status == RL_OK && i < sizeof names / sizeof *names; i++) {
+        char *path = rl_path_join(job->work, names[i], err);
+        if (!path) return RL_ERR_MEMORY;
+        if (rl_path_exists(path)) {
+            status = rl_stage_set_aside(job->cycle, job->stage, path, reason, "the stage is trained from its start", err);
+            reason = NULL;
+        }
+        rl_free(path);
+    }
+    rl_epoch_scores_free(&job->epochs);
+    json_array_clear(job->curve);
+    return status;
+}
+
+/* The scores seen before the checkpoint. Their files are there from the start, so that one that is missing later is noticed. */
+static rl_status restore_scores(training *job, rl_error *err)
+{
+    rl_error why = {0};
+    rl_status status = read_scores(job, &why);
+    bool there = has_file(job, epochs_name) && has_file(job, curve_name);
+    if (status == RL_OK && !there && has_file(job, checkpoint_name))
+        status = rl_fail(&why, RL_ERR_INPUT, "%s: %s or %s is missing beside a checkpoint", job->work, epochs_name, curve_name);
+    if (status == RL_ERR_MEMORY && err) *err = why;
+    if (status != RL_OK && status != RL_ERR_MEMORY) {
+        status = start_over(job, why.message, err);
+        there = false;
+    }
+    if (status == RL_OK && !there) status = rl_epoch_scores_write(&job->epochs, job->work, err);
+    if (status == RL_OK && !there) status = rl_curve_write(job->curve, job->work, err);
+    return status;
+}
+
 /* Train `model` in work: checkpoint there meanwhile, model folder, training.jsonl, epochs.json and stage.json when done. */
 static rl_status train_model(rl_cycle *cycle, const rl_stage *stage, const rl_inputs *in, rl_model *model,
                              const rl_train_settings *settings, const rl_weight_mask *mask, const char *work, rl_error *err)
@@ -101,13 +169,11 @@ static rl_status train_model(rl_cycle *cycle, const rl_stage *stage, const rl_in
                                   .should_stop = asked_to_stop,
                                   .grid_steps = stage->kind == RL_STAGE_RETRAIN ? stage->settings->evaluate_every : 0,
                                   .on_grid = evaluate_grid,
-                                  .on_trained = save_trained};
+                                  .on_trained = save_trained,
+                                  .on_set_aside = checkpoint_set_aside};
     char *checkpoint = rl_path_join(work, checkpoint_name, err);
     if (!checkpoint) return RL_ERR_MEMORY;
-    RL_TRY(rl_epoch_scores_read(&job.epochs, work, err));
-    job.curve = rl_curve_read(work, err);
-    if (!job.curve) status = err ? err->status : RL_ERR_INPUT;
-    if (status != RL_OK) goto cleanup;
+    RL_TRY(restore_scores(&job, err));
     RL_TRY(rl_train(model, in->train_encoded, settings, rl_cycle_training_seed(stage->settings, stage->round), mask,
                     checkpoint, &hooks, NULL, err));
 cleanup:
@@ -124,7 +190,8 @@ static rl_status load_model(rl_model **out, rl_cycle *cycle, const rl_stage *sta
     if (stage->model_key[0] == '\0')
         return rl_model_load(out, settings->model, labels, (uint64_t)settings->seed, err);
     char *folder = rl_stage_folder(cycle, stage->model_key, "", err);
-    rl_status status = folder ? rl_model_load(out, folder, NULL, 0, err) : RL_ERR_MEMORY;
+    rl_status status = folder ? rl_stage_check(folder, true, err) : RL_ERR_MEMORY;
+    if (status == RL_OK) status = rl_model_load(out, folder, NULL, 0, err);
     rl_free(folder);
     return status;
 }
@@ -176,6 +243,7 @@ static rl_status retrain(rl_cycle *cycle, const rl_stage *stage, const char *wor
     RL_TRY(rl_cycle_inputs(&in, cycle, settings, err));
     RL_TRY(load_model(&model, cycle, stage, in->train->labels, err));
     if (settings->prune.permanent) {
+        RL_TRY(rl_stage_check(prune_folder, false, err)); /* its weights are read by round 1, which checks them */
         RL_TRY(rl_stage_read_pruned(&ids, &count, prune_folder, err));
         RL_TRY(offsets_of(&offsets, &num_offsets, settings, model, ids, count, err));
     }
@@ -193,9 +261,11 @@ cleanup:
 
 static rl_status read_ranking(rl_neuron_table **out, rl_cycle *cycle, const rl_stage *stage, rl_error *err)
 {
-    char *folder = rl_stage_folder(cycle, stage->ranking_key, "/neurons.bin", err);
-    rl_status status = folder ? rl_neuron_table_read(out, folder, err) : RL_ERR_MEMORY;
+    char *folder = rl_stage_folder(cycle, stage->ranking_key, "", err), *table = folder ? rl_path_join(folder, "neurons.bin", err) : NULL;
+    rl_status status = table ? rl_stage_check(folder, true, err) : RL_ERR_MEMORY;
+    if (status == RL_OK) status = rl_neuron_table_read(out, table, err);
     rl_free(folder);
+    rl_free(table);
     return status;
 }
 
@@ -408,6 +478,15 @@ static bool has_record(const char *work)
     return length > 0 && (size_t)length < sizeof path && rl_path_exists(path);
 }
 
+/* A work folder that says it is finished: only the rename is missing, if its files are what it says. */
+static rl_status check_finished_work(rl_cycle *cycle, const rl_stage *stage, const char *work, rl_error *err)
+{
+    rl_error why = {0};
+    if (!has_record(work) || rl_stage_check(work, true, &why) == RL_OK) return RL_OK;
+    rl_status status = rl_stage_set_aside(cycle, stage, work, why.message, "the stage is made again", err);
+    return status == RL_OK ? rl_make_directories(work, err) : status;
+}
+
 static rl_status publish(const char *work, const char *folder, rl_error *err)
 {
     char *checkpoint = rl_path_join(work, checkpoint_name, err);
@@ -431,6 +510,7 @@ rl_status rl_stage_execute(rl_cycle *cycle, const rl_stage *stage, rl_error *err
     }
     RL_TRY(rl_remove_tree(folder, err)); /* a folder without stage.json was never published by us */
     RL_TRY(rl_make_directories(work, err));
+    RL_TRY(check_finished_work(cycle, stage, work, err));
     if (!has_record(work)) RL_TRY(work_on(cycle, stage, work, err));
     if (!has_record(work)) RL_TRY(rl_stage_write_record(work, stage, rl_now_s() - start, err));
     RL_TRY(publish(work, folder, err));

@@ -19,6 +19,15 @@ static rl_status write_in(const char *folder, const char *name, json_t *root, rl
     return status;
 }
 
+static rl_status write_summed_in(const char *folder, const char *name, json_t *root, rl_error *err)
+{
+    char *path = rl_path_join(folder, name, err);
+    rl_status status = path ? rl_json_write_summed(path, root, err) : RL_ERR_MEMORY;
+    rl_free(path);
+    json_decref(root);
+    return status;
+}
+
 static rl_status read_in(json_t **root, const char *folder, const char *name, rl_error *err)
 {
     char *path = rl_path_join(folder, name, err);
@@ -89,7 +98,7 @@ rl_status rl_epoch_scores_write(const rl_epoch_scores *scores, const char *folde
         json_array_append_new(list, json_pack("{s:I, s:o, s:o, s:o}", "epoch", (json_int_t)i, "f1",
                                               rl_json_number(scores->word_f1[i]), "subword_f1", rl_json_number(scores->subword_f1[i]),
                                               "loss", rl_json_number(scores->loss[i])));
-    return write_in(folder, "epochs.json", json_pack("{s:o}", "epochs", list), err);
+    return write_summed_in(folder, "epochs.json", json_pack("{s:o}", "epochs", list), err);
 }
 
 rl_status rl_epoch_scores_read(rl_epoch_scores *scores, const char *folder, rl_error *err)
@@ -100,7 +109,7 @@ rl_status rl_epoch_scores_read(rl_epoch_scores *scores, const char *folder, rl_e
     if (!path) return RL_ERR_MEMORY;
     scores->count = 0;
     if (!rl_path_exists(path)) goto cleanup;
-    RL_TRY(rl_json_read(&root, path, err));
+    RL_TRY(rl_json_read_summed(&root, path, err));
     const json_t *list = json_object_get(root, "epochs"), *entry;
     size_t i;
     RL_TRY(reserve(scores, (int64_t)json_array_size(list), err));
@@ -222,7 +231,7 @@ json_t *rl_curve_read(const char *folder, rl_error *err)
     if (!path) return NULL;
     if (!rl_path_exists(path))
         points = json_array();
-    else if (rl_json_read(&root, path, err) == RL_OK) {
+    else if (rl_json_read_summed(&root, path, err) == RL_OK) {
         points = json_incref(json_object_get(root, "points"));
         if (!json_is_array(points)) rl_fail(err, RL_ERR_INPUT, "%s: 'points' is missing or no list", path);
     }
@@ -248,7 +257,7 @@ rl_status rl_curve_add(json_t *points, int64_t step, const rl_evaluation *evalua
 
 rl_status rl_curve_write(json_t *points, const char *folder, rl_error *err)
 {
-    return write_in(folder, "curve.json", json_pack("{s:O}", "points", points), err);
+    return write_summed_in(folder, "curve.json", json_pack("{s:O}", "points", points), err);
 }
 
 static bool has_type(const rl_concept_settings *concept, const char *name)
@@ -375,17 +384,21 @@ cleanup:
     return status;
 }
 
+/* The last file of a stage: what is listed in it is the stage (integrity.c). */
 rl_status rl_stage_write_record(const char *folder, const rl_stage *stage, double seconds, rl_error *err)
 {
     char time[21];
+    json_t *files = NULL;
+    rl_status status = rl_stage_describe_files(&files, folder, err);
+    if (status != RL_OK) return status;
     rl_utc_timestamp(time);
-    return write_in(folder, "stage.json",
-                    json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:f, s:s, s:s, s:s, s:I}", "kind",
-                              rl_stage_kind_name(stage->kind), "round", (int)stage->round, "key", stage->key, "model_key",
-                              stage->model_key, "ranking_key", stage->ranking_key, "prune_key", stage->prune_key,
-                              "seconds", seconds, "finished", time, "gemm_backend", rl_gemm_backend(), "isa",
-                              rl_isa_name(), "seed", (json_int_t)stage->settings->seed),
-                    err);
+    return write_summed_in(folder, "stage.json",
+                           json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:f, s:s, s:s, s:s, s:I, s:o}", "kind",
+                                     rl_stage_kind_name(stage->kind), "round", (int)stage->round, "key", stage->key, "model_key",
+                                     stage->model_key, "ranking_key", stage->ranking_key, "prune_key", stage->prune_key, "seconds",
+                                     seconds, "finished", time, "gemm_backend", rl_gemm_backend(), "isa", rl_isa_name(), "seed",
+                                     (json_int_t)stage->settings->seed, "files", files),
+                           err);
 }
 
 rl_status rl_stage_read_seconds(double *seconds, const char *folder, rl_error *err)

@@ -99,7 +99,6 @@ extern const size_t rl_num_setting_paths;
 #define RL_SHARD_FORMAT   "relearn shard 2" /* 1 is read too: what it lacks is missing */
 #define RL_SHARD_SEAL     512 /* bytes of the file's user block (HDF5's place for an application's own): shard_seal.c */
 rl_status rl_shard_seal(char *bytes, size_t length, rl_error *err); /* fill in the block of a whole file in memory */
-rl_status rl_shard_check_seal(const char *path, rl_error *err);
 
 /* ------------------------------------------------------------------------------------ shard_read.c */
 

@@ -366,6 +366,21 @@ cleanup:
     return status;
 }
 
+rl_status rl_plan_refresh(rl_plan *plan, const char *directory, rl_error *err)
+{
+    for (int32_t n = 0; n < plan->num_nodes; n++) {
+        rl_node *node = &plan->nodes[n];
+        if (node->kind == RL_NODE_SHARD) {
+            char *path = rl_plan_shard_path(directory, plan->sweep->runs[node->run].id, err);
+            if (!path) return RL_ERR_MEMORY;
+            node->done = rl_path_exists(path);
+            rl_free(path);
+        } else
+            node->done = rl_stage_is_complete(directory, node->stage.key);
+    }
+    return mark_unneeded(plan, err);
+}
+
 static rl_status sum_up(rl_plan *plan, rl_error *err)
 {
     rl_status status = RL_OK;

@@ -67,13 +67,23 @@ static rl_status save(trainer *t, rl_error *err)
     return rl_checkpoint_write(&state, t->checkpoint_path, t->fit, err);
 }
 
+static rl_status tell_set_aside(const trainer *t, rl_error *err)
+{
+    char *bad = rl_format(err, "%s.bad", t->checkpoint_path);
+    rl_status status = bad ? t->hooks->on_set_aside(t->hooks->context, bad, err) : RL_ERR_MEMORY;
+    rl_free(bad);
+    return status;
+}
+
 static rl_status resume(trainer *t, const rl_weight_mask *mask, rl_error *err)
 {
     if (!t->checkpoint_path) return RL_OK;
-    bool restored = false;
+    bool restored = false, there = rl_path_exists(t->checkpoint_path);
     rl_checkpoint state = checkpoint_of(t);
     rl_status status = rl_checkpoint_fit(t->fit, t->model, t->data, t->settings, t->seed, mask, err);
-    return status == RL_OK ? rl_checkpoint_read(&state, &restored, t->checkpoint_path, t->fit, err) : status;
+    if (status == RL_OK) status = rl_checkpoint_read(&state, &restored, t->checkpoint_path, t->fit, err);
+    if (status == RL_OK && there && !restored && t->hooks->on_set_aside) status = tell_set_aside(t, err);
+    return status;
 }
 
 static bool has_label(const rl_batch *batch)

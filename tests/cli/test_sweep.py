@@ -192,9 +192,10 @@ def test_a_damaged_shard_is_noticed_and_made_again():
     middle = len(whole) // 2
     victim.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1:])
     (world / "ranks3/results.h5").unlink()
-    relearn("run", "sweep.yaml", "--out", "ranks3", ranks=2, code=1)
-    relearn("run", "sweep.yaml", "--out", "ranks3", ranks=2)
+    done = relearn("run", "sweep.yaml", "--out", "ranks3", ranks=2)
+    assert f"{victim.name}: is damaged or cut short" in done.stderr, done.stderr
     assert victim.read_bytes() == whole
+    assert (world / "ranks3/quarantine/runs" / victim.name).exists()
 
 
 def test_dry_run_and_plan_write_nothing():

@@ -18,6 +18,8 @@ if(NOT RELEARN_SANITIZE)
   # CI: 200 kills in all. The hundreds by the clock, with MPI's second for each start, are under the label slow.
   relearn_crash_test(kills test_kills.py LABELS mpi TIMEOUT 300 ARGUMENTS --count 30)
   relearn_crash_test(points test_crash_points.py LABELS mpi TIMEOUT 300 ARGUMENTS --count 170)
+  relearn_crash_test(damage test_damage.py LABELS mpi TIMEOUT 300 ARGUMENTS --count 8)
+  relearn_crash_test(damage_many test_damage.py LABELS slow TIMEOUT 1800 ARGUMENTS --count 300 --seed 300)
   relearn_crash_test(kills_200 test_kills.py LABELS slow TIMEOUT 1800 ARGUMENTS --count 200 --seed 200)
   relearn_crash_test(kills_1000 test_kills.py LABELS slow TIMEOUT 7200 ARGUMENTS --count 1000 --seed 1000)
 endif()

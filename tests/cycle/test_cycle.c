@@ -213,10 +213,10 @@ static void test_a_finished_work_folder_is_published(void **state)
     assert_int_equal(rename(folder, work), 0);
     snprintf(folder, sizeof folder, "%s/checkpoint", work);
     support_write(folder, "left over");
-    snprintf(folder, sizeof folder, "%s/training.jsonl", work);
+    snprintf(folder, sizeof folder, "%s/marked", work); /* a folder made anew would not have it */
     support_write(folder, "marked\n");
     assert_ok(rl_stage_execute(cycle, &stages[0], &err), err);
-    snprintf(folder, sizeof folder, "%s/stages/%s/training.jsonl", directory, stages[0].key);
+    snprintf(folder, sizeof folder, "%s/stages/%s/marked", directory, stages[0].key);
     rl_file_view view = {0};
     assert_ok(rl_file_view_open(&view, folder, &err), err);
     assert_int_equal(view.size, 7);
