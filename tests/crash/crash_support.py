@@ -28,7 +28,10 @@ if os.geteuid() == 0:  # containers and CI: Open MPI asks twice
 # More ranks than cores: what waits must let others run.
 os.environ.setdefault("OMPI_MCA_btl_vader_single_copy_mechanism", "none")
 
-folder = pathlib.Path(tempfile.mkdtemp(prefix="relearn-crash-"))
+# In memory where there is room: these tests are about what is in files after a process died, and wait for fsync thousands of times.
+memory = pathlib.Path("/dev/shm")
+roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 << 30
+folder = pathlib.Path(tempfile.mkdtemp(prefix="relearn-crash-", dir=os.environ.get("TMPDIR") or (memory if roomy else None)))
 world = pathlib.Path(subprocess.run([options.make_world, str(folder)], check=True, capture_output=True, text=True).stdout.strip())
 
 # Long enough to be killed in the middle, short enough for hundreds of starts: 2 runs, 3 trainings each.
