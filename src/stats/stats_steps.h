@@ -12,6 +12,7 @@ typedef struct rl_work {
     double *relocation, *relocation_mass; /* [num_runs] */
 } rl_work;
 typedef rl_status rl_step(const rl_work *work, rl_outputs *outputs, rl_error *err);
+rl_step rl_step_comparisons, rl_step_agreement, rl_step_finders, rl_step_components, rl_step_regression, rl_step_variance;
 extern rl_step *const rl_steps[];
 extern const size_t rl_num_steps;
 

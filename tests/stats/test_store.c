@@ -83,6 +83,55 @@ static void test_gaps_are_counted(void **state)
     rl_outputs_clear(&o);
 }
 
+/* The row of a comparison: concept - random at ratio 0.3 (cells 1 and 3), F1 after pruning. */
+static int64_t find_comparison(const rl_outputs *o)
+{
+    const rl_output *measure = rl_outputs_find(o, "/stats/comparisons/measure"), *stage = rl_outputs_find(o, "/stats/comparisons/stage");
+    const int32_t *a = rl_outputs_find(o, "/stats/comparisons/cell_a")->values, *b = rl_outputs_find(o, "/stats/comparisons/cell_b")->values;
+    for (int64_t i = 0; i < (int64_t)measure->array.dims[0]; i++)
+        if (a[i] == 1 && b[i] == 3 && !strncmp((const char *)measure->values + (size_t)i * measure->array.width, "f1", measure->array.width) &&
+            !strncmp((const char *)stage->values + (size_t)i * stage->array.width, "pruned", stage->array.width))
+            return i;
+    return -1;
+}
+
+static void test_comparisons_are_paired_by_seed(void **state)
+{
+    rl_outputs o = {0};
+    json_t *expected = json_object_get(json_object_get(golden(), "grid"), "paired");
+    (void)state;
+    compute(&o, "grid", world_size);
+    int64_t i = find_comparison(&o);
+    bool fine = i >= 0;
+    fine = fine && ((const int32_t *)rl_outputs_find(&o, "/stats/comparisons/n")->values)[i] == (int)field(expected, "n");
+    fine = fine && ((const int32_t *)rl_outputs_find(&o, "/stats/comparisons/missing")->values)[i] == 1;
+    static const char *const names[] = {"difference", "p", "d_z", "g_z", "superiority"};
+    for (size_t k = 0; fine && k < sizeof names / sizeof *names; k++) {
+        char path[100];
+        snprintf(path, sizeof path, "/stats/comparisons/%s", names[k]);
+        fine = fabs(value_of(&o, path, i) - field(expected, names[k])) <= 1e-10 * fabs(field(expected, names[k])) + 1e-15;
+    }
+    const rl_output *verdict = rl_outputs_find(&o, "/stats/comparisons/verdict");
+    fine = fine && !strncmp((const char *)verdict->values + (size_t)i * verdict->array.width, "cannot be significant with 5 seeds", 34);
+    fine = fine && ((const int8_t *)rl_outputs_find(&o, "/stats/comparisons/claimed")->values)[i] == 0;
+    assert_everywhere(fine);
+    rl_outputs_clear(&o);
+}
+
+static void test_agreement_between_seeds(void **state)
+{
+    rl_outputs o = {0};
+    json_t *expected = json_object_get(json_object_get(golden(), "grid"), "agreement");
+    (void)state;
+    compute(&o, "grid", world_size);
+    assert_everywhere(close_to(value_of(&o, "/stats/agreement/mini/spearman", 3), field(expected, "spearman")) &&
+                      close_to(value_of(&o, "/stats/agreement/mini/jaccard", 3), field(expected, "jaccard")) &&
+                      close_to(value_of(&o, "/stats/agreement/mini/relearning", 3), field(expected, "relearning")) &&
+                      fabs(value_of(&o, "/stats/agreement/mini/jaccard_chance", 3) - field(expected, "chance")) < 1e-10 &&
+                      isnan(value_of(&o, "/stats/agreement/mini/jaccard", 0)));
+    rl_outputs_clear(&o);
+}
+
 static void test_results_are_replaced_whole(void **state)
 {
     char folder[5000], path[5100];
@@ -162,6 +211,8 @@ static int tests(void)
         cmocka_unit_test(test_same_bytes_at_any_number_of_ranks),
         cmocka_unit_test(test_layers_are_numpys),
         cmocka_unit_test(test_gaps_are_counted),
+        cmocka_unit_test(test_comparisons_are_paired_by_seed),
+        cmocka_unit_test(test_agreement_between_seeds),
         cmocka_unit_test(test_results_are_replaced_whole),
         cmocka_unit_test(test_bad_files_are_refused),
     };

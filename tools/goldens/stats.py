@@ -186,6 +186,31 @@ def variance(runs):
             "total": plain(((data.y - data.y.mean()) ** 2).sum()), "num_runs": len(data)}
 
 
+def paired(runs):
+    """concept - random at ratio 0.3, F1 after pruning, seeds that have both."""
+    arm = {s: {r["seed"]: r["f1"][1] for r in runs if r["prune.select"] == s and r["prune.ratio"] == 0.3 and r["status"] == "done"}
+           for s in ("concept", "random")}
+    d = [arm["concept"][s] - arm["random"][s] for s in sorted(arm["concept"]) if s in arm["random"]]
+    d_z = np.mean(d) / np.std(d, ddof=1)
+    return {"n": len(d), "difference": float(np.mean(d)), "p": sign_flip(d), "d_z": float(d_z),
+            "g_z": float(d_z * (1 - 3 / (4 * (len(d) - 1) - 1))), "superiority": float(np.mean(np.array(d) > 0))}
+
+
+def agreement(runs, neurons):
+    """Cell 0 (concept, 0.1), last stage."""
+    rows = [neurons["saliency"][i] for i, r in enumerate(runs) if r["prune.select"] == "concept" and r["prune.ratio"] == 0.1]
+    rho, index, chance = [], [], []
+    for a, b in itertools.combinations(rows, 2):
+        rho.append(st.spearmanr(a[3], b[3], nan_policy="omit").statistic)
+        universe = ~((a[0] > 0.5) | (b[0] > 0.5))
+        x, y = (a[3] > 0.5) & universe, (b[3] > 0.5) & universe
+        n, A, B = universe.sum(), x.sum(), y.sum()
+        index.append((x & y).sum() / (x | y).sum())
+        chance.append(sum(st.hypergeom.pmf(k, n, A, B) * k / (A + B - k) for k in range(min(A, B) + 1)))
+    return {"spearman": float(np.mean(rho)), "jaccard": float(np.mean(index)), "chance": float(np.mean(chance)),
+            "relearning": float(np.mean([((r[3] > 0.5) & ~(r[0] > 0.5)).sum() for r in rows]))}
+
+
 def survival(time, censored):
     s = SurvfuncRight(np.array(time, float), 1 - np.array(censored))
     low, high = s.quantile_ci(0.5, method="cloglog")
@@ -253,6 +278,8 @@ def main():
             "num_done": sum(done)}
         if name == "grid":
             expected[name]["variance"] = variance(runs)
+            expected[name]["paired"] = paired(runs)
+            expected[name]["agreement"] = agreement(runs, neurons)
             expected[name]["concept_fit"] = regression(runs, neurons, lambda r: r["prune.select"] == "concept")
             cell = [r for r in runs if r["prune.select"] == "concept" and r["prune.ratio"] == 0.3]
             expected[name]["f1_pruned_cell_1"] = plain(np.nanmean([r["f1"][1] for r in cell]))
