@@ -184,6 +184,53 @@ static void test_impossible_counts(void **state)
     assert_ok(rl_prune_choose(chosen, 0, order, &scope_of(2), RL_SELECT_NONE, RL_PROTOCOL_CORRECTED, 0, &err), err);
 }
 
+/* Two of layer 0, none of layer 1, one of layer 2, in three layers of four: the others take as many of each. */
+static void test_matched_by_layer(void **state)
+{
+    static const int32_t order[] = {2, 9, 0, 5, 1, 11, 3, 4, 10, 6, 7, 8};
+    const rl_prune_scope scope = {3, 4, NULL};
+    int32_t chosen[3], again[3];
+    bool varies = false;
+    rl_error err = {0};
+    (void)state;
+    assert_ok(rl_prune_choose(chosen, 3, order, &scope, RL_SELECT_LEAST_MATCHED, RL_PROTOCOL_CORRECTED, 1, &err), err);
+    assert_true(chosen[0] == 1 && chosen[1] == 3 && chosen[2] == 8);
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        for (rl_protocol p = RL_PROTOCOL_CORRECTED; p <= RL_PROTOCOL_PUBLISHED; p++) {
+            assert_ok(rl_prune_choose(chosen, 3, order, &scope, RL_SELECT_RANDOM_MATCHED, p, seed, &err), err);
+            assert_true(chosen[0] < 4 && chosen[1] < 4 && chosen[0] != chosen[1] && chosen[2] >= 8);
+        }
+        assert_ok(rl_prune_choose(again, 3, order, &scope, RL_SELECT_RANDOM_MATCHED, RL_PROTOCOL_CORRECTED, seed, &err), err);
+        assert_memory_equal(chosen, again, sizeof chosen);
+        varies = varies || chosen[2] != 9;
+    }
+    assert_true(varies);
+}
+
+static void test_only_some_layers(void **state)
+{
+    static const int32_t order[] = {2, 9, 0, 5, 1, 11, 3, 4, 10, 6, 7, 8};
+    static const uint8_t layers[] = {0, 1, 1};
+    static const rl_prune_select selects[] = {RL_SELECT_CONCEPT, RL_SELECT_RANDOM, RL_SELECT_LEAST, RL_SELECT_RANDOM_MATCHED};
+    const rl_prune_scope scope = {3, 4, layers}, all = {3, 4, NULL};
+    int32_t chosen[8];
+    rl_error err = {0};
+    (void)state;
+    assert_int_equal(rl_prune_scope_size(&scope), 8);
+    assert_int_equal(rl_prune_scope_count(&scope, RL_PROTOCOL_CORRECTED, 0.3), 2);
+    assert_int_equal(rl_prune_scope_count(&scope, RL_PROTOCOL_CORRECTED, -1), 4);
+    for (rl_protocol p = RL_PROTOCOL_CORRECTED; p <= RL_PROTOCOL_HEAD; p++)
+        assert_int_equal(rl_prune_scope_count(&all, p, -1), rl_prune_count(p, -1, 2, 4));
+    for (size_t i = 0; i < sizeof selects / sizeof *selects; i++) {
+        assert_ok(rl_prune_choose(chosen, 5, order, &scope, selects[i], RL_PROTOCOL_CORRECTED, 3, &err), err);
+        for (int j = 0; j < 5; j++) assert_true(chosen[j] >= 4);
+    }
+    assert_ok(rl_prune_choose(chosen, 2, order, &scope, RL_SELECT_CONCEPT, RL_PROTOCOL_CORRECTED, 3, &err), err);
+    assert_true(chosen[0] == 9 && chosen[1] == 5);
+    assert_fails(rl_prune_choose(chosen, 9, order, &scope, RL_SELECT_CONCEPT, RL_PROTOCOL_CORRECTED, 3, &err), RL_ERR_INPUT,
+                 err, "cannot prune 9 of 8 neurons");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +241,8 @@ int main(void)
         cmocka_unit_test(test_counts),
         cmocka_unit_test(test_ends_of_the_ranking),
         cmocka_unit_test(test_random_baseline),
+        cmocka_unit_test(test_matched_by_layer),
+        cmocka_unit_test(test_only_some_layers),
         cmocka_unit_test(test_impossible_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
