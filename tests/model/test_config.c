@@ -104,7 +104,8 @@ static void test_unsupported(void **state)
     refuses(base_bert, "model_type", "7", "is an integer");
     refuses(base_bert, "model_type", "\"t5\"", "\"t5\" is not supported; expected one of bert, distilbert");
     refuses(base_bert, "model_type", "\"distillbert\"", "the nearest is distilbert");
-    refuses(base_bert, "hidden_act", "\"relu\"", "\"relu\" is not supported; expected \"gelu\", \"gelu_new\" or \"gelu_pytorch_tanh\"");
+    refuses(base_bert, "hidden_act", "\"relu\"",
+            "\"relu\" is not supported; expected \"gelu\", \"gelu_new\" or \"gelu_pytorch_tanh\"");
     refuses(base_bert, "hidden_act", "0", "is an integer; expected \"gelu\"");
     refuses(base_distilbert, "activation", "\"gelu_fast\"", "\"gelu_fast\" is not supported");
     refuses(base_bert, "is_decoder", "true", "true is not supported");
@@ -118,6 +119,62 @@ static void test_unsupported(void **state)
     refuses(base_bert, "architectures", "\"BertModel\"", "is a string; expected an array");
     refuses(base_bert, "relearn_random_init", "\"x\"", "is a string; expected a seed");
     refuses(base_bert, "relearn_random_init", "-1", "is negative");
+}
+
+static const char base_gpt2[] =
+    "{\"model_type\": \"gpt2\", \"vocab_size\": 16, \"n_embd\": 8, \"n_layer\": 2, \"n_head\": 2, "
+    "\"n_positions\": 12}";
+static const char base_roberta[] = "{\"model_type\": \"roberta\", \"vocab_size\": 16, \"hidden_size\": 8, "
+                                   "\"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"intermediate_size\": 16,"
+                                   "\"max_position_embeddings\": 14}";
+static const char base_electra[] = "{\"model_type\": \"electra\", \"vocab_size\": 16, \"hidden_size\": 8, "
+                                   "\"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"intermediate_size\": 16,"
+                                   "\"max_position_embeddings\": 14, \"embedding_size\": 8}";
+
+static rl_model_config accepted(const char *base, const char *key, const char *value)
+{
+    rl_model_config config = accepts(base, key, value);
+    rl_model_config_free(&config);
+    return config;
+}
+
+static void test_gpt2(void **state)
+{
+    (void)state;
+    rl_model_config config = accepted(base_gpt2, "n_inner", "null");
+    assert_int_equal(config.intermediate_size, 32);
+    assert_int_equal(config.pad_token_id, -1);
+    assert_true(config.tanh_gelu && !config.unscaled_attention && !config.layer_scaled_attention);
+    assert_close(config.layer_norm_eps, 1e-5, 1e-6, 0);
+    assert_close(config.dropout_head, 0.1, 1e-6, 0);
+    assert_int_equal(accepted(base_gpt2, "n_inner", "24").intermediate_size, 24);
+    assert_false(accepted(base_gpt2, "activation_function", "\"gelu\"").tanh_gelu);
+    assert_close(accepted(base_gpt2, "classifier_dropout", "0.25").dropout_head, 0.25, 1e-6, 0);
+    assert_close(accepted(base_gpt2, "hidden_dropout", "0.5").dropout_head, 0.5, 1e-6, 0);
+    assert_close(accepted(base_gpt2, "resid_pdrop", "0.5").dropout_head, 0.1, 1e-6, 0); /* not hidden_dropout */
+    assert_close(accepted(base_gpt2, "embd_pdrop", "0.5").dropout_embedding, 0.5, 1e-6, 0);
+    assert_true(accepted(base_gpt2, "scale_attn_weights", "false").unscaled_attention);
+    refuses(base_gpt2, "scale_attn_weights", "1", "is an integer; expected true or false");
+    refuses(base_gpt2, "n_inner", "0", "is 0; expected an integer from 1");
+    refuses(base_gpt2, "n_embd", NULL, "expected an integer from 1 to");
+    refuses(base_gpt2, "activation_function", "\"relu\"", "\"relu\" is not supported");
+    refuses(base_gpt2, "add_cross_attention", "true", "true is not supported");
+    refuses(base_gpt2, "embd_pdrop", "1", "is 1; expected a number in [0, 1)");
+    refuses(base_gpt2, "hidden_dropout", "\"x\"", "is a string; expected a number");
+}
+
+static void test_roberta_and_electra(void **state)
+{
+    (void)state;
+    rl_model_config config = accepted(base_roberta, "pad_token_id", NULL);
+    assert_int_equal(config.pad_token_id, 1);
+    assert_int_equal(config.position_offset, 2);
+    assert_int_equal(config.max_positions, 12);
+    assert_int_equal(accepted(base_roberta, "pad_token_id", "4").max_positions, 9);
+    refuses(base_roberta, "pad_token_id", "null", "expected a token id, behind which positions begin");
+    refuses(base_roberta, "max_position_embeddings", "2", "is 2; expected more than 2");
+    refuses(base_electra, "embedding_size", "4", "is 4; expected \"hidden_size\", which is 8");
+    refuses(base_electra, "embedding_size", NULL, "is 128; expected \"hidden_size\", which is 8");
 }
 
 static void test_labels(void **state)
@@ -204,9 +261,9 @@ static void test_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_rates_and_numbers), cmocka_unit_test(test_unsupported),
-        cmocka_unit_test(test_labels), cmocka_unit_test(test_defaults),          cmocka_unit_test(test_nearest_key),
-        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_sizes),    cmocka_unit_test(test_rates_and_numbers),   cmocka_unit_test(test_unsupported),
+        cmocka_unit_test(test_gpt2),     cmocka_unit_test(test_roberta_and_electra), cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_nearest_key),         cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,9 +55,10 @@ static int round_trip(const rl_model *model, const owned_batch *b, const char *t
 
 static void test_golden_folders(void **state)
 {
-    static const char *const cases[] = {"bert_bf16_sharded", "distilbert_f16_no_prefix"};
+    static const char *const cases[] = {"bert_bf16_sharded", "distilbert_f16_no_prefix", "gpt2_f16_no_prefix",
+                                        "roberta_f32", "electra_f32"};
     (void)state;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 5; i++) {
         rl_model *model = NULL;
         rl_error err = {0};
         json_t *golden = NULL;

@@ -6,7 +6,8 @@
 #include "model_support.h"
 
 static const char *const cases[] = {"bert_f32", "bert_f16_no_prefix", "bert_bf16_sharded", "distilbert_f32",
-                                    "distilbert_f16_no_prefix"};
+                                    "distilbert_f16_no_prefix", "gpt2_f32", "gpt2_f16_no_prefix", "roberta_f32",
+                                    "electra_f32", "bert_masked", "distilbert_masked", "roberta_masked", "gpt2_masked"};
 
 typedef struct golden {
     rl_model *model;

@@ -1,5 +1,5 @@
 /* A whole training as Hugging Face's Trainer does it: shuffling, the short last batch, clipping, warm-up, decay, AdamW,
- * then evaluation. Ten epochs of two small models, step by step, to the norm of every tensor (tools/goldens/train.py).
+ * then evaluation. Ten epochs of a small model of each family, step by step, to the norm of every tensor (tools/goldens/train.py).
  * LABELS: golden */
 #include "golden.h"
 
@@ -80,11 +80,25 @@ static void test_distilbert(void **state)
     follow_trainer("distilbert");
 }
 
+static void test_roberta(void **state)
+{
+    (void)state;
+    follow_trainer("roberta");
+}
+
+static void test_gpt2(void **state)
+{
+    (void)state;
+    follow_trainer("gpt2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bert),
         cmocka_unit_test(test_distilbert),
+        cmocka_unit_test(test_roberta),
+        cmocka_unit_test(test_gpt2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

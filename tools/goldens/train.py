@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Goldens of the train room: what Hugging Face's Trainer itself does, step by step.
 
-    train.py small                                     -> corpus.conll, bert, distilbert, trajectories.json
+    train.py small                                     -> corpus.conll, bert, distilbert, roberta, gpt2, trajectories.json
     train.py minilm --model FOLDER --train eng.train   -> minilm_conll.json        (all in tests/golden/train)
 
-small:  a 2-layer BERT and DistilBERT with random weights on a corpus written here: 100 steps (10 epochs of 10, the
+small:  a 2-layer model of each family with random weights on a corpus written here: 100 steps (10 epochs of 10, the
         last batch short) of Trainer with its own shuffling, clipping, warm-up and decay; then eval_loss, seqeval's F1
         on sub-words and every tensor's norm.
 minilm: MiniLM with the head 0.02 sin(0.7 k), CoNLL-2003 in file order, the first 100 of 3 epochs' steps. Only losses,
@@ -25,7 +25,8 @@ import torch
 from seqeval.metrics import f1_score
 from transformers import (AutoModelForTokenClassification, AutoTokenizer, BertConfig, BertForTokenClassification,
                           DataCollatorForTokenClassification, DistilBertConfig, DistilBertForTokenClassification,
-                          Trainer, TrainerCallback, TrainingArguments)
+                          GPT2Config, GPT2ForTokenClassification, RobertaConfig, RobertaForTokenClassification, Trainer,
+                          TrainerCallback, TrainingArguments)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GOLDEN = os.path.join(HERE, "..", "..", "tests", "golden", "train")
@@ -180,6 +181,16 @@ def small_models():
     yield "distilbert", DistilBertForTokenClassification(DistilBertConfig(
         dim=24, n_layers=2, n_heads=3, hidden_dim=40, dropout=0.0, attention_dropout=0.0, **labels)), \
         dict(learning_rate=3e-3, warmup_steps=0)
+    torch.manual_seed(3)  # the WordPiece vocabulary, padding token 0: positions begin at 1
+    yield "roberta", RobertaForTokenClassification(RobertaConfig(
+        hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40, hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0, type_vocab_size=1, layer_norm_eps=1e-5, pad_token_id=0, **labels)), \
+        dict(learning_rate=3e-3, warmup_steps=5)
+    torch.manual_seed(4)
+    yield "gpt2", GPT2ForTokenClassification(GPT2Config(
+        n_embd=24, n_layer=2, n_head=3, n_inner=40, n_positions=64, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        classifier_dropout=0.0, pad_token_id=0, bos_token_id=None, eos_token_id=None,
+        **{k: v for k, v in labels.items() if k != "max_position_embeddings"})), dict(learning_rate=3e-3, warmup_steps=10)
 
 
 def sub_word_f1(trainer, rows):
