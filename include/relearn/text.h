@@ -48,9 +48,12 @@ rl_status rl_concept_positive(uint8_t *is_concept, const rl_corpus *corpus, cons
 
 /* ---------------------------------------------------------------------------------------------- tokenizer */
 
-/* BERT WordPiece, cased or uncased, immutable and shareable once loaded. From tokenizer.json if the folder has one
- * (WordPiece, BertNormalizer, BertPreTokenizer; else RL_ERR_INPUT), else vocab.txt, lower-casing by default.
- * do_lower_case, strip_accents and tokenize_chinese_chars of tokenizer_config.json win where they are stated, as in
+/* BERT's WordPiece, cased or uncased, or the byte-level BPE of GPT-2 and RoBERTa; immutable and shareable once loaded.
+ * From tokenizer.json if the folder has one (WordPiece with BertNormalizer and BertPreTokenizer, or BPE with ByteLevel; else
+ * RL_ERR_INPUT), else vocab.txt, lower-casing by default, else vocab.json with merges.txt. Every word gets the leading
+ * space of add_prefix_space, which transformers demands of words that are split already. tokenizer_class GPT2Tokenizer
+ * puts nothing around a sentence, RobertaTokenizer <s> and </s>; without it tokenizer.json's post_processor says, and
+ * bare vocab.json and merges.txt are RoBERTa's when they have both. WordPiece: do_lower_case, strip_accents and tokenize_chinese_chars of tokenizer_config.json win where they are stated, as in
  * transformers 5's BertTokenizer (its backend classes take tokenizer.json as it is); special_tokens_map.json names the
  * special tokens before tokenizer_config.json does. model_max_length is reported, not applied. */
 typedef struct rl_tokenizer rl_tokenizer;
@@ -59,7 +62,7 @@ void rl_tokenizer_free(rl_tokenizer *tokenizer);
 int32_t rl_tokenizer_vocab_size(const rl_tokenizer *tokenizer); /* largest id + 1 */
 int64_t rl_tokenizer_max_length(const rl_tokenizer *tokenizer); /* INT64_MAX when not stated */
 typedef struct rl_special_ids {
-    int32_t pad, unk, cls, sep, mask; /* mask -1 when absent */
+    int32_t pad, unk, cls, sep, mask; /* -1 when absent: BERT's mask, most of GPT-2's (then nothing is around a sentence) */
 } rl_special_ids;
 rl_special_ids rl_tokenizer_special_ids(const rl_tokenizer *tokenizer);
 /* A growing id list; zero-initialise, rl_free(ids). */
@@ -75,7 +78,7 @@ rl_status rl_tokenizer_encode_word(const rl_tokenizer *tokenizer, const char *wo
 extern const char *const rl_tokenizer_files[];
 extern const size_t rl_num_tokenizer_files;
 
-/* A corpus as sub-words: per sentence [CLS] words [SEP], cut to max_length. T = num_tokens over all sentences. */
+/* A corpus as sub-words: per sentence [CLS] words [SEP], or GPT-2's words alone, cut to max_length. T = num_tokens over all sentences. */
 typedef struct rl_encoded {
     int64_t num_sentences, num_tokens, num_words;
     int64_t max_length;      /* longest sentence in tokens */
@@ -89,6 +92,10 @@ typedef struct rl_encoded {
  * 3 and is the caller's: the tokenizer's own limit is not applied here. */
 rl_status rl_encode_corpus(rl_encoded **out, const rl_tokenizer *tokenizer, const rl_corpus *corpus, bool with_labels,
                            int64_t max_length, rl_error *err);
+/* The same without labels, as if each sentence were one raw line with single spaces: GPT-2's first word then has no space
+ * before it (protocol §5.1, the faithful presets). Nothing differs for WordPiece. */
+rl_status rl_encode_lines(rl_encoded **out, const rl_tokenizer *tokenizer, const rl_corpus *corpus, int64_t max_length,
+                          rl_error *err);
 void rl_encoded_free(rl_encoded *encoded);
 
 /* ------------------------------------------------------------------------------------------------ seqeval */

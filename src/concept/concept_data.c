@@ -19,6 +19,7 @@ static void forget_special_tokens(rl_encoded *encoded, const rl_tokenizer *token
     rl_special_ids special = rl_tokenizer_special_ids(tokenizer);
     for (int64_t t = 0; t < encoded->num_tokens; t++) {
         int32_t id = encoded->ids[t];
+        if (id == special.unk) continue; /* GPT-2's end of text is its unknown token too */
         if (id == special.cls || id == special.sep || id == special.pad || id == special.mask) encoded->word[t] = -1;
     }
 }
@@ -202,7 +203,10 @@ static rl_status prepare(rl_concept_data *data, const char *const *positives, si
         RL_TRY(rl_concept_positive(is_concept, corpus, positives, num_positives, err));
     else
         RL_TRY(find_positive_label(&label, corpus, is_concept, positives, num_positives, err));
-    RL_TRY(rl_encode_corpus(&data->encoded, tokenizer, corpus, false, INT64_MAX, err));
+    /* the authors' extraction reads raw lines, where GPT-2's first word has no space before it (protocol §14.22) */
+    RL_TRY(protocol == RL_PROTOCOL_CORRECTED
+               ? rl_encode_corpus(&data->encoded, tokenizer, corpus, false, INT64_MAX, err)
+               : rl_encode_lines(&data->encoded, tokenizer, corpus, INT64_MAX, err));
     forget_special_tokens(data->encoded, tokenizer);
     mark_words(keep, corpus, data->encoded, max_length, corrected);
     for (int64_t w = 0, kept = 0; w < corpus->num_words; w++)

@@ -1,4 +1,4 @@
-/* added_tokens.c -- tokens that are matched as a whole before WordPiece: "[SEP]" and what a folder adds to it. */
+/* added_tokens.c -- tokens that are matched as a whole before all else: "[SEP]" and what a folder adds to it. */
 #include "text_internal.h"
 
 #include <inttypes.h>
@@ -23,27 +23,33 @@ static rl_status reserve_token(rl_tokenizer *tokenizer, rl_error *err)
     return RL_OK;
 }
 
-rl_status text_add_token(rl_tokenizer *tokenizer, const char *path, const char *content, int32_t id, bool special,
-                         bool normalised, rl_error *err)
+rl_status text_add_token(rl_tokenizer *tokenizer, const char *path, const text_added_token *token, rl_error *err)
 {
     rl_status status = RL_OK;
+    const char *content = token->content;
     int32_t known = text_token_id(tokenizer, content);
     if (content[0] == '\0') return RL_OK; /* tokenizers ignores it */
-    if (known >= 0 && known != id)
+    if (known >= 0 && known != token->id)
         return rl_fail(err, RL_ERR_INPUT, "%s: the added token '%.100s' has the id %d, but the vocabulary says %d",
-                       path, content, id, known);
+                       path, content, token->id, known);
     for (size_t i = 0; i < tokenizer->num_added; i++)
         if (strcmp(tokenizer->added[i].content, content) == 0) return RL_OK; /* the first mention's flags hold */
     RL_TRY(reserve_token(tokenizer, err));
-    text_added_token *token = &tokenizer->added[tokenizer->num_added];
-    *token = (text_added_token){.content = rl_strdup(content, err), .length = strlen(content), .id = id};
-    if (!token->content) return RL_ERR_MEMORY;
-    token->special = special;
-    token->normalised = normalised;
+    text_added_token *own = &tokenizer->added[tokenizer->num_added];
+    *own = *token;
+    own->length = strlen(content);
+    own->content = rl_strdup(content, err);
+    if (!own->content) return RL_ERR_MEMORY;
     tokenizer->num_added++;
-    if (id >= tokenizer->num_ids) tokenizer->num_ids = id + 1;
+    if (own->id >= tokenizer->num_ids) tokenizer->num_ids = own->id + 1;
 cleanup:
     return status;
+}
+
+rl_status text_add_special(rl_tokenizer *tokenizer, const char *path, const char *content, int32_t id, rl_error *err)
+{
+    text_added_token token = {.content = content, .id = id, .special = true};
+    return text_add_token(tokenizer, path, &token, err);
 }
 
 rl_status text_add_token_object(rl_tokenizer *tokenizer, const char *path, const json_t *object, int64_t id,
@@ -51,22 +57,26 @@ rl_status text_add_token_object(rl_tokenizer *tokenizer, const char *path, const
 {
     rl_status status = RL_OK;
     const char *content = NULL;
-    bool special = false, single_word = false;
+    text_added_token token = {.id = (int32_t)id};
+    bool single_word = false;
     if (!json_is_object(object)) return rl_fail(err, RL_ERR_INPUT, "%s: an added token is not an object", path);
     RL_TRY(text_json_string(object, "content", path, &content, err));
     if (!content || id < 0 || id > 1 << 24)
         return rl_fail(err, RL_ERR_INPUT, "%s: an added token without content, or with the id %" PRId64, path, id);
-    RL_TRY(text_json_bool(object, "special", path, &special, err));
-    bool normalised = !special;
-    RL_TRY(text_json_bool(object, "normalized", path, &normalised, err));
+    RL_TRY(text_json_bool(object, "special", path, &token.special, err));
+    token.normalised = !token.special;
+    RL_TRY(text_json_bool(object, "normalized", path, &token.normalised, err));
+    RL_TRY(text_json_bool(object, "lstrip", path, &token.lstrip, err));
+    RL_TRY(text_json_bool(object, "rstrip", path, &token.rstrip, err));
     RL_TRY(text_json_bool(object, "single_word", path, &single_word, err));
     if (single_word)
         return rl_fail(err, RL_ERR_INPUT,
                        "%s: the added token '%.100s' is single_word, which is not supported; "
                        "\"single_word\": false was expected",
                        path, content);
-    /* lstrip and rstrip only swallow white space, which BertPreTokenizer drops anyway. */
-    RL_TRY(text_add_token(tokenizer, path, content, (int32_t)id, special, normalised, err));
+    if (tokenizer->pairs) token.normalised = false; /* byte-level BPE normalises nothing */
+    token.content = content;
+    RL_TRY(text_add_token(tokenizer, path, &token, err));
 cleanup:
     return status;
 }
@@ -103,7 +113,7 @@ cleanup:
 void text_added_tokens_free(rl_tokenizer *tokenizer)
 {
     for (size_t i = 0; i < tokenizer->num_added; i++) {
-        rl_free(tokenizer->added[i].content);
+        rl_free((char *)(uintptr_t)tokenizer->added[i].content);
         rl_free(tokenizer->added[i].codes);
     }
     rl_free(tokenizer->added);

@@ -6,7 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { NUM_SPECIALS = 2 }; /* [CLS] and [SEP] */
+/* [CLS] and [SEP], or none: GPT-2 puts nothing around a sentence. */
+static int64_t num_specials(const rl_tokenizer *tokenizer) { return tokenizer->special.cls >= 0 ? 2 : 0; }
 
 /* Pieces of every distinct word: ids[start[w] .. start[w + 1]). */
 typedef struct word_pieces {
@@ -14,10 +15,17 @@ typedef struct word_pieces {
     int64_t *start;
 } word_pieces;
 
-static rl_status encode_words(word_pieces *pieces, const rl_tokenizer *tokenizer, const rl_names *words, rl_error *err)
+/* The pieces of words inside a line, and of words at its start. */
+typedef struct line_pieces {
+    word_pieces inside, first;
+    const word_pieces *at_start; /* first where it was made, else inside */
+} line_pieces;
+
+static rl_status encode_words(word_pieces *pieces, const rl_tokenizer *tokenizer, const rl_names *words, bool bare,
+                              rl_error *err)
 {
     rl_status status = RL_OK;
-    text_scratch scratch = {0};
+    text_scratch scratch = {.bare = bare};
     int32_t count = rl_names_count(words);
     RL_ALLOC(pieces->start, (size_t)count + 1, err);
     for (int32_t w = 0; w < count; w++) {
@@ -30,17 +38,20 @@ cleanup:
     return status;
 }
 
-static int64_t pieces_of(const word_pieces *pieces, int32_t word)
+static const word_pieces *pieces_at(const line_pieces *line, const rl_corpus *corpus, int64_t s, int64_t w)
 {
-    return pieces->start[word + 1] - pieces->start[word];
+    return w == corpus->sentence_start[s] ? line->at_start : &line->inside;
 }
 
 /* Tokens of one sentence, specials included, cut to max_length. */
-static int64_t sentence_tokens(const word_pieces *pieces, const rl_corpus *corpus, int64_t s, int64_t max_length)
+static int64_t sentence_tokens(const line_pieces *line, const rl_corpus *corpus, int64_t s, int64_t specials,
+                               int64_t max_length)
 {
-    int64_t tokens = NUM_SPECIALS;
-    for (int64_t w = corpus->sentence_start[s]; w < corpus->sentence_start[s + 1]; w++)
-        tokens += pieces_of(pieces, corpus->word[w]);
+    int64_t tokens = specials;
+    for (int64_t w = corpus->sentence_start[s]; w < corpus->sentence_start[s + 1]; w++) {
+        const int64_t *start = pieces_at(line, corpus, s, w)->start + corpus->word[w];
+        tokens += start[1] - start[0];
+    }
     return tokens < max_length ? tokens : max_length;
 }
 
@@ -80,30 +91,32 @@ static void put(rl_encoded *encoded, int64_t *at, int32_t id, int64_t word, int3
     ++*at;
 }
 
-static void fill_sentence(rl_encoded *encoded, const rl_tokenizer *tokenizer, const word_pieces *pieces,
+static void fill_sentence(rl_encoded *encoded, const rl_tokenizer *tokenizer, const line_pieces *line,
                           const rl_corpus *corpus, const int32_t *continuing, int64_t s)
 {
-    int64_t at = encoded->sentence_start[s], last = encoded->sentence_start[s + 1] - 1;
-    put(encoded, &at, tokenizer->special.cls, -1, RL_IGNORE_LABEL);
+    bool specials = num_specials(tokenizer) > 0;
+    int64_t at = encoded->sentence_start[s], last = encoded->sentence_start[s + 1] - specials;
+    if (specials) put(encoded, &at, tokenizer->special.cls, -1, RL_IGNORE_LABEL);
     for (int64_t w = corpus->sentence_start[s]; w < corpus->sentence_start[s + 1]; w++) {
+        const word_pieces *pieces = pieces_at(line, corpus, s, w);
         int32_t word = corpus->word[w], label = corpus->label[w];
         for (int64_t p = pieces->start[word]; p < pieces->start[word + 1] && at < last; p++) {
             put(encoded, &at, pieces->list.ids[p], w, label);
             label = continuing ? continuing[corpus->label[w]] : label;
         }
     }
-    put(encoded, &at, tokenizer->special.sep, -1, RL_IGNORE_LABEL);
+    if (specials) put(encoded, &at, tokenizer->special.sep, -1, RL_IGNORE_LABEL);
 }
 
-static rl_status allocate(rl_encoded *encoded, const rl_corpus *corpus, const word_pieces *pieces, bool with_labels,
-                          int64_t max_length, rl_error *err)
+static rl_status allocate(rl_encoded *encoded, const rl_corpus *corpus, const line_pieces *line, bool with_labels,
+                          int64_t specials, int64_t max_length, rl_error *err)
 {
     rl_status status = RL_OK;
     encoded->num_sentences = corpus->num_sentences;
     encoded->num_words = corpus->num_words;
     RL_ALLOC(encoded->sentence_start, corpus->num_sentences + 1, err);
     for (int64_t s = 0; s < corpus->num_sentences; s++) {
-        int64_t tokens = sentence_tokens(pieces, corpus, s, max_length);
+        int64_t tokens = sentence_tokens(line, corpus, s, specials, max_length);
         encoded->sentence_start[s + 1] = encoded->sentence_start[s] + tokens;
         if (tokens > encoded->max_length) encoded->max_length = tokens;
     }
@@ -115,30 +128,61 @@ cleanup:
     return status;
 }
 
-rl_status rl_encode_corpus(rl_encoded **out, const rl_tokenizer *tokenizer, const rl_corpus *corpus, bool with_labels,
-                           int64_t max_length, rl_error *err)
+static rl_status encode_line_pieces(line_pieces *line, const rl_tokenizer *tokenizer, const rl_corpus *corpus, bool raw,
+                                    rl_error *err)
+{
+    rl_status status = RL_OK;
+    bool bare = raw && tokenizer->pairs; /* WordPiece does not see spaces */
+    line->at_start = bare ? &line->first : &line->inside;
+    RL_TRY(encode_words(&line->inside, tokenizer, corpus->words, false, err));
+    if (bare) RL_TRY(encode_words(&line->first, tokenizer, corpus->words, true, err));
+cleanup:
+    return status;
+}
+
+static void line_pieces_clear(line_pieces *line)
+{
+    rl_free(line->inside.list.ids);
+    rl_free(line->inside.start);
+    rl_free(line->first.list.ids);
+    rl_free(line->first.start);
+}
+
+static rl_status encode_corpus(rl_encoded **out, const rl_tokenizer *tokenizer, const rl_corpus *corpus,
+                               bool with_labels, bool raw, int64_t max_length, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_encoded *encoded = NULL;
-    word_pieces pieces = {0};
+    line_pieces line = {0};
     int32_t *continuing = NULL;
-    if (max_length <= NUM_SPECIALS)
+    if (max_length <= num_specials(tokenizer))
         return rl_fail(err, RL_ERR_INPUT, "%s: a sequence limit of %" PRId64 " leaves no room between [CLS] and [SEP]",
                        corpus->path, max_length);
     RL_ALLOC(encoded, 1, err);
-    RL_TRY(encode_words(&pieces, tokenizer, corpus->words, err));
-    RL_TRY(allocate(encoded, corpus, &pieces, with_labels, max_length, err));
+    RL_TRY(encode_line_pieces(&line, tokenizer, corpus, raw, err));
+    RL_TRY(allocate(encoded, corpus, &line, with_labels, num_specials(tokenizer), max_length, err));
     if (with_labels) RL_TRY(continuing_labels(&continuing, corpus->labels, err));
     for (int64_t s = 0; s < corpus->num_sentences; s++)
-        fill_sentence(encoded, tokenizer, &pieces, corpus, continuing, s);
+        fill_sentence(encoded, tokenizer, &line, corpus, continuing, s);
     *out = encoded;
     encoded = NULL;
 cleanup:
     rl_encoded_free(encoded);
-    rl_free(pieces.list.ids);
-    rl_free(pieces.start);
+    line_pieces_clear(&line);
     rl_free(continuing);
     return status;
+}
+
+rl_status rl_encode_corpus(rl_encoded **out, const rl_tokenizer *tokenizer, const rl_corpus *corpus, bool with_labels,
+                           int64_t max_length, rl_error *err)
+{
+    return encode_corpus(out, tokenizer, corpus, with_labels, false, max_length, err);
+}
+
+rl_status rl_encode_lines(rl_encoded **out, const rl_tokenizer *tokenizer, const rl_corpus *corpus, int64_t max_length,
+                          rl_error *err)
+{
+    return encode_corpus(out, tokenizer, corpus, false, true, max_length, err);
 }
 
 void rl_encoded_free(rl_encoded *encoded)

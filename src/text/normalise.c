@@ -124,5 +124,7 @@ void text_scratch_free(text_scratch *scratch)
     text_codes_free(&scratch->decomposed);
     rl_buffer_free(&scratch->utf8);
     rl_free(scratch->boundary);
+    rl_free(scratch->symbols);
+    rl_free(scratch->candidates);
     *scratch = (text_scratch){0};
 }

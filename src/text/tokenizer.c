@@ -4,7 +4,7 @@
 #include <string.h>
 
 const char *const rl_tokenizer_files[] = {"tokenizer.json", "tokenizer_config.json", "vocab.txt",
-                                          "special_tokens_map.json"};
+                                          "vocab.json",     "merges.txt",            "special_tokens_map.json"};
 const size_t rl_num_tokenizer_files = sizeof rl_tokenizer_files / sizeof *rl_tokenizer_files;
 
 enum { MAX_WORD_CHARACTERS = 100 }; /* BERT's max_input_chars_per_word */
@@ -44,16 +44,33 @@ static rl_status read_config(json_t **out, const char *path, rl_error *err)
     return rl_fail_at(err, RL_ERR_INPUT, path, 1, 1, "a JSON object was expected");
 }
 
+static rl_status find_byte_pair_files(text_loading *loading, const char *folder, rl_error *err)
+{
+    rl_status status = RL_OK;
+    RL_TRY(find_file(&loading->vocab_path, folder, "vocab.json", err));
+    RL_TRY(find_file(&loading->merges_path, folder, "merges.txt", err));
+    if (!loading->vocab_path != !loading->merges_path)
+        status = rl_fail(err, RL_ERR_INPUT, "%s: has no %s beside it; byte-level BPE needs both",
+                         loading->vocab_path ? loading->vocab_path : loading->merges_path,
+                         loading->vocab_path ? "merges.txt" : "vocab.json");
+cleanup:
+    return status;
+}
+
 static rl_status find_files(text_loading *loading, const char *folder, rl_error *err)
 {
     rl_status status = RL_OK;
     char *added = NULL;
     RL_TRY(find_file(&loading->json_path, folder, "tokenizer.json", err));
     RL_TRY(find_file(&loading->vocab_path, folder, "vocab.txt", err));
+    if (!loading->json_path && !loading->vocab_path) RL_TRY(find_byte_pair_files(loading, folder, err));
     RL_TRY(find_file(&loading->config_path, folder, "tokenizer_config.json", err));
     RL_TRY(find_file(&loading->map_path, folder, "special_tokens_map.json", err));
     if (!loading->json_path && !loading->vocab_path)
-        return rl_fail(err, RL_ERR_INPUT, "%s: no tokenizer; tokenizer.json or vocab.txt was expected there", folder);
+        return rl_fail(err, RL_ERR_INPUT,
+                       "%s: no tokenizer; tokenizer.json, vocab.txt (WordPiece), or vocab.json with merges.txt (byte-level "
+                       "BPE) was expected there",
+                       folder);
     RL_TRY(find_file(&added, folder, "added_tokens.json", err));
     if (added && !loading->json_path)
         status = rl_fail(err, RL_ERR_INPUT,
@@ -72,7 +89,8 @@ static rl_status read_vocabulary(text_loading *loading, rl_error *err)
     tokenizer->path = rl_strdup(path, err);
     tokenizer->prefix = rl_strdup("##", err);
     if (!tokenizer->path || !tokenizer->prefix) return RL_ERR_MEMORY;
-    return loading->json_path ? text_load_tokenizer_json(loading, err) : text_load_vocab_txt(tokenizer, path, err);
+    if (loading->json_path) return text_load_tokenizer_json(loading, err);
+    return loading->merges_path ? text_load_byte_pair_files(loading, err) : text_load_vocab_txt(tokenizer, path, err);
 }
 
 /* ---------------------------------------------------------------------------------------------- specials */
@@ -92,18 +110,37 @@ static rl_status refuse_missing(const rl_tokenizer *tokenizer, const char *name,
     return status;
 }
 
-/* Ids of the five special tokens, matched as a whole in text from now on. Only [MASK] may be missing. */
-static rl_status settle_specials(text_loading *loading, rl_error *err)
+/* May the vocabulary lack it? BERT only [MASK]; of byte-level BPE only what a sentence is put between must be there. */
+static bool may_be_missing(const text_loading *loading, int special)
+{
+    if (loading->kind == TEXT_BERT) return special >= TEXT_MASK;
+    return loading->kind == TEXT_GPT2 || (special != TEXT_CLS && special != TEXT_SEP);
+}
+
+/* Ids of the special tokens, matched as a whole in text from now on. */
+static rl_status settle_ids(int32_t *ids, text_loading *loading, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_tokenizer *tokenizer = loading->tokenizer;
-    int32_t ids[TEXT_NUM_SPECIALS];
     for (int i = 0; i < TEXT_NUM_SPECIALS; i++) {
-        ids[i] = text_token_id(tokenizer, loading->name[i]);
-        if (ids[i] < 0 && i != TEXT_MASK) return refuse_missing(tokenizer, loading->name[i], err);
-        if (ids[i] >= 0) RL_TRY(text_add_token(tokenizer, tokenizer->path, loading->name[i], ids[i], true, false, err));
+        const char *name = loading->name[i];
+        ids[i] = name ? text_token_id(tokenizer, name) : -1;
+        if (ids[i] < 0 && !may_be_missing(loading, i)) return refuse_missing(tokenizer, name, err);
+        if (ids[i] < 0) continue;
+        RL_TRY(text_add_special(tokenizer, tokenizer->path, name, ids[i], err));
     }
-    tokenizer->special = (rl_special_ids){ids[TEXT_PAD], ids[TEXT_UNK], ids[TEXT_CLS], ids[TEXT_SEP], ids[TEXT_MASK]};
+cleanup:
+    return status;
+}
+
+static rl_status settle_specials(text_loading *loading, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int32_t ids[TEXT_NUM_SPECIALS];
+    RL_TRY(settle_ids(ids, loading, err));
+    loading->tokenizer->special =
+        (rl_special_ids){ids[TEXT_PAD], ids[TEXT_UNK], ids[TEXT_CLS], ids[TEXT_SEP], ids[TEXT_MASK]};
+    if (loading->kind == TEXT_GPT2) loading->tokenizer->special.cls = loading->tokenizer->special.sep = -1;
     if (loading->template_cls && (strcmp(loading->template_cls, loading->name[TEXT_CLS]) != 0 ||
                                   strcmp(loading->template_sep, loading->name[TEXT_SEP]) != 0))
         status = rl_fail(err, RL_ERR_INPUT,
@@ -122,6 +159,7 @@ static void loading_clear(text_loading *loading)
     rl_tokenizer_free(loading->tokenizer);
     rl_free(loading->json_path);
     rl_free(loading->vocab_path);
+    rl_free(loading->merges_path);
     rl_free(loading->config_path);
     rl_free(loading->map_path);
     json_decref(loading->json);
@@ -141,7 +179,9 @@ rl_status rl_tokenizer_load(rl_tokenizer **out, const char *folder, rl_error *er
     RL_TRY(find_files(&loading, folder, err));
     if (loading.config_path) RL_TRY(read_config(&loading.config, loading.config_path, err));
     if (loading.map_path) RL_TRY(rl_json_read(&loading.map, loading.map_path, err));
+    RL_TRY(text_json_string(loading.config, "tokenizer_class", loading.config_path, &loading.class, err));
     RL_TRY(read_vocabulary(&loading, err));
+    if (tokenizer->pairs) RL_TRY(text_settle_byte_pair_kind(&loading, err));
     RL_TRY(text_apply_config(&loading, err));
     tokenizer->normaliser.strip_accents =
         loading.strip_accents < 0 ? tokenizer->normaliser.lowercase : loading.strip_accents != 0;
@@ -164,6 +204,7 @@ void rl_tokenizer_free(rl_tokenizer *tokenizer)
     rl_names_free(tokenizer->continuing.names);
     rl_free(tokenizer->continuing.ids);
     text_added_tokens_free(tokenizer);
+    text_byte_pairs_free(tokenizer->pairs);
     rl_free(tokenizer);
 }
 

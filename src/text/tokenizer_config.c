@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const special_keys[TEXT_NUM_SPECIALS] = {"pad_token", "unk_token", "cls_token", "sep_token",
-                                                            "mask_token"};
+static const char *const special_keys[TEXT_NUM_SPECIALS] = {
+    "pad_token", "unk_token", "cls_token", "sep_token", "mask_token", "bos_token", "eos_token"};
 
 /* -------------------------------------------------------------------------------------------------- class */
 
@@ -42,14 +42,37 @@ static rl_status check_class(const text_loading *loading, const char *name, rl_e
                    loading->config_path, name, nearest ? nearest : bert_classes[0]);
 }
 
+/* transformers 5: GPT2Tokenizer puts nothing around a sentence, RobertaTokenizer <s> and </s>, whatever tokenizer.json's
+ * post_processor says; other classes do as it says. Bare vocab.json and merges.txt: RoBERTa's have <s> and </s>. */
+rl_status text_settle_byte_pair_kind(text_loading *loading, rl_error *err)
+{
+    static const char *const gpt2[] = {"GPT2Tokenizer"}, *const roberta[] = {"RobertaTokenizer"};
+    const char *class = loading->class;
+    bool both = text_token_id(loading->tokenizer, "<s>") >= 0 && text_token_id(loading->tokenizer, "</s>") >= 0;
+    if (class && IS_CLASS(class, gpt2))
+        loading->kind = TEXT_GPT2, loading->template_cls = loading->template_sep = NULL;
+    else if (class && IS_CLASS(class, roberta))
+        loading->kind = TEXT_ROBERTA, loading->template_cls = loading->template_sep = NULL;
+    else if (class && !IS_CLASS(class, backend_classes))
+        return rl_fail(err, RL_ERR_INPUT,
+                       "%s: tokenizer_class '%.60s' is not supported with byte-level BPE; GPT2Tokenizer, RobertaTokenizer "
+                       "or TokenizersBackend was expected",
+                       loading->config_path, class);
+    else if (loading->json)
+        loading->kind = loading->template_cls ? TEXT_ROBERTA : TEXT_GPT2;
+    else
+        loading->kind = both ? TEXT_ROBERTA : TEXT_GPT2;
+    if (class && !IS_CLASS(class, backend_classes)) loading->tokenizer->pairs->unk = -1; /* built without one */
+    return RL_OK;
+}
+
 static rl_status apply_normaliser(text_loading *loading, rl_error *err)
 {
     rl_status status = RL_OK;
-    const char *class = "BertTokenizer";
+    const char *class = loading->class ? loading->class : "BertTokenizer";
     text_normaliser *normaliser = &loading->tokenizer->normaliser;
     bool strip = false;
     const json_t *stated = json_object_get(loading->config, "strip_accents");
-    RL_TRY(text_json_string(loading->config, "tokenizer_class", loading->config_path, &class, err));
     RL_TRY(check_class(loading, class, err));
     if (loading->json && IS_CLASS(class, backend_classes)) return RL_OK;
     RL_TRY(text_json_bool(loading->config, "do_lower_case", loading->config_path, &normaliser->lowercase, err));
@@ -72,12 +95,15 @@ static rl_status read_name(const json_t *object, const char *key, const char *pa
 
 static rl_status apply_names(text_loading *loading, rl_error *err)
 {
-    static const char *const usual[TEXT_NUM_SPECIALS] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+    static const char *const usual[][TEXT_NUM_SPECIALS] = {
+        [TEXT_BERT] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", NULL, NULL},
+        [TEXT_GPT2] = {NULL, "<|endoftext|>", NULL, NULL, NULL, "<|endoftext|>", "<|endoftext|>"},
+        [TEXT_ROBERTA] = {"<pad>", "<unk>", "<s>", "</s>", "<mask>", "<s>", "</s>"}};
     rl_status status = RL_OK;
     for (int i = 0; i < TEXT_NUM_SPECIALS; i++) {
         RL_TRY(read_name(loading->config, special_keys[i], loading->config_path, &loading->name[i], err));
         RL_TRY(read_name(loading->map, special_keys[i], loading->map_path, &loading->name[i], err));
-        if (!loading->name[i]) loading->name[i] = usual[i];
+        if (!loading->name[i]) loading->name[i] = usual[loading->kind][i];
     }
 cleanup:
     return status;
@@ -112,7 +138,7 @@ static rl_status add_listed_tokens(text_loading *loading, const json_t *object, 
         if (id < 0)
             return rl_fail(err, RL_ERR_INPUT, "%s: '%.100s' of %s is not in the vocabulary", path, name ? name : "?",
                            key);
-        RL_TRY(text_add_token(loading->tokenizer, path, name, id, true, false, err));
+        RL_TRY(text_add_special(loading->tokenizer, path, name, id, err));
     }
 cleanup:
     return status;
@@ -148,7 +174,7 @@ static rl_status apply_max_length(text_loading *loading, rl_error *err)
 rl_status text_apply_config(text_loading *loading, rl_error *err)
 {
     rl_status status = RL_OK;
-    RL_TRY(apply_normaliser(loading, err));
+    if (!loading->tokenizer->pairs) RL_TRY(apply_normaliser(loading, err));
     RL_TRY(apply_names(loading, err));
     RL_TRY(add_all_tokens(loading, err));
     RL_TRY(apply_max_length(loading, err));

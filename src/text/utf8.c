@@ -72,6 +72,10 @@ bool text_is_ordered_mark(int32_t code)
     return code >= 0x300 && in_ranges(text_ordered_ranges, text_num_ordered_ranges, code);
 }
 
+bool text_is_letter(int32_t code) { return in_ranges(text_letter_ranges, text_num_letter_ranges, code); }
+
+bool text_is_number(int32_t code) { return in_ranges(text_number_ranges, text_num_number_ranges, code); }
+
 bool text_is_punctuation(int32_t code) { return in_ranges(text_punctuation_ranges, text_num_punctuation_ranges, code); }
 
 /* White_Space, stable since Unicode 6.3 (PropList.txt). */

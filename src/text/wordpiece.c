@@ -1,4 +1,4 @@
-/* wordpiece.c -- one word of a corpus -> ids.
+/* wordpiece.c -- one word of a corpus -> ids; byte-level BPE takes over behind the added tokens (byte_pairs.c).
  *
  * The pipeline of Hugging Face's fast BERT tokenizers: added tokens ("[SEP]") are cut out of the raw text, the rest is
  * normalised, added tokens of the normalised kind are cut out of that, what remains is split at white space and around
@@ -149,9 +149,30 @@ static rl_status encode_raw(const rl_tokenizer *tokenizer, text_scratch *scratch
                             rl_id_list *out, rl_error *err)
 {
     if (length == 0) return RL_OK;
+    if (tokenizer->pairs) return text_encode_byte_pairs(tokenizer, scratch, text, length, out, err);
     rl_status status = text_normalise(&tokenizer->normaliser, scratch, text, length, err);
     if (status != RL_OK || scratch->codes.count == 0) return status;
     return encode_normalised(tokenizer, scratch, out, err);
+}
+
+/* Length of text[0 .. length) without the white space at its end. */
+static size_t without_space_behind(const char *text, size_t length)
+{
+    while (length > 0) {
+        size_t last = length - 1;
+        while (last > 0 && ((unsigned char)text[last] & 0xc0) == 0x80) last--;
+        const char *next = text + last;
+        if (!text_is_white_space(text_decode(&next, text + length))) break;
+        length = last;
+    }
+    return length;
+}
+
+static size_t space_before(const char *text, size_t length)
+{
+    const char *at = text, *next = text, *end = text + length;
+    while (next < end && text_is_white_space(text_decode(&next, end))) at = next;
+    return (size_t)(at - text);
 }
 
 rl_status text_encode(const rl_tokenizer *tokenizer, text_scratch *scratch, const char *word, size_t length,
@@ -165,9 +186,12 @@ rl_status text_encode(const rl_tokenizer *tokenizer, text_scratch *scratch, cons
             i++;
             continue;
         }
-        RL_TRY(encode_raw(tokenizer, scratch, word + start, i - start, out, err));
+        size_t before = token->lstrip ? without_space_behind(word + start, i - start) : i - start;
+        RL_TRY(encode_raw(tokenizer, scratch, word + start, before, out, err));
         RL_TRY(text_id_push(out, token->id, err));
-        start = i += token->length;
+        i += token->length;
+        if (token->rstrip) i += space_before(word + i, length - i);
+        start = i;
     }
     RL_TRY(encode_raw(tokenizer, scratch, word + start, length - start, out, err));
 cleanup:

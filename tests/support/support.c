@@ -52,6 +52,12 @@ const char *support_minilm(void)
     return found ? found : existing(RELEARN_SOURCE_DIR "/models", "minilm");
 }
 
+const char *support_gpt2_tokenizer(void)
+{
+    const char *found = existing(getenv("RELEARN_MODELS"), "gpt2-tokenizer");
+    return found ? found : existing(RELEARN_SOURCE_DIR "/models", "gpt2-tokenizer");
+}
+
 const char *support_file(const char *file)
 {
     char *path = ring();

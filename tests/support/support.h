@@ -31,6 +31,8 @@ void support_assert_fails(rl_status status, rl_status expected, const rl_error *
 const char *support_data(const char *file);
 /* The MiniLM folder ($RELEARN_MODELS/minilm, or models/minilm in the source tree as quickstart leaves it), or NULL. */
 const char *support_minilm(void);
+/* GPT-2's vocab.json and merges.txt, looked for in the same places. */
+const char *support_gpt2_tokenizer(void);
 /* Path of FILE under tests/. */
 const char *support_file(const char *file);
 /* Say why and leave with 77, which CTest shows as skipped. */

@@ -1,5 +1,5 @@
-/* Every distinct word of the real files gets Hugging Face's ids, with MiniLM's uncased vocabulary and a small cased
- * one, and whole corpora are packed as transformers encodes them. Digests only: the data stay where they are.
+/* Every distinct word of the real files gets Hugging Face's ids, with MiniLM's uncased vocabulary, a small cased one and
+ * GPT-2's own byte-level BPE, and whole corpora are packed as transformers encodes them. Digests only: the data stay where they are.
  * LABELS: golden real */
 #include "text_support.h"
 
@@ -61,51 +61,70 @@ static void check_packed(const rl_tokenizer *tokenizer, const rl_corpus *corpus,
     rl_encoded_free(e);
 }
 
-static void check_file(const char *name, const json_t *expected, const rl_tokenizer *minilm, const rl_tokenizer *cased)
+typedef struct tokenizers {
+    rl_tokenizer *minilm, *cased, *gpt2, *roberta; /* NULL where the folder is absent */
+} tokenizers;
+
+static rl_corpus *read_corpus(const char *name)
 {
     rl_corpus *corpus = NULL;
     rl_error err;
-    bool conll = strncmp(name, "conll", 5) == 0;
     char tokens[64], labels[64];
     snprintf(tokens, sizeof tokens, "%s_tokens.txt", name);
     snprintf(labels, sizeof labels, "%s_labels.txt", name);
-    if (conll)
+    if (strncmp(name, "conll", 5) == 0)
         assert_ok(rl_conll_read(&corpus, support_data(name), NULL, 0, &err), err);
     else
         assert_ok(rl_concept_corpus_read(&corpus, support_data(tokens), support_data(labels), &err), err);
+    return corpus;
+}
+
+static void check_file(const char *name, const json_t *expected, const tokenizers *all)
+{
+    rl_corpus *corpus = read_corpus(name);
+    bool labelled = strncmp(name, "conll", 5) == 0;
     assert_int_equal(rl_names_count(corpus->words), json_integer_value(json_object_get(expected, "types")));
-    check_words(cased, corpus, json_object_get(expected, "cased"));
-    if (minilm) {
-        check_words(minilm, corpus, json_object_get(expected, "minilm"));
-        check_packed(minilm, corpus, 512, conll, json_object_get(expected, "packed"));
-        check_packed(minilm, corpus, 24, conll, json_object_get(expected, "cut"));
+    check_words(all->cased, corpus, json_object_get(expected, "cased"));
+    check_packed(all->roberta, corpus, 64, labelled, json_object_get(expected, "packed_roberta"));
+    if (all->minilm) {
+        check_words(all->minilm, corpus, json_object_get(expected, "minilm"));
+        check_packed(all->minilm, corpus, 512, labelled, json_object_get(expected, "packed"));
+        check_packed(all->minilm, corpus, 24, labelled, json_object_get(expected, "cut"));
+    }
+    if (all->gpt2) {
+        check_words(all->gpt2, corpus, json_object_get(expected, "gpt2"));
+        check_packed(all->gpt2, corpus, 1024, labelled, json_object_get(expected, "packed_gpt2"));
     }
     rl_corpus_free(corpus);
 }
 
-static void check_all_files(const rl_tokenizer *minilm)
+static rl_tokenizer *load(const char *folder, const char *absent)
 {
-    rl_tokenizer *cased = NULL;
+    rl_tokenizer *tokenizer = NULL;
     rl_error err;
-    json_t *files = json_object_get(golden, "files");
-    assert_int_equal(json_object_size(files), 5);
-    assert_ok(rl_tokenizer_load(&cased, support_file("golden/text/cased"), &err), err);
-    for (void *i = json_object_iter(files); i; i = json_object_iter_next(files, i))
-        check_file(json_object_iter_key(i), json_object_iter_value(i), minilm, cased);
-    rl_tokenizer_free(cased);
+    if (folder) assert_ok(rl_tokenizer_load(&tokenizer, folder, &err), err);
+    if (!folder) print_message("no %s (./quickstart test fetches it): its ids are not compared\n", absent);
+    return tokenizer;
 }
 
 static void test_every_word(void **state)
 {
-    rl_tokenizer *minilm = NULL;
     rl_error err;
+    tokenizers all = {.minilm = load(support_minilm(), "models/minilm"),
+                      .gpt2 = load(support_gpt2_tokenizer(), "models/gpt2-tokenizer"),
+                      .cased = load(support_file("golden/text/cased"), ""),
+                      .roberta = load(support_file("golden/text/roberta"), "")};
     (void)state;
-    if (support_minilm()) assert_ok(rl_tokenizer_load(&minilm, support_minilm(), &err), err);
-    if (!minilm) print_message("no MiniLM (./quickstart fetches it): only the small cased vocabulary is compared\n");
     assert_ok(rl_json_read(&golden, support_file("golden/text/real.json"), &err), err);
-    check_all_files(minilm);
+    json_t *files = json_object_get(golden, "files");
+    assert_int_equal(json_object_size(files), 5);
+    for (void *i = json_object_iter(files); i; i = json_object_iter_next(files, i))
+        check_file(json_object_iter_key(i), json_object_iter_value(i), &all);
     json_decref(golden);
-    rl_tokenizer_free(minilm);
+    rl_tokenizer_free(all.minilm);
+    rl_tokenizer_free(all.gpt2);
+    rl_tokenizer_free(all.cased);
+    rl_tokenizer_free(all.roberta);
 }
 
 int main(void)

@@ -199,7 +199,7 @@ static void test_a_word_that_is_not_utf8(void **state)
 static void test_bad_vocab_txt(void **state)
 {
     (void)state;
-    refused(FOLDER("config.json", "{}"), "no tokenizer; tokenizer.json or vocab.txt was expected");
+    refused(FOLDER("config.json", "{}"), "no tokenizer; tokenizer.json, vocab.txt (WordPiece), or vocab.json with merges.txt");
     refused(FOLDER("vocab.txt", ""), "vocab.txt: an empty vocabulary");
     refused(FOLDER("vocab.txt", SPECIALS "a\nb\na\n"), "vocab.txt:8:1: duplicate token 'a', first in line 6");
     refused(FOLDER("vocab.txt", SPECIALS "a\n\n\n"), "vocab.txt:8:1: a second empty line, after line 7");
@@ -245,8 +245,8 @@ static void test_bad_tokenizer_json(void **state)
     (void)state;
     refused(FOLDER("tokenizer.json", ""), "tokenizer.json:1:");
     refused(FOLDER("tokenizer.json", "{\"model\": {"), "tokenizer.json:1:");
-    refused(FOLDER("tokenizer.json", "{}"), "tokenizer.json: model is missing; only 'WordPiece' is supported");
-    refused(JSON("\"model\":{\"type\":\"BPE\"}"), "tokenizer.json: model is 'BPE'; only 'WordPiece' is supported");
+    refused(FOLDER("tokenizer.json", "{}"), "tokenizer.json: model is missing; only 'WordPiece' and 'BPE' are supported");
+    refused(JSON("\"model\":{\"type\":\"Unigram\"}"), "tokenizer.json: model is 'Unigram'; only 'WordPiece' and 'BPE'");
     refused(JSON("\"model\":{\"type\":\"WordPiece\"}"),
             "model.vocab is missing; an object of tokens and ids was expected");
     refused(JSON("\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}"), "model.vocab is empty");

@@ -3,14 +3,16 @@
 
   text.py tables      src/text/unicode_tables.c            character classes as the tokenizers package sees them
   text.py vocab       tests/golden/text/{cased,uncased}/   two small vocabularies as tokenizer.json and as vocab.txt
-  text.py nasty       tests/golden/text/nasty.jsonl        nasty strings and their ids with both vocabularies
+  text.py bpe         tests/golden/text/{gpt2,roberta}/    a small byte-level BPE as tokenizer.json and as vocab.json + merges.txt
+  text.py nasty       tests/golden/text/nasty.jsonl        nasty strings and their ids with all four
   text.py codepoints  tests/golden/text/codepoints.txt     digests of every code point normalised
   text.py real        tests/golden/text/real.json          digests of the ids of all of shared/data (never its words)
   text.py seqeval     tests/golden/text/seqeval.txt        random tag sequences with seqeval's scores
   text.py all         all of them
 
-Pins: transformers==5.17.0 with tokenizers==0.23.3, seqeval==1.2.2. MiniLM comes from models/minilm; libxxhash0 and
-libutf8proc2 from the system.
+Pins: transformers==5.17.0 with tokenizers==0.23.3, seqeval==1.2.2. MiniLM comes from models/minilm, GPT-2's
+own vocabulary from models/gpt2-tokenizer (both fetched by ./quickstart test); libxxhash0 and libutf8proc2 from the
+system.
 """
 import json
 import os
@@ -22,6 +24,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "text"
 DATA = Path(os.environ.get("RELEARN_DATA", ROOT.parent / "shared" / "data"))
+GPT2 = Path(os.environ.get("RELEARN_MODELS", ROOT / "models")) / "gpt2-tokenizer"
 MINILM = Path(os.environ.get("RELEARN_MODELS", ROOT / "models")) / "minilm"
 PINS = {"transformers": "5.17.0", "tokenizers": "0.23.3", "seqeval": "1.2.2"}
 
@@ -89,6 +92,7 @@ def make_tables():
     strip = normalizers.BertNormalizer(**{**off, "strip_accents": True}).normalize_str
     lower = normalizers.BertNormalizer(**{**off, "lowercase": True}).normalize_str
     split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
+    pieces = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str
     nfd = normalizers.NFD().normalize_str
 
     def moves(c):  # has a combining class other than 0: it changes places with U+0301 (230) or U+0323 (220)
@@ -111,6 +115,10 @@ def make_tables():
         + table("ordered", [c for c in CODES if c >= 0x300 and moves(c)])
         + "\n/* ASCII 33-47 58-64 91-96 123-126 and P*: words of their own. */\n"
         + table("punctuation", [c for c in CODES if len(split("a" + chr(c) + "b")) == 3])
+        + "\n/* \\p{L} and \\p{N} of the ByteLevel pre-tokenizer: runs of their own. */\n"
+        + table("letter", [c for c in CODES if len(pieces("a" + chr(c))) == 1])
+        + "\n"
+        + table("number", [c for c in CODES if len(pieces("1" + chr(c))) == 1])
         + "\n/* Lower case newer than Unicode 15. */\n"
         + f"const text_case_range text_late_case_ranges[] = {{\n{cases}\n}};\nconst size_t text_num_late_case_ranges = {count};\n")
     (ROOT / "src" / "text" / "unicode_tables.c").write_text(text)
@@ -160,6 +168,39 @@ def make_vocab():
         print(name, len(vocab), "tokens")
 
 
+# ------------------------------------------------------------------------------------------------ byte-level BPE
+MADE = 400  # merges
+
+
+def train_bpe():
+    """Merges of this file's own prose and of sweeps/quick's corpus, written for this project."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    quick = [line.split()[0] for line in open(ROOT / "sweeps" / "quick" / "train.conll", encoding="utf-8") if line.strip()]
+    text = [" " + w for w in quick + 20 * (PROSE + PIECES).split() + list(LETTERS + SIGNS + MARKS)]
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.train_from_iterator(text, trainers.BpeTrainer(vocab_size=256 + MADE, show_progress=False,
+                                                      initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet())))
+    model = json.loads(bpe.to_str())["model"]
+    return model["vocab"], [tuple(m) for m in model["merges"]]
+
+
+def make_bpe():
+    from transformers import GPT2Tokenizer, RobertaTokenizer
+    vocab, merges = train_bpe()
+    tokens = sorted(vocab, key=vocab.get)
+    folders = {"gpt2": (GPT2Tokenizer, tokens + ["<|endoftext|>"]),
+               "roberta": (RobertaTokenizer, ["<s>", "<pad>", "</s>", "<unk>", *tokens, "<mask>"])}
+    for name, (kind, tokens) in folders.items():
+        folder = GOLDEN / name
+        folder.mkdir(parents=True, exist_ok=True)
+        ids = {t: i for i, t in enumerate(tokens)}
+        kind(vocab=ids, merges=merges, add_prefix_space=True).save_pretrained(folder)
+        (folder / "vocab.json").write_text(json.dumps(ids, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8")
+        print(name, len(ids), "tokens", len(merges), "merges", sorted(p.name for p in folder.iterdir()))
+
+
 # ------------------------------------------------------------------------------------------------ nasty strings
 NASTY = [
     # plain
@@ -194,6 +235,10 @@ NASTY = [
     # long
     "a" * 99, "a" * 100, "a" * 101, "é" * 100, "é" * 101, "e\u0301" * 100, "e\u0301" * 101, "中" * 101, "한" * 33, "한" * 34, "." * 101, "a." * 101,
     "a" * 50 + "\u00ad" + "a" * 50, "a" * 50 + "\u200b" * 60 + "a" * 50, "İ" * 100, "x" * 1000, "😀" * 100, "😀" * 101,
+    # pieces of byte-level BPE
+    "it's", "'s", "'S", "we're", "I'll", "I'd", "'ve", "''s", "a's'll", "x'm.'t", "!'re", " the", "  the", "the  ", "\u00a0the", "the\u00a0\u00a0end",
+    "\u2003\u2003a", "a\n\nb", " \n", "abc123", "1a2b", "१२३", "Ⅷ9", "ⅷa", "²x", "a'b", ".5's", "<s>", "</s>", "<mask>", "a<mask>b", "a\u00a0<mask> b", " <mask>",
+    "<s>a</s>", "<pad><unk>", "<|endoftext|>", "a<|endoftext|>b", "<|endoftext|>'s", "\u0120the", "\u010a", "\u0142", "\u017f\u0131", "the" * 300, "ab" * 700,
     # unknown in the middle
     "the\u4e02end", "aꀀb", "ꀀ", "a\u0378b", "\u0378", "a\U0001e130b", "\u0898a", "a\u1abfb", "\U00011938", "\U00011935\U00011930", "a\u0f73b", "\U0001d15e",
 ]
@@ -209,7 +254,7 @@ def word_ids(tok, word):
 
 
 def make_nasty():
-    tokenizers = {name: tokenizer(GOLDEN / name) for name in ("cased", "uncased")}
+    tokenizers = {name: tokenizer(GOLDEN / name) for name in ("cased", "uncased", "gpt2", "roberta")}
     assert len(NASTY) >= 150 and len(set(NASTY)) == len(NASTY), [s for s in NASTY if NASTY.count(s) > 1]
     with open(GOLDEN / "nasty.jsonl", "w", encoding="ascii") as out:
         for text in NASTY:
@@ -234,7 +279,8 @@ def int32(values):
 
 def make_codepoints():
     """Every code point through BertNormalizer, one digest per plane and setting: [count, codes...] as int32 end to end."""
-    from tokenizers import normalizers
+    from tokenizers import normalizers, pre_tokenizers
+    pieces = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str
     settings = {"uncased": (True, True, True, True), "cased": (True, True, False, False),
                 "kept": (True, True, False, True), "raw": (False, False, True, False)}
     with open(GOLDEN / "codepoints.txt", "w") as out:
@@ -248,6 +294,10 @@ def make_codepoints():
                         text = normalise(chr(code))
                         stream += [len(text), *map(ord, text)]
                 out.write(f"{name} {plane} {xxh3(int32(stream))}\n")
+        for plane in range(17):  # byte-level BPE: how many pieces with a letter, a digit and a sign before it
+            codes = [c for c in range(plane << 16, (plane + 1) << 16) if not 0xD800 <= c < 0xE000]
+            stream = [len(pieces(before + chr(c))) for c in codes for before in "a1!"]
+            out.write(f"pieces {plane} {xxh3(int32(stream))}\n")
 
 
 # ----------------------------------------------------------------------------------------------------- real data
@@ -315,15 +365,24 @@ def corpus_digest(tok, sentences, max_length):
     return {"tokens": len(ids), "longest": longest, "ids": xxh3(int32(ids)), "labels": xxh3(int32(labels)), "words": xxh3(int32(words))}
 
 
+def gpt2_tokenizer():
+    """GPT-2's 50,257 tokens, as downloaded: vocab.json and merges.txt."""
+    from transformers import GPT2Tokenizer
+    return GPT2Tokenizer(vocab=str(GPT2 / "vocab.json"), merges=str(GPT2 / "merges.txt"), add_prefix_space=True)
+
+
 def make_real():
-    minilm, cased = tokenizer(MINILM), tokenizer(GOLDEN / "cased")
+    minilm, cased, gpt2 = tokenizer(MINILM), tokenizer(GOLDEN / "cased"), gpt2_tokenizer()
+    roberta = tokenizer(GOLDEN / "roberta")
     corpora = {f"conll2003/{f}": read_conll(DATA / "conll2003" / f) for f in CONLL}
     corpora |= {f"concepts/{c}": read_concept(c) for c in CONCEPTS}
     files = {}
     for name, sentences in corpora.items():
         count, digests = word_digests(minilm, sentences)
         files[name] = {"types": count, "minilm": digests, "cased": word_digests(cased, sentences)[1],
-                       "packed": corpus_digest(minilm, sentences, 512), "cut": corpus_digest(minilm, sentences, 24)}
+                       "gpt2": word_digests(gpt2, sentences)[1],
+                       "packed": corpus_digest(minilm, sentences, 512), "cut": corpus_digest(minilm, sentences, 24),
+                       "packed_gpt2": corpus_digest(gpt2, sentences, 1024), "packed_roberta": corpus_digest(roberta, sentences, 64)}
         print(name, count, files[name]["packed"])
     (GOLDEN / "real.json").write_text(json.dumps({"chunk": CHUNK, "files": files}, indent=1) + "\n")
 
@@ -370,7 +429,7 @@ def make_seqeval():
     print("seqeval: every transition of", len(TAGS), "tags occurs")
 
 
-STEPS = {"tables": make_tables, "vocab": make_vocab, "nasty": make_nasty, "codepoints": make_codepoints, "real": make_real,
+STEPS = {"tables": make_tables, "vocab": make_vocab, "bpe": make_bpe, "nasty": make_nasty, "codepoints": make_codepoints, "real": make_real,
          "seqeval": make_seqeval}
 
 if __name__ == "__main__":
