@@ -142,6 +142,17 @@ static void blame_runs(coordinator *c, const char *message)
     }
 }
 
+/* The operating system refused (a full disk above all): no fault of the run, and the next one would meet it too. The sweep stops; all that
+ * is finished is on disk, and the next start goes on. */
+static void storage_failed(coordinator *c, int32_t worker, const rl_report *report)
+{
+    rl_scheduler_returned(c->scheduler, worker, report->node);
+    if (c->status == RL_OK)
+        c->status = rl_fail(c->err, RL_ERR_IO, "%.800s; nothing that was finished is lost: the same command goes on when this is mended",
+                            report->error.message);
+    record(c, node_event(c, "returned", worker, report->node), false);
+}
+
 static void finished(coordinator *c, int32_t worker, const rl_report *report)
 {
     char what[256];
@@ -149,6 +160,10 @@ static void finished(coordinator *c, int32_t worker, const rl_report *report)
     describe(c, report->node, what, sizeof what);
     c->running[worker] = -1;
     c->speed[worker] = 0;
+    if (report->kind == RL_REPORT_FAILED && report->error.status == RL_ERR_IO) {
+        storage_failed(c, worker, report);
+        return;
+    }
     if (report->kind == RL_REPORT_DONE) {
         rl_scheduler_done(c->scheduler, worker, report->node);
         c->nodes_done++;

@@ -15,6 +15,24 @@ struct rl_journal {
     char *path;
 };
 
+/* All of it or nothing: half a record would spoil the next one. */
+static rl_status write_line(rl_journal *journal, const rl_buffer *line, rl_error *err)
+{
+    off_t before = lseek(journal->descriptor, 0, SEEK_END);
+    for (size_t done = 0; done < line->length;) {
+        ssize_t written = write(journal->descriptor, line->data + done, line->length - done);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) {
+            rl_status status = rl_fail_errno(err, "%s: cannot be written", journal->path);
+            if (before >= 0 && ftruncate(journal->descriptor, before) != 0) { /* the next start mends it */
+            }
+            return status;
+        }
+        done += (size_t)written;
+    }
+    return RL_OK;
+}
+
 /* A kill may have torn the last line: the next record starts on a line of its own. */
 static rl_status end_torn_line(rl_journal *journal, rl_error *err)
 {
@@ -22,9 +40,8 @@ static rl_status end_torn_line(rl_journal *journal, rl_error *err)
     char last = '\n';
     if (size > 0 && pread(journal->descriptor, &last, 1, size - 1) != 1)
         return rl_fail_errno(err, "%s: cannot be read", journal->path);
-    if (last != '\n' && write(journal->descriptor, "\n", 1) != 1)
-        return rl_fail_errno(err, "%s: cannot be written", journal->path);
-    return RL_OK;
+    const rl_buffer newline = {.data = (char[]){"\n"}, .length = 1};
+    return last == '\n' ? RL_OK : write_line(journal, &newline, err);
 }
 
 rl_status rl_journal_open(rl_journal **out, const char *directory, rl_error *err)
@@ -38,7 +55,8 @@ rl_status rl_journal_open(rl_journal **out, const char *directory, rl_error *err
         status = RL_ERR_MEMORY;
         goto cleanup;
     }
-    journal->descriptor = open(journal->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    do journal->descriptor = open(journal->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    while (journal->descriptor < 0 && errno == EINTR);
     if (journal->descriptor < 0) {
         status = rl_fail_errno(err, "%s: cannot be written", journal->path);
         goto cleanup;
@@ -59,16 +77,12 @@ void rl_journal_close(rl_journal *journal)
     rl_free(journal);
 }
 
-static rl_status write_line(rl_journal *journal, const rl_buffer *line, rl_error *err)
+static int synchronise(int descriptor)
 {
-    size_t done = 0;
-    while (done < line->length) {
-        ssize_t written = write(journal->descriptor, line->data + done, line->length - done);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return rl_fail_errno(err, "%s: cannot be written", journal->path);
-        done += (size_t)written;
-    }
-    return RL_OK;
+    int result;
+    do result = fdatasync(descriptor);
+    while (result != 0 && errno == EINTR);
+    return result;
 }
 
 /* {...,"sum":"16 hex digits"}: the sum is over the line as it was without it. */
@@ -86,7 +100,7 @@ rl_status rl_journal_append(rl_journal *journal, json_t *event, bool sync, rl_er
     RL_TRY(rl_buffer_append(&line, text, length - 1, err));
     RL_TRY(rl_buffer_printf(&line, err, ",\"sum\":\"%016" PRIx64 "\"}\n", rl_hash64(text, length)));
     RL_TRY(write_line(journal, &line, err));
-    if (sync && fdatasync(journal->descriptor) != 0)
+    if (sync && synchronise(journal->descriptor) != 0)
         status = rl_fail_errno(err, "%s: cannot be synchronised", journal->path);
 cleanup:
     rl_buffer_free(&line);

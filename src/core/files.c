@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -123,6 +124,23 @@ int64_t rl_disk_free_bytes(const char *path)
 
 /* ------------------------------------------------------------------------------------------ atomic files */
 
+/* POSIX lets a signal interrupt fsync, and network file systems interrupt open: neither is a failure. */
+static int synchronise(int descriptor)
+{
+    int result;
+    do result = fsync(descriptor);
+    while (result != 0 && errno == EINTR);
+    return result;
+}
+
+static int open_to_write(const char *path, int flags)
+{
+    int descriptor;
+    do descriptor = open(path, flags | O_CLOEXEC, 0666);
+    while (descriptor < 0 && errno == EINTR);
+    return descriptor;
+}
+
 static rl_status sync_parent(const char *path, rl_error *err)
 {
     char *parent = rl_path_parent(path, err);
@@ -130,7 +148,7 @@ static rl_status sync_parent(const char *path, rl_error *err)
     int descriptor = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     /* Some network file systems refuse fsync on a folder (EINVAL): the rename itself is then all there is. */
     rl_status status = RL_OK;
-    if (descriptor >= 0 && fsync(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP)
+    if (descriptor >= 0 && synchronise(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP)
         status = rl_fail_errno(err, "%s: cannot be synchronised", parent);
     if (descriptor >= 0) close(descriptor);
     rl_free(parent);
@@ -147,7 +165,7 @@ rl_status rl_atomic_begin(rl_atomic_file *file, const char *path, rl_error *err)
         status = RL_ERR_MEMORY;
         goto cleanup;
     }
-    made.descriptor = open(made.temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    made.descriptor = open_to_write(made.temporary, O_WRONLY | O_CREAT | O_TRUNC);
     if (made.descriptor < 0) {
         status = rl_fail_errno(err, "%s: cannot be written", path);
         goto cleanup;
@@ -183,7 +201,7 @@ static void forget(rl_atomic_file *file)
 rl_status rl_atomic_commit(rl_atomic_file *file, rl_error *err)
 {
     rl_status status = RL_OK;
-    if (fsync(file->descriptor) != 0) status = rl_fail_errno(err, "%s: cannot be synchronised", file->path);
+    if (synchronise(file->descriptor) != 0) status = rl_fail_errno(err, "%s: cannot be synchronised", file->path);
     if (close(file->descriptor) != 0 && status == RL_OK) status = rl_fail_errno(err, "%s: cannot be closed", file->path);
     file->descriptor = -1;
     if (status == RL_OK && rename(file->temporary, file->path) != 0)
@@ -252,7 +270,7 @@ static rl_status sync_path(const char *path, rl_error *err)
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) return rl_fail_errno(err, "%s: cannot be opened", path);
     rl_status status = RL_OK;
-    if (fsync(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP)
+    if (synchronise(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP)
         status = rl_fail_errno(err, "%s: cannot be synchronised", path);
     close(descriptor);
     return status;
@@ -279,23 +297,44 @@ static void read_holder(int descriptor, char *holder, size_t size)
     holder[strcspn(holder, "\n")] = '\0';
 }
 
+/* Where the file system knows no locks (Lustre without -o flock), the file's own text must do: a dead process of this host is stale. */
+static rl_status judge_by_text(const char *holder, const char *path, rl_error *err)
+{
+    char host[128] = "unknown", its_host[128];
+    long pid = 0;
+    gethostname(host, sizeof host - 1);
+    if (sscanf(holder, "%127s %ld", its_host, &pid) != 2) return RL_OK;
+    if (strcmp(host, its_host) != 0)
+        return rl_fail(err, RL_ERR_INPUT, "%s: another relearn may work here (host and pid: %s), and this file system has no locks to tell; "
+                       "if that process is gone, remove the file", path, holder);
+    if (kill((pid_t)pid, 0) != 0 && errno == ESRCH) return RL_OK;
+    return rl_fail(err, RL_ERR_INPUT, "%s: another relearn works here (host and pid: %s)", path, holder);
+}
+
+static rl_status held_or_refused(int descriptor, const char *path, rl_error *err)
+{
+    int number = errno;
+    char holder[256];
+    read_holder(descriptor, holder, sizeof holder);
+    if (number == EACCES || number == EAGAIN)
+        return rl_fail(err, RL_ERR_INPUT, "%s: another relearn works here (host and pid: %s); if that machine is gone for good, remove the file",
+                       path, holder[0] ? holder : "unknown");
+    if (number == ENOSYS || number == ENOLCK || number == EOPNOTSUPP) return judge_by_text(holder, path, err);
+    errno = number;
+    return rl_fail_errno(err, "%s: cannot be locked", path);
+}
+
 rl_status rl_lock_take(rl_lock *out, const char *path, rl_error *err)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int descriptor = open_to_write(path, O_RDWR | O_CREAT);
     if (descriptor < 0) return rl_fail_errno(err, "%s: cannot be written", path);
     if (fcntl(descriptor, F_SETLK, &whole) != 0) {
-        char holder[256];
-        bool held = errno == EACCES || errno == EAGAIN;
-        rl_status status;
-        read_holder(descriptor, holder, sizeof holder);
-        if (held)
-            status = rl_fail(err, RL_ERR_INPUT, "%s: another relearn works here (host and pid: %s)", path,
-                             holder[0] ? holder : "unknown");
-        else
-            status = rl_fail_errno(err, "%s: cannot be locked", path);
-        close(descriptor);
-        return status;
+        rl_status status = held_or_refused(descriptor, path, err);
+        if (status != RL_OK) {
+            close(descriptor);
+            return status;
+        }
     }
     char host[128] = "unknown", text[256];
     gethostname(host, sizeof host - 1);

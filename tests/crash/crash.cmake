@@ -18,8 +18,17 @@ if(NOT RELEARN_SANITIZE)
   # CI: 200 kills in all. The hundreds by the clock, with MPI's second for each start, are under the label slow.
   relearn_crash_test(kills test_kills.py LABELS mpi TIMEOUT 300 ARGUMENTS --count 30)
   relearn_crash_test(points test_crash_points.py LABELS mpi TIMEOUT 300 ARGUMENTS --count 170)
+  relearn_crash_test(faults test_faults.py LABELS mpi TIMEOUT 300 ARGUMENTS --count 20)
+  relearn_crash_test(order test_order.py LABELS mpi TIMEOUT 120)
+  relearn_crash_test(faults_many test_faults.py LABELS slow TIMEOUT 1800 ARGUMENTS --count 400 --seed 400)
   relearn_crash_test(damage test_damage.py LABELS mpi TIMEOUT 300 ARGUMENTS --count 8)
   relearn_crash_test(damage_many test_damage.py LABELS slow TIMEOUT 1800 ARGUMENTS --count 300 --seed 300)
   relearn_crash_test(kills_200 test_kills.py LABELS slow TIMEOUT 1800 ARGUMENTS --count 200 --seed 200)
   relearn_crash_test(kills_1000 test_kills.py LABELS slow TIMEOUT 7200 ARGUMENTS --count 1000 --seed 1000)
 endif()
+
+# A Slurm of our own; minutes, because a requeued job waits.
+add_test(NAME slurm.requeue COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/slurm/one_node.sh ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/slurm/test_slurm.py
+         --program $<TARGET_FILE:relearn> --make-world $<TARGET_FILE:make_world> --store-digest $<TARGET_FILE:store_digest>
+         --shim $<TARGET_FILE:fault_shim> --mpiexec ${MPIEXEC_EXECUTABLE})
+set_tests_properties(slurm.requeue PROPERTIES LABELS slow TIMEOUT 600 PROCESSORS 2 SKIP_RETURN_CODE 77 RUN_SERIAL TRUE)

@@ -4,10 +4,10 @@
  * RELEARN_FAULT_ROOT, which must be set). Environment:
  *   RELEARN_FAULT_ROOT  folder whose files matter
  *   RELEARN_FAULT_PATH  part of the paths that count; empty: all
- *   RELEARN_FAULT_OPS   comma-separated: open write fsync rename unlink mkdir truncate; empty: all (open: for writing only)
+ *   RELEARN_FAULT_OPS   comma-separated: open write fsync rename unlink mkdir truncate lock; empty: all (open: for writing only)
  *   RELEARN_FAULT_AT    the n-th counted call of the process misbehaves, from 1; 0 or unset: none
  *   RELEARN_FAULT_FOR   how many calls in a row misbehave (default 1; 0: all from then on)
- *   RELEARN_FAULT_DO    ENOSPC EIO EDQUOT EINTR (fail with it), SHORT (write half), KILL (SIGKILL before the call),
+ *   RELEARN_FAULT_DO    ENOSPC EIO EDQUOT EINTR ENOSYS (fail with it), SHORT (write half), KILL (SIGKILL before the call),
  *                       TEAR (write half, then SIGKILL), AFTER (SIGKILL after the call)
  *   RELEARN_FAULT_LOG   file that gets "PID OP PATH[ -> PATH]" for every call that succeeded
  * Only what goes through the dynamic linker is seen; the C library's own stdio writes are not. */
@@ -71,7 +71,7 @@ static bool matters(const char *path, const char *op)
 
 static int error_number(const char *name)
 {
-    return !strcmp(name, "EIO") ? EIO : !strcmp(name, "EINTR") ? EINTR : !strcmp(name, "EDQUOT") ? EDQUOT : ENOSPC;
+    return !strcmp(name, "EIO") ? EIO : !strcmp(name, "EINTR") ? EINTR : !strcmp(name, "EDQUOT") ? EDQUOT : !strcmp(name, "ENOSYS") ? ENOSYS : ENOSPC;
 }
 
 /* What shall happen to this call; errno is set for FAIL. */
@@ -197,3 +197,18 @@ int rename(const char *from, const char *to) { PATH_BODY("rename", from, to, REA
 int unlink(const char *path) { PATH_BODY("unlink", path, NULL, REAL(unlink)(path)); }
 int rmdir(const char *path) { PATH_BODY("unlink", path, NULL, REAL(rmdir)(path)); }
 int mkdir(const char *path, mode_t mode) { PATH_BODY("mkdir", path, NULL, REAL(mkdir)(path, mode)); }
+
+/* ------------------------------------------------------------------------------------------------------ lock */
+
+static bool locks(int command) { return command == F_SETLK || command == F_SETLKW; }
+
+#define FCNTL_BODY(name)                                            \
+    va_list more;                                                   \
+    va_start(more, command);                                        \
+    void *argument = va_arg(more, void *);                          \
+    va_end(more);                                                   \
+    if (!locks(command)) return REAL(name)(descriptor, command, argument); \
+    DESCRIPTOR_BODY("lock", REAL(name)(descriptor, command, argument))
+
+int fcntl(int descriptor, int command, ...) { FCNTL_BODY(fcntl); }
+int fcntl64(int descriptor, int command, ...) { FCNTL_BODY(fcntl64); }

@@ -1,0 +1,120 @@
+"""A file system that refuses: ENOSPC, EDQUOT, EIO, short writes and EINTR at drawn calls; and a disk that is really full. What was finished
+stays whole, one line says what is wrong, and the next start goes on to the same results.
+
+    python3 test_faults.py ... --count 200 --seed 7
+"""
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import crash_support as crash
+from crash_support import options, world
+
+COUNT = options.count or 40
+CALLS = 400  # about as many as the sweep makes
+draw = random.Random(options.seed)
+print(f"seed {options.seed}")
+
+
+def reference():
+    if not (world / "undisturbed").exists():
+        crash.run("undisturbed")
+    return crash.contents("undisturbed")
+
+
+def said(done):
+    return [line for line in done.stderr.splitlines()
+            if line.startswith("relearn: ") and not re.match(r"relearn: (note:|\d+/\d+ runs|finished )", line)]
+
+
+def test_interrupted_and_short_calls_are_no_failure():
+    expected = reference()
+    for i in range(COUNT // 2):
+        what = {"OPS": "write", "DO": "SHORT"} if i % 2 else {"OPS": "write,fsync,open", "DO": "EINTR"}
+        at, row = draw.randint(1, CALLS), draw.choice([1, 3])
+        shutil.rmtree(world / "patient", ignore_errors=True)
+        crash.run("patient", env=crash.shim("patient", AT=at, FOR=row, **what))
+        crash.assert_same("patient", expected, f"{what} at {at}, {row} in a row")
+
+
+def test_a_refused_call_costs_nothing_that_was_finished():
+    expected = reference()
+    for i in range(COUNT):
+        error = draw.choice(["ENOSPC", "EDQUOT", "EIO"])
+        at, row = draw.randint(1, CALLS), draw.choice([1, 1, 0])  # 0: from then on
+        where = f"{error} at {at}{' and ever after' if row == 0 else ''}"
+        shutil.rmtree(world / "refused", ignore_errors=True)
+        done = crash.run("refused", env=crash.shim("refused", AT=at, FOR=row, DO=error), code=None)
+        assert done.returncode in (0, 2), f"{where}: exit {done.returncode}\n{done.stderr[-2000:]}"  # 0: a file that nothing depends on
+        if done.returncode:
+            assert len(said(done)) == 1 and str(world) in said(done)[0] or "refused/" in said(done)[0], f"{where}: {done.stderr[-2000:]}"
+            reason = {"ENOSPC": "No space left", "EDQUOT": "quota", "EIO": "Input/output error"}[error]
+            assert reason in said(done)[0], f"{where}: {said(done)}"
+        finished = {p.name: p.read_bytes() for p in (world / "refused/runs").glob("*.h5")}
+        for name, data in finished.items():
+            assert data == expected[f"runs/{name}"], f"{where}: {name} is damaged"
+        crash.run("refused")
+        crash.assert_same("refused", expected, where)
+
+
+def test_results_stay_when_there_is_no_room_for_more():
+    reference()
+    shutil.copytree(world / "undisturbed", world / "grown")
+    before = crash.digest("grown")
+    more = [*crash.SWEEP[:3], "seed=0..1", *crash.SWEEP[4:]]
+    done = crash.run("grown", env=crash.shim("grown", AT=draw.randint(30, 200), FOR=0, DO="ENOSPC"), code=2, arguments=more)
+    assert "No space left on device" in said(done)[0], done.stderr
+    assert crash.digest("grown") == before
+    crash.run("grown", arguments=more)
+    crash.run("anew", arguments=more)
+    assert crash.digest("grown") == crash.digest("anew") != before
+
+
+def test_a_really_full_disk():
+    expected, place = reference(), world / "small"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500k", "relearn-test", str(place)], capture_output=True, text=True)
+    if mounted.returncode:
+        print(f"skip  test_a_really_full_disk: no small file system can be mounted here ({mounted.stderr.strip()})")
+        return
+    try:
+        filler = place / "filler"
+        filler.write_bytes(b"x" * (1100 << 10))
+        done = crash.run("small/sweep", code=2)
+        assert len(said(done)) >= 1 and "No space left on device" in said(done)[-1], done.stderr
+        filler.unlink()
+        subprocess.run(["mount", "-o", "remount,size=64m", str(place)], check=True)
+        crash.run("small/sweep")
+        crash.assert_same("small/sweep", expected, "a disk that was full")
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_second_sweep_is_refused_and_a_stale_lock_is_not():
+    for env in ({}, crash.shim("locked", OPS="lock", AT=1, FOR=0, DO="ENOSYS")):  # with locks, and on a file system that has none
+        shutil.rmtree(world / "locked", ignore_errors=True)
+        first = crash.start("locked", env=env)
+        end = time.time() + 30
+        while time.time() < end and not ((world / "locked/lock").exists() and (world / "locked/lock").read_text()):
+            time.sleep(0.005)
+        os.kill(first.pid, signal.SIGSTOP)
+        try:
+            second = crash.run("locked", env=env, code=2)
+            line = [line for line in second.stderr.splitlines() if line.startswith("relearn: ")][-1]
+            assert f"{os.uname().nodename} {first.pid}" in line and "another relearn" in line, line
+        finally:
+            crash.kill(first.pid)
+            first.wait()
+        assert (world / "locked/lock").read_text(), "the dead holder's name is gone already"
+        crash.run("locked", env=env)
+    (world / "locked/lock").write_text("elsewhere 123\n")
+    line = crash.run("locked", env=env, code=2).stderr
+    assert "elsewhere 123" in line and "remove the file" in line, line
+    crash.run("locked")  # with locks, nobody holds it: elsewhere's process was killed
+
+
+crash.run_tests(globals())
