@@ -19,6 +19,7 @@ if(NOT RELEARN_SANITIZE)
   relearn_crash_test(kills test_kills.py LABELS mpi TIMEOUT 300 ARGUMENTS --count 30)
   relearn_crash_test(points test_crash_points.py LABELS mpi TIMEOUT 300 ARGUMENTS --count 170)
   relearn_crash_test(faults test_faults.py LABELS mpi TIMEOUT 300 ARGUMENTS --count 20)
+  relearn_crash_test(hardening test_hardening.py LABELS mpi TIMEOUT 120)
   relearn_crash_test(order test_order.py LABELS mpi TIMEOUT 120)
   relearn_crash_test(faults_many test_faults.py LABELS slow TIMEOUT 1800 ARGUMENTS --count 400 --seed 400)
   relearn_crash_test(damage test_damage.py LABELS mpi TIMEOUT 300 ARGUMENTS --count 8)
@@ -32,3 +33,24 @@ add_test(NAME slurm.requeue COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/slurm/one_node.s
          --program $<TARGET_FILE:relearn> --make-world $<TARGET_FILE:make_world> --store-digest $<TARGET_FILE:store_digest>
          --shim $<TARGET_FILE:fault_shim> --mpiexec ${MPIEXEC_EXECUTABLE})
 set_tests_properties(slurm.requeue PROPERTIES LABELS slow TIMEOUT 600 PROCESSORS 2 SKIP_RETURN_CODE 77 RUN_SERIAL TRUE)
+
+# One cycle under memcheck.
+if(NOT RELEARN_SANITIZE)
+  add_test(NAME crash.valgrind COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/crash/valgrind.sh $<TARGET_FILE:relearn> $<TARGET_FILE:make_world>)
+  set_tests_properties(crash.valgrind PROPERTIES LABELS slow TIMEOUT 900 SKIP_RETURN_CODE 77)
+endif()
+
+# libFuzzer programs: cmake --preset fuzz, then ctest --preset fuzz (60 s each), or tests/fuzz/run.sh BUILD SECONDS TARGET.
+option(RELEARN_FUZZ "libFuzzer programs for every parser of a file (clang; preset fuzz)" OFF)
+if(RELEARN_FUZZ)
+  foreach(target conll concept_tokens concept_labels config safetensors tokenizer_json vocab merges sweep journal shard checkpoint neuron_table
+          stage_record)
+    add_executable(fuzz_${target} fuzz/fuzz_parser.c)
+    target_compile_definitions(fuzz_${target} PRIVATE FUZZ_${target})
+    target_include_directories(fuzz_${target} PRIVATE ${CMAKE_SOURCE_DIR}/src/model ${CMAKE_SOURCE_DIR}/src/train)
+    target_link_libraries(fuzz_${target} PRIVATE relearn_cluster relearn_options)
+    target_link_options(fuzz_${target} PRIVATE -fsanitize=fuzzer)
+    add_test(NAME fuzz.${target} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/run.sh ${CMAKE_BINARY_DIR} 60 ${target})
+    set_tests_properties(fuzz.${target} PROPERTIES LABELS "slow;fuzz" TIMEOUT 300)
+  endforeach()
+endif()

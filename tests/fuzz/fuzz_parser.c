@@ -1,0 +1,155 @@
+/* One libFuzzer program for each parser of a file, chosen when it is compiled: -DFUZZ_conll and so on. The input becomes the file, is read
+ * through the ordinary reader, and whatever that says is fine: only a crash, a leak, undefined behaviour or a hang is not. */
+#include "relearn/cluster.h"
+
+#include "model_internal.h"
+#include "train_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static char folder[256], path[512];
+static rl_error err;
+
+/* Files that the reader wants beside the one that is fuzzed. */
+static void put(const char *name, const void *bytes, size_t size)
+{
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "wb");
+    if (!file || fwrite(bytes, 1, size, file) != size || fclose(file) != 0) abort();
+}
+
+static void remove_folder(void) { rl_remove_tree(folder, NULL); }
+
+#if defined(FUZZ_conll)
+static const char name[] = "data.conll";
+static void parse(void)
+{
+    rl_corpus *corpus = NULL;
+    if (rl_conll_read(&corpus, path, NULL, 0, &err) == RL_OK) rl_corpus_free(corpus);
+}
+#elif defined(FUZZ_concept_tokens)
+static const char name[] = "tokens.txt";
+static void parse(void)
+{
+    static const char labels[] = "N/A SEM:a,b\nN/A N/A N/A\n";
+    char tokens[512];
+    rl_corpus *corpus = NULL;
+    memcpy(tokens, path, sizeof tokens);
+    put("labels.txt", labels, sizeof labels - 1);
+    if (rl_concept_corpus_read(&corpus, tokens, path, &err) == RL_OK) rl_corpus_free(corpus);
+}
+#elif defined(FUZZ_concept_labels)
+static const char name[] = "labels.txt";
+static void parse(void)
+{
+    static const char tokens[] = "one two\nthree four five\n";
+    char labels[512];
+    rl_corpus *corpus = NULL;
+    memcpy(labels, path, sizeof labels);
+    put("tokens.txt", tokens, sizeof tokens - 1);
+    if (rl_concept_corpus_read(&corpus, path, labels, &err) == RL_OK) rl_corpus_free(corpus);
+}
+#elif defined(FUZZ_config)
+static const char name[] = "config.json";
+static void parse(void)
+{
+    rl_model_config config = {0};
+    if (rl_model_config_read(&config, folder, &err) == RL_OK) rl_model_config_free(&config);
+}
+#elif defined(FUZZ_safetensors)
+static const char name[] = "model.safetensors";
+static void parse(void)
+{
+    rl_safetensors file = {0};
+    if (rl_safetensors_open(&file, path, &err) == RL_OK) rl_safetensors_close(&file);
+}
+#elif defined(FUZZ_tokenizer_json) || defined(FUZZ_vocab) || defined(FUZZ_merges)
+#if defined(FUZZ_tokenizer_json)
+static const char name[] = "tokenizer.json";
+#elif defined(FUZZ_vocab)
+static const char name[] = "vocab.txt";
+#else
+static const char name[] = "merges.txt";
+#endif
+static void parse(void)
+{
+    rl_tokenizer *tokenizer = NULL;
+#if defined(FUZZ_merges)
+    static const char vocab[] = "{\"a\": 0, \"b\": 1, \"ab\": 2, \"<|endoftext|>\": 3}", config[] = "{\"tokenizer_class\": \"GPT2Tokenizer\"}";
+    put("vocab.json", vocab, sizeof vocab - 1);
+    put("tokenizer_config.json", config, sizeof config - 1);
+#endif
+    if (rl_tokenizer_load(&tokenizer, folder, &err) == RL_OK) rl_tokenizer_free(tokenizer);
+}
+#elif defined(FUZZ_sweep)
+static const char name[] = "sweep.yaml";
+static void parse(void)
+{
+    rl_sweep *sweep = NULL;
+    if (rl_sweep_read(&sweep, path, NULL, 0, NULL, &err) == RL_OK) rl_sweep_free(sweep);
+}
+#elif defined(FUZZ_journal)
+static const char name[] = "journal.jsonl";
+static rl_status visit(void *context, const json_t *event, rl_error *error)
+{
+    (void)context, (void)event, (void)error;
+    return RL_OK;
+}
+static void parse(void)
+{
+    int64_t damaged = 0;
+    rl_sweep_status *status = NULL;
+    char *notice = NULL;
+    rl_journal_read(folder, visit, NULL, &damaged, &err);
+    if (rl_sweep_status_read(&status, folder, &err) == RL_OK) rl_sweep_status_free(status);
+    if (rl_journal_mend(&notice, folder, &err) == RL_OK) rl_free(notice);
+    snprintf(path, sizeof path, "%s/quarantine", folder);
+    rl_remove_tree(path, &err);
+}
+#elif defined(FUZZ_shard)
+static const char name[] = "shard.h5";
+static void parse(void) { rl_shard_check_seal(path, &err); }
+#elif defined(FUZZ_checkpoint)
+static const char name[] = "checkpoint";
+static void parse(void)
+{
+    float weights[4], m[4], v[4];
+    rl_step_record steps[4];
+    rl_training_log log = {.steps = steps, .capacity = 4};
+    rl_checkpoint state = {weights, m, v, 4, 0, &log};
+    bool restored = false;
+    rl_checkpoint_read(&state, &restored, path, "0123456789abcdef0123456789abcdef", &err);
+}
+#elif defined(FUZZ_neuron_table)
+static const char name[] = "neurons.bin";
+static void parse(void)
+{
+    rl_neuron_table *table = NULL;
+    if (rl_neuron_table_read(&table, path, &err) == RL_OK) rl_neuron_table_free(table);
+}
+#elif defined(FUZZ_stage_record)
+static const char name[] = "stage.json";
+static void parse(void) { rl_stage_check(folder, true, &err); }
+#endif
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+    snprintf(folder, sizeof folder, "%s/relearn-fuzz-%ld", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (long)getpid());
+    if (rl_make_directories(folder, &err) != RL_OK) abort();
+    atexit(remove_folder);
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    put(name, data, size);
+    parse();
+    return 0;
+}

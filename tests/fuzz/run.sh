@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# run.sh BUILD_DIR SECONDS [TARGET...]: each libFuzzer program for so long, from seeds made of the tiny world and of a finished sweep over it.
+set -euo pipefail
+build=$(readlink -f "$1") seconds=$2
+shift 2
+[ $# -gt 0 ] || set -- conll concept_tokens concept_labels config safetensors tokenizer_json vocab merges sweep journal shard checkpoint neuron_table stage_record
+place=$(mktemp -d /tmp/relearn-fuzz.XXXXXX)
+trap 'rm -rf "$place"' EXIT
+export ASAN_OPTIONS=detect_leaks=0 OMP_NUM_THREADS=1
+world=$("$build/tests/make_world" "$place")
+(cd "$world" && "$build/relearn" run sweep.yaml --out done --set seed=0 > "$place/log" 2>&1) || { tail "$place/log" >&2; exit 1; }
+seeds() { # TARGET
+    case $1 in
+    conll) echo "$world/train.conll" ;;
+    concept_tokens) echo "$world/tokens.txt" ;;
+    concept_labels) echo "$world/labels.txt" ;;
+    config) echo "$world"/*/config.json ;;
+    safetensors) ls "$world"/done/stages/*/model.safetensors | head -n 1 ;;
+    vocab) echo "$world/tiny-bert/vocab.txt" ;;
+    sweep) echo "$world/sweep.yaml $world/done/sweep.yaml" ;;
+    journal) echo "$world/done/journal.jsonl" ;;
+    shard) ls "$world"/done/runs/*.h5 | head -n 1 ;;
+    neuron_table) ls "$world"/done/stages/*/neurons.bin | head -n 1 ;;
+    stage_record) ls "$world"/done/stages/*/stage.json | head -n 1 ;;
+    tokenizer_json) echo "$place/tokenizer.json" ;;
+    merges) echo "$place/merges.txt" ;;
+    esac
+}
+printf '#version: 0.2\na b\n' > "$place/merges.txt"
+cat > "$place/tokenizer.json" <<'JSON'
+{"version":"1.0","added_tokens":[{"id":0,"content":"[PAD]","special":true}],"normalizer":{"type":"BertNormalizer","lowercase":true},
+"pre_tokenizer":{"type":"BertPreTokenizer"},"model":{"type":"WordPiece","unk_token":"[UNK]","continuing_subword_prefix":"##",
+"max_input_chars_per_word":100,"vocab":{"[PAD]":0,"[UNK]":1,"[CLS]":2,"[SEP]":3,"[MASK]":4,"a":5,"##b":6}}}
+JSON
+failed=0
+for target in "$@"; do
+    mkdir -p "$place/corpus/$target"
+    for seed in $(seeds "$target"); do cp "$seed" "$place/corpus/$target/$(basename "$(dirname "$seed")")-$(basename "$seed")"; done
+    if ASAN_OPTIONS=detect_leaks=1 "$build/tests/fuzz_$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 -max_len=16384 -verbosity=0 \
+        -print_final_stats=1 -artifact_prefix="/tmp/relearn-fuzz-$target-" "$place/corpus/$target" > "$place/$target.log" 2>&1; then
+        echo "ok    $target: $(awk '/number_of_executed_units/ {print $2}' "$place/$target.log") inputs in $seconds s"
+    else
+        echo "FAIL  $target"
+        grep -E 'ERROR|runtime error|SUMMARY|artifact|#[0-6] ' "$place/$target.log" | head -n 25
+        failed=1
+    fi
+done
+exit $failed
