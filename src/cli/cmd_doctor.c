@@ -1,6 +1,8 @@
 /* cmd_doctor.c: relearn doctor [--json] -- what this machine offers, what is slow or wrong, and the mend. */
 #include "cli.h"
 
+#include "relearn/stats.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +98,22 @@ static json_t *hdf5_json(json_t *advice, const char *directory)
                      "megabytes_per_second", rl_json_number(rate));
 }
 
+/* The eigenvectors of a small matrix, by all ranks: field notes E tells of grids on which ScaLAPACK goes wrong. */
+static json_t *scalapack_json(json_t *advice)
+{
+    double residual = NAN;
+    rl_error err = {0};
+    char text[200];
+    rl_status status = rl_scalapack_residual(MPI_COMM_WORLD, &residual, &err);
+    bool right = status == RL_OK && residual < 1e-10;
+    if (status != RL_OK) json_array_append_new(advice, json_string(err.message));
+    if (status == RL_OK && !right) {
+        snprintf(text, sizeof text, "ScaLAPACK's pdsyevd leaves a residual of %.2g: relearn stats would be wrong here; install another build of it", residual);
+        json_array_append_new(advice, json_string(text));
+    }
+    return json_pack("{s:b, s:o}", "right", (int)right, "residual", rl_json_number(residual));
+}
+
 static json_t *examine(const char *directory)
 {
     char cpu[128], mpi[MPI_MAX_LIBRARY_VERSION_STRING];
@@ -106,13 +124,13 @@ static json_t *examine(const char *directory)
     MPI_Get_library_version(mpi, &length);
     MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
     mpi[strcspn(mpi, ",\n")] = '\0';
-    json_t *gemm = gemm_json(advice, peak), *hdf5 = hdf5_json(advice, directory);
+    json_t *gemm = gemm_json(advice, peak), *hdf5 = hdf5_json(advice, directory), *scalapack = scalapack_json(advice);
     int64_t free_bytes = rl_disk_free_bytes(directory);
     if (free_bytes >= 0 && free_bytes < (int64_t)5e9)
         json_array_append_new(advice, json_string("less than 5 GB of disk are free here: a sweep keeps its stages' models"));
-    return json_pack("{s:s, s:s, s:i, s:s, s:f, s:o, s:s, s:i, s:o, s:{s:s, s:o, s:I}, s:o}", "version", RL_VERSION, "cpu", cpu,
+    return json_pack("{s:s, s:s, s:i, s:s, s:f, s:o, s:s, s:i, s:o, s:o, s:{s:s, s:o, s:I}, s:o}", "version", RL_VERSION, "cpu", cpu,
                      "cores", (int)sysconf(_SC_NPROCESSORS_ONLN), "isa", rl_isa_name(), "fma_peak_gflops", peak, "gemm", gemm,
-                     "mpi", mpi, "ranks", num_ranks, "hdf5", hdf5, "disk", "directory", directory, "write_megabytes_per_second",
+                     "mpi", mpi, "ranks", num_ranks, "hdf5", hdf5, "scalapack", scalapack, "disk", "directory", directory, "write_megabytes_per_second",
                      rl_json_number(disk_rate(directory)), "free_bytes", (json_int_t)free_bytes, "advice", advice);
 }
 
@@ -134,6 +152,9 @@ static void print_text(const json_t *root)
     printf("hdf5      %s, parallel, write-read round trip %s (%.0f MB/s)\n", json_string_value(json_object_get(hdf5, "version")),
            json_is_true(json_object_get(hdf5, "round_trip")) ? "right" : "WRONG",
            json_number_value(json_object_get(hdf5, "megabytes_per_second")));
+    const json_t *scalapack = json_object_get(root, "scalapack");
+    printf("scalapack pdsyevd on these ranks %s (residual %.1g)\n", json_is_true(json_object_get(scalapack, "right")) ? "right" : "WRONG",
+           json_number_value(json_object_get(scalapack, "residual")));
     rl_format_bytes(size, (double)json_integer_value(json_object_get(disk, "free_bytes")));
     printf("disk      %s: %.0f MB/s written and synchronised, %s free\n", json_string_value(json_object_get(disk, "directory")),
            json_number_value(json_object_get(disk, "write_megabytes_per_second")), size);
@@ -162,5 +183,5 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     return RL_OK;
 }
 
-const rl_command rl_command_doctor = {"doctor", "[--json]", "CPU, matrix-product rates, MPI, parallel HDF5, disk: what is slow or wrong", 0,
+const rl_command rl_command_doctor = {"doctor", "[--json]", "CPU, matrix-product rates, MPI, parallel HDF5, ScaLAPACK, disk: what is slow or wrong", 0,
                                       0, options, NULL, run, true};

@@ -13,6 +13,8 @@ typedef struct rl_work {
 } rl_work;
 typedef rl_status rl_step(const rl_work *work, rl_outputs *outputs, rl_error *err);
 rl_step rl_step_comparisons, rl_step_agreement, rl_step_finders, rl_step_components, rl_step_regression, rl_step_variance;
+/* For one model; *peak_bytes (may be NULL): grows to the largest local matrix. */
+rl_status rl_components_of_model(const rl_work *work, int32_t model, rl_outputs *outputs, size_t *peak_bytes, rl_error *err);
 extern rl_step *const rl_steps[];
 extern const size_t rl_num_steps;
 

@@ -1,6 +1,7 @@
 /* /stats of a small store is what numpy says, has the same bytes at any number of ranks, and never damages results.h5.
  * LABELS: golden
- * PROCESSORS: 4 */
+ * PROCESSORS: 4
+ * TIMEOUT: 300 */
 #include "golden_stats.h"
 
 #include <unistd.h>
