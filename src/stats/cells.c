@@ -158,7 +158,12 @@ static const struct {
               {"test_precision", "word-level micro precision on the test data", "1"},
               {"test_recall", "word-level micro recall on the test data", "1"},
               {"test_accuracy", "word-level accuracy on the test data", "1"},
-              {"test_subword_f1", "sub-word-level micro F1 on the test data", "1"}};
+              {"test_subword_f1", "sub-word-level micro F1 on the test data", "1"},
+              {"concept_f1", "word-level micro F1 of the concept's entity types on the validation data", "1"},
+              {"other_f1", "word-level micro F1 of all other entity types on the validation data", "1"},
+              {"test_concept_f1", "word-level micro F1 of the concept's entity types on the test data", "1"},
+              {"test_other_f1", "word-level micro F1 of all other entity types on the test data", "1"},
+              {"primedness", "Spearman correlation over pruned neurons: base similarity to the concept, saliency", "1"}};
 
 /* values [run, stage]; false where /runs has no such column. */
 static bool score_values(double *values, const rl_source *s, const char *name)

@@ -243,6 +243,53 @@ cleanup:
     return status;
 }
 
+/* What the store gives by layer already: /layers/MODEL/NAME [row, stage, layer], small. False: the store has none. */
+static bool read_given(double *values, const rl_layers *l, const rl_source *s, const char *name, rl_status *status, rl_error *err)
+{
+    rl_place file = {H5I_INVALID_HID, s->path};
+    rl_array shape;
+    char path[300];
+    bool there = false;
+    snprintf(path, sizeof path, "/layers/%s", l->model->name);
+    *status = rl_h5_open(&file.id, s->path, "results file", err);
+    if (*status == RL_OK && H5Lexists(file.id, "/layers", H5P_DEFAULT) > 0 && H5Lexists(file.id, path, H5P_DEFAULT) > 0) {
+        snprintf(path, sizeof path, "/layers/%s/%s", l->model->name, name);
+        there = H5Lexists(file.id, path, H5P_DEFAULT) > 0;
+    }
+    if (there) *status = rl_h5_shape(&shape, file, path, err);
+    there = there && *status == RL_OK && shape.element == RL_F64 && shape.num_dims == 3 && (int64_t)shape.dims[0] == l->model->num_rows &&
+            (int64_t)shape.dims[1] == s->num_stages && (int64_t)shape.dims[2] == l->model->layers;
+    if (there) *status = rl_h5_get(values, file, path, &shape, err);
+    rl_h5_close(file.id);
+    return there;
+}
+
+static rl_status output_given(const rl_layers *l, const rl_source *s, rl_resampler *r, rl_outputs *o, const char *group, const char *name,
+                              const char *long_name, rl_error *err)
+{
+    rl_status status = RL_OK, read = RL_OK;
+    int64_t width = s->num_stages * l->model->layers;
+    double *rows = NULL, *values = NULL;
+    rl_estimate *e = NULL;
+    rl_shape shape = {.group = group, .num_dims = 3, .dims = {"cell", "stage", "layer"}, .method = "as stored by run"};
+    RL_ALLOC(rows, l->model->num_rows * width, err);
+    RL_ALLOC(values, s->num_runs * width, err);
+    RL_ALLOC(e, l->model->num_cells * width, err);
+    bool there = read_given(rows, l, s, name, &read, err);
+    RL_TRY(rl_store_agree(s->comm, read, err));
+    if (!there) goto cleanup;
+    for (int64_t i = 0; i < s->num_runs * width; i++) values[i] = NAN;
+    for (int64_t row = 0; row < l->model->num_rows; row++)
+        memcpy(values + l->model->run_of_row[row] * width, rows + row * width, (size_t)width * sizeof *rows);
+    RL_TRY(rl_estimate_cells(e, s, r, l->model->cells, l->model->num_cells, values, width, err));
+    RL_TRY(rl_outputs_add_estimates(o, &shape, name, e, long_name, err));
+cleanup:
+    rl_free(rows);
+    rl_free(values);
+    rl_free(e);
+    return status;
+}
+
 rl_status rl_layers_output(const rl_layers *l, const rl_source *s, rl_resampler *r, rl_outputs *o, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -254,6 +301,9 @@ rl_status rl_layers_output(const rl_layers *l, const rl_source *s, rl_resampler 
     RL_TRY(rl_outputs_add_count(o, group, "layer", l->model->layers, "layer, 0 = embeddings", err));
     for (int i = 0; i < RL_NUM_LAYER_MEASURES; i++) RL_TRY(output_measure(l, s, r, o, group, i, true, err));
     for (int i = 0; i < RL_NUM_STAGE_MEASURES; i++) RL_TRY(output_measure(l, s, r, o, group, i, false, err));
+    RL_TRY(output_given(l, s, r, o, group, "cka", "debiased linear CKA to the base model", err));
+    RL_TRY(output_given(l, s, r, o, group, "probe_accuracy", "held-out accuracy of the linear probe", err));
+    RL_TRY(output_given(l, s, r, o, group, "selectivity", "accuracy of the linear probe above that on control labels", err));
 cleanup:
     return status;
 }

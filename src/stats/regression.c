@@ -21,6 +21,7 @@ typedef struct design {
     const rl_work *work;
     int64_t terms; /* columns of X; y is column `terms` */
     const char *select; /* NULL: all runs */
+    bool primed; /* the store has each neuron's similarity to the concept: its value at base, else that of its words to base */
     double *base, *after, *similarity, *pruned; /* [largest N] of one run */
     int64_t num_rows, num_runs;
 } design;
@@ -82,7 +83,7 @@ static rl_status read_run(design *d, const sources *from, int32_t m, int64_t row
     rl_status status = read_part(d->base, s, from->saliency, row, 0, N, err), next;
     next = read_part(d->after, s, from->saliency, row, last, N, err);
     if (status == RL_OK) status = next;
-    next = read_part(d->similarity, s, from->similarity, row, last, N, err);
+    next = read_part(d->similarity, s, from->similarity, row, d->primed ? 0 : last, N, err);
     if (status == RL_OK) status = next;
     next = read_part(d->pruned, s, from->pruned, row, s->num_stages > 1, N, err);
     return status == RL_OK ? next : status;
@@ -169,12 +170,13 @@ static void close_sources(sources *from)
     rl_h5_close(from->pruned);
 }
 
-static rl_status open_sources(sources *from, const rl_source *s, int32_t m, rl_error *err)
+static rl_status open_sources(sources *from, const design *d, int32_t m, rl_error *err)
 {
+    const rl_source *s = d->work->source;
     char path[300];
     snprintf(path, sizeof path, "/neurons/%s/saliency", s->models[m].name);
     from->saliency = H5Dopen2(s->file.id, path, H5P_DEFAULT);
-    snprintf(path, sizeof path, "/neurons/%s/similarity", s->models[m].name);
+    snprintf(path, sizeof path, "/neurons/%s/%s", s->models[m].name, d->primed ? "concept_similarity" : "similarity");
     from->similarity = H5Dopen2(s->file.id, path, H5P_DEFAULT);
     snprintf(path, sizeof path, "/neurons/%s/pruned", s->models[m].name);
     from->pruned = H5Dopen2(s->file.id, path, H5P_DEFAULT);
@@ -192,7 +194,7 @@ static rl_status factor(double *r, design *d, const rl_grid *grid, rl_error *err
         used_rows u = {0};
         sources from = {-1, -1, -1};
         status = list_used(&u, d, m, err);
-        if (status == RL_OK) status = open_sources(&from, s, m, err);
+        if (status == RL_OK) status = open_sources(&from, d, m, err);
         status = rl_store_agree(s->comm, status, err);
         for (int64_t first = 0; status == RL_OK && first < u.count; first += slab)
             status = add_slab(r, d, grid, &from, m, &u, first, u.count - first < slab ? u.count - first : slab, err);
@@ -216,7 +218,7 @@ static rl_status score_runs(double *scores, design *d, const double *beta, rl_er
     for (int32_t m = 0; m < s->num_models && status == RL_OK; m++) {
         sources from = {-1, -1, -1};
         const rl_source_model *model = &s->models[m];
-        status = rl_store_agree(s->comm, open_sources(&from, s, m, err), err);
+        status = rl_store_agree(s->comm, open_sources(&from, d, m, err), err);
         for (int64_t turn = 0; status == RL_OK && turn * s->size < model->num_rows; turn++) {
             int64_t row = turn * s->size + s->rank;
             if (row >= model->num_rows || !is_used(d, m, row)) row = -1;
@@ -284,10 +286,13 @@ static void sandwich(fit *f, const double *inverse, const double *meat, const in
 
 /* ------------------------------------------------------------------------------------------------------- fit */
 
-static void term_name(char text[128], const rl_source *s, int64_t term)
+static void term_name(char text[128], const design *d, int64_t term)
 {
+    const rl_source *s = d->work->source;
     static const char *const names[] = {"intercept", "base_saliency", "similarity", "depth", "pruned"};
-    if (term < FIRST_MODEL)
+    if (term == SIMILARITY && d->primed)
+        snprintf(text, 128, "concept_similarity");
+    else if (term < FIRST_MODEL)
         snprintf(text, 128, "%s", names[term]);
     else
         snprintf(text, 128, "model:%.100s", s->models[term - FIRST_MODEL + 1].name);
@@ -304,7 +309,7 @@ static void solve(fit *f, rl_basis *basis, int64_t *kept, double *work, const de
             kept[basis->count - 1] = j;
             continue;
         }
-        term_name(name, d->work->source, j);
+        term_name(name, d, j);
         size_t used = strlen(f->dropped);
         snprintf(f->dropped + used, sizeof f->dropped - used, "%s%s", used ? ", " : "", name);
     }
@@ -422,13 +427,13 @@ static rl_status add_fit(fits *f, design *d, const rl_grid *grid, const char *na
     return status;
 }
 
-static rl_status output_names(const fits *f, const rl_source *s, rl_outputs *o, rl_error *err)
+static rl_status output_names(const fits *f, const design *d, rl_outputs *o, rl_error *err)
 {
     rl_status status = RL_OK;
     char *terms = NULL, name[128];
     RL_ALLOC(terms, f->terms * 128, err);
     for (int64_t j = 0; j < f->terms; j++) {
-        term_name(name, s, j);
+        term_name(name, d, j);
         memcpy(terms + j * 128, name, strlen(name));
     }
     RL_TRY(rl_outputs_add_scale(o, GROUP, "fit", RL_TEXT, 64, f->count, f->names, "runs that were used", err));
@@ -438,7 +443,7 @@ cleanup:
     return status;
 }
 
-static rl_status output(const fits *f, const rl_source *s, rl_outputs *o, rl_error *err)
+static rl_status output(const fits *f, const design *d, rl_outputs *o, rl_error *err)
 {
     rl_status status = RL_OK;
     static const char *const names[] = {"estimate", "se", "t", "p", "low", "high"};
@@ -447,7 +452,7 @@ static rl_status output(const fits *f, const rl_source *s, rl_outputs *o, rl_err
     rl_shape both = {.group = GROUP, .num_dims = 2, .dims = {"fit", "term"}, .approximate = true,
                      .method = "least squares (pdgeqrf) over neurons of all runs; CR1 errors clustered by seed, t with clusters - 1"};
     rl_shape one = {.group = GROUP, .num_dims = 1, .dims = {"fit"}, .approximate = true};
-    RL_TRY(output_names(f, s, o, err));
+    RL_TRY(output_names(f, d, o, err));
     for (int i = 0; i < 6; i++) RL_TRY(rl_outputs_add(o, &both, names[i], RL_F64, 0, f->numbers[i], long_names[i], err));
     RL_TRY(rl_outputs_add(o, &one, "r_squared", RL_F64, 0, f->r_squared, "share of the variance explained", err));
     RL_TRY(rl_outputs_add(o, &one, "num_rows", RL_I64, 0, f->num_rows, "neurons of runs used", err));
@@ -458,10 +463,22 @@ cleanup:
     return status;
 }
 
+/* All models have the similarity to the concept (collective: metadata are read by all ranks together). */
+static bool all_primed(const rl_source *s)
+{
+    char path[300];
+    for (int32_t m = 0; m < s->num_models; m++) {
+        snprintf(path, sizeof path, "/neurons/%s/concept_similarity", s->models[m].name);
+        if (H5Lexists(s->file.id, path, H5P_DEFAULT) <= 0) return false;
+    }
+    return true;
+}
+
 static rl_status make_design(design *d, rl_error *err)
 {
     rl_status status = RL_OK;
     int64_t largest = 1;
+    d->primed = all_primed(d->work->source);
     for (int32_t m = 0; m < d->work->source->num_models; m++)
         if (d->work->source->models[m].neurons > largest) largest = d->work->source->models[m].neurons;
     d->terms = FIRST_MODEL + d->work->source->num_models - 1;
@@ -494,7 +511,7 @@ rl_status rl_step_regression(const rl_work *w, rl_outputs *o, rl_error *err)
         RL_TRY(add_fit(&f, &d, &grid, arms[i], err));
         if (f.num_runs[f.count - 1] == 0) f.count--; /* no such arm */
     }
-    RL_TRY(output(&f, s, o, err));
+    RL_TRY(output(&f, &d, o, err));
 cleanup:
     rl_grid_free(&grid);
     fits_free(&f);

@@ -33,11 +33,11 @@ static bool close_to(double a, double b) { return fabs(a - b) <= 1e-12 * fabs(b)
 
 static void test_same_bytes_at_any_number_of_ranks(void **state)
 {
-    static const char *const stores[] = {"grid", "one", "constant"};
+    static const char *const stores[] = {"grid", "one", "constant", "finders"};
     char digests[5][RL_DIGEST_HEX] = {{0}};
     rl_error err = {0};
     (void)state;
-    for (size_t k = 0; k < 3; k++)
+    for (size_t k = 0; k < 4; k++)
         for (int size = 1; size <= world_size; size++) {
             rl_outputs o = {0};
             compute(&o, stores[k], size);
@@ -133,6 +133,20 @@ static void test_agreement_between_seeds(void **state)
     rl_outputs_clear(&o);
 }
 
+/* 5 seeds, one run of one finder failed: 4 pairs. */
+static void test_finders_are_compared_by_seed(void **state)
+{
+    rl_outputs o = {0};
+    json_t *expected = json_object_get(golden(), "finders");
+    (void)state;
+    compute(&o, "finders", world_size);
+    const rl_output *n = rl_outputs_find(&o, "/stats/finders/mini/spearman_n"), *method = rl_outputs_find(&o, "/stats/finders/mini/method_b");
+    assert_everywhere(n && ((const int32_t *)n->values)[3] == (int)field(expected, "n") && !strcmp(method->values, "probe") &&
+                      close_to(value_of(&o, "/stats/finders/mini/spearman", 3), field(expected, "spearman")) &&
+                      close_to(value_of(&o, "/stats/finders/mini/overlap", 3), field(expected, "overlap")));
+    rl_outputs_clear(&o);
+}
+
 static void test_results_are_replaced_whole(void **state)
 {
     char folder[5000], path[5100];
@@ -214,6 +228,7 @@ static int tests(void)
         cmocka_unit_test(test_gaps_are_counted),
         cmocka_unit_test(test_comparisons_are_paired_by_seed),
         cmocka_unit_test(test_agreement_between_seeds),
+        cmocka_unit_test(test_finders_are_compared_by_seed),
         cmocka_unit_test(test_results_are_replaced_whole),
         cmocka_unit_test(test_bad_files_are_refused),
     };

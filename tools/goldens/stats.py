@@ -60,6 +60,8 @@ def write_store(path, runs, neurons, epochs):
         axis = "axis of the sweep's grid"
         text(g, "prune.select", [r["prune.select"] for r in runs], long_name=axis)
         numbers(g, "prune.ratio", np.array([r["prune.ratio"] for r in runs], "f8"), long_name=axis)
+        if "rank.method" in runs[0]:
+            text(g, "rank.method", [r["rank.method"] for r in runs], long_name=axis)
         for s, stage in enumerate(STAGES):
             for measure in ("f1", "loss"):
                 numbers(g, f"{measure}_{stage}", np.array([r[measure][s] for r in runs]))
@@ -211,6 +213,19 @@ def agreement(runs, neurons):
             "relearning": float(np.mean([((r[3] > 0.5) & ~(r[0] > 0.5)).sum() for r in rows]))}
 
 
+def make_finders(random):
+    """Two finders, five seeds, run 9 (probe, seed 4) failed."""
+    runs = make_grid(range(5), ("concept",), (0.3,), random) + make_grid(range(5), ("concept",), (0.3,), random, failed=4)
+    for i, run in enumerate(runs):
+        run.update({"id": f"{i:012x}", "rank.method": "probeless" if i < 5 else "probe"})
+    neurons = make_neurons(runs, random, nulls=False)
+    rank = np.argsort(np.argsort(-np.nan_to_num(neurons["saliency"]), axis=2, kind="stable"), axis=2, kind="stable")
+    neurons["rank"] = np.where(np.isfinite(neurons["saliency"]), rank, -1).astype("i4")
+    rho = [st.spearmanr(neurons["rank"][i, 3], neurons["rank"][i + 5, 3]).statistic for i in range(4)]
+    overlap = [((neurons["rank"][i, 3] < 4) & (neurons["rank"][i + 5, 3] < 4)).sum() / 4 for i in range(4)]
+    return runs, neurons, {"spearman": float(np.mean(rho)), "overlap": float(np.mean(overlap)), "n": 4}
+
+
 def survival(time, censored):
     s = SurvfuncRight(np.array(time, float), 1 - np.array(censored))
     low, high = s.quantile_ci(0.5, method="cloglog")
@@ -283,6 +298,8 @@ def main():
             expected[name]["concept_fit"] = regression(runs, neurons, lambda r: r["prune.select"] == "concept")
             cell = [r for r in runs if r["prune.select"] == "concept" and r["prune.ratio"] == 0.3]
             expected[name]["f1_pruned_cell_1"] = plain(np.nanmean([r["f1"][1] for r in cell]))
+    runs, neurons, expected["finders"] = make_finders(random)
+    write_store(OUT / "finders.h5", runs, neurons, make_epochs(runs))
     (OUT / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
 
 
