@@ -41,6 +41,8 @@ rl_status rl_conll_read(rl_corpus **out, const char *path, const rl_names *label
 /* Two parallel files, one sentence a line, words separated by single ASCII spaces (line stripped at both ends first);
  * counts must agree line by line (else FILE:LINE names both counts). Label strings are kept whole. */
 rl_status rl_concept_corpus_read(rl_corpus **out, const char *tokens_path, const char *labels_path, rl_error *err);
+/* One sentence a line, words separated by blanks; empty lines are none. Every label is "". */
+rl_status rl_sentences_read(rl_corpus **out, const char *path, rl_error *err);
 /* is_concept[W] = 1 where any comma-separated part of the word's label equals one of positives (exact, case-sensitive).
  * RL_ERR_INPUT when none or all of the words are positive; the message lists the nearest label. */
 rl_status rl_concept_positive(uint8_t *is_concept, const rl_corpus *corpus, const char *const *positives,

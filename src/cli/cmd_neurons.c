@@ -1,5 +1,6 @@
-/* cmd_neurons.c: relearn neurons --model FOLDER --tokens FILE --labels FILE --positive NAME[,NAME] [--method probeless] [--top N] --csv */
-#include "cli.h"
+/* cmd_neurons.c: relearn neurons --model FOLDER --tokens FILE --labels FILE --positive NAME[,NAME] [--method NAME] [--top N]
+ * [--csv] [--text FILE --html FILE] */
+#include "neurons_html.h"
 
 #include <string.h>
 
@@ -8,7 +9,12 @@ static const rl_option options[] = {
     {"tokens", "FILE", "concept corpus: one sentence a line, words separated by single spaces"},
     {"labels", "FILE", "the words' labels, parallel to --tokens"},
     {"positive", "NAME[,NAME]", "label parts that are the concept"},
-    {"method", "probeless", "how neurons are ranked (default probeless)"},
+    {"method", "NAME", "probeless (default), linear_probe, average_precision, iou, gaussian, mean_select, ablation or random"},
+    {"data", "FILE", "CoNLL columns on which method ablation measures F1"},
+    {"type", "NAME[,NAME]", "entity types whose F1 method ablation looks at (default: all)"},
+    {"seed", "N", "of method random and linear_probe's control labels (default 42)"},
+    {"text", "FILE", "sentences for --html, one a line"},
+    {"html", "FILE", "write a page with the best neurons' activations on every word of --text (10 neurons, or --top)"},
     {"protocol", "NAME", "corrected (default), published or head"},
     {"top", "N", "print only the N best neurons (default: all)"},
     {"top-words", "N", "words per neuron (default 5)"},
@@ -18,7 +24,8 @@ static const rl_option options[] = {
 enum { MAX_POSITIVES = 16 };
 
 /* "A,B" -> pieces that point into a copy. */
-static rl_status split(char **copy, const char *pieces[MAX_POSITIVES], size_t *count, const char *text, rl_error *err)
+static rl_status split(char **copy, const char *pieces[MAX_POSITIVES], size_t *count, const char *option, const char *text,
+                       rl_error *err)
 {
     *copy = rl_strdup(text, err);
     if (!*copy) return RL_ERR_MEMORY;
@@ -26,8 +33,8 @@ static rl_status split(char **copy, const char *pieces[MAX_POSITIVES], size_t *c
     for (char *piece = *copy; piece;) {
         char *comma = strchr(piece, ',');
         if (comma) *comma = '\0';
-        if (*count == MAX_POSITIVES) return rl_fail(err, RL_ERR_USAGE, "--positive: more than %d names", MAX_POSITIVES);
-        if (!*piece) return rl_fail(err, RL_ERR_USAGE, "--positive: '%s' has an empty name", text);
+        if (*count == MAX_POSITIVES) return rl_fail(err, RL_ERR_USAGE, "--%s: more than %d names", option, MAX_POSITIVES);
+        if (!*piece) return rl_fail(err, RL_ERR_USAGE, "--%s: '%s' has an empty name", option, text);
         pieces[(*count)++] = piece;
         piece = comma ? comma + 1 : NULL;
     }
@@ -75,55 +82,133 @@ cleanup:
     return status;
 }
 
-static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
+/* Everything one call holds. */
+typedef struct job {
+    const char *folder, *method;
+    char *positives, *types; /* what the pieces point into */
+    rl_tokenizer *tokenizer;
+    rl_model *model;
+    rl_concept_data *data;
+    rl_neuron_table *table;
+    rl_ner_data task; /* method ablation */
+    int64_t limit, top;
+} job;
+
+static void job_clear(job *j)
+{
+    rl_neuron_table_free(j->table);
+    rl_concept_data_free(j->data);
+    rl_tokenizer_free(j->tokenizer);
+    rl_model_free(j->model);
+    rl_ner_data_free(&j->task);
+    rl_free(j->positives);
+    rl_free(j->types);
+}
+
+/* Method ablation needs a task: a head, sentences with tags, and perhaps types. pieces [MAX_POSITIVES] outlives the task. */
+static rl_status load_task(rl_ablation_task *task, job *j, const rl_args *args, const char *pieces[MAX_POSITIVES], rl_error *err)
 {
     rl_status status = RL_OK;
-    const char *folder, *tokens, *labels, *positive, *pieces[MAX_POSITIVES], *method = rl_args_text(args, "method", "probeless");
-    char *copy = NULL;
-    size_t num_pieces = 0;
-    rl_analysis_settings settings = {.protocol = RL_PROTOCOL_CORRECTED, .top_words = 5};
-    rl_tokenizer *tokenizer = NULL;
-    rl_model *model = NULL;
-    rl_concept_data *data = NULL;
-    rl_neuron_table *table = NULL;
+    const char *data = rl_args_text(args, "data", NULL), *types = rl_args_text(args, "type", NULL);
+    size_t count = 0;
+    if (!data) return rl_fail(err, RL_ERR_USAGE, "--method ablation needs --data FILE, on which F1 is measured");
+    if (types) RL_TRY(split(&j->types, pieces, &count, "type", types, err));
+    rl_model_free(j->model);
+    j->model = NULL;
+    RL_TRY(rl_model_load(&j->model, j->folder, NULL, 0, err)); /* no head: an error that says so */
+    RL_TRY(rl_ner_data_load(&j->task, j->folder, data, j->model->config.labels, err));
+    *task = (rl_ablation_task){.corpus = j->task.corpus, .data = j->task.encoded, .types = pieces, .num_types = count};
+cleanup:
+    return status;
+}
+
+static rl_status write_html(const job *j, const char *html, const char *text_path, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_corpus *text = NULL;
+    rl_encoded *encoded = NULL;
+    rl_buffer page = {0};
+    if (!text_path) return rl_fail(err, RL_ERR_USAGE, "--html needs --text FILE, one sentence a line");
+    RL_TRY(rl_sentences_read(&text, text_path, err));
+    RL_TRY(rl_encode_corpus(&encoded, j->tokenizer, text, false, j->limit, err));
+    RL_TRY(rl_neurons_html(&page, j->model, j->folder, j->table, j->data->corpus->words, text, encoded, j->method,
+                           j->top ? j->top : 10, err));
+    RL_TRY(rl_write_file(html, page.data, page.length, err));
+cleanup:
+    rl_buffer_free(&page);
+    rl_encoded_free(encoded);
+    rl_corpus_free(text);
+    return status;
+}
+
+static rl_status print(const job *j, bool as_csv, rl_error *err)
+{
+    rl_status status = RL_OK;
     rl_buffer csv = {0};
     int32_t *order = NULL;
-    int64_t limit = 0, top = 0;
-    (void)exit_code;
-    RL_TRY(rl_args_need(&folder, args, "model", err));
+    if (as_csv) {
+        RL_TRY(rl_neuron_table_csv(&csv, j->table, j->data->corpus->words, j->top, err));
+        fwrite(csv.data, 1, csv.length, stdout);
+    } else {
+        RL_ALLOC(order, j->table->num_neurons, err);
+        print_table(j->table, j->data->corpus->words, j->top ? j->top : j->table->num_neurons, order);
+    }
+cleanup:
+    rl_buffer_free(&csv);
+    rl_free(order);
+    return status;
+}
+
+static rl_status rank_neurons(job *j, const rl_args *args, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const char *tokens, *labels, *positive, *pieces[MAX_POSITIVES], *types[MAX_POSITIVES];
+    size_t num_pieces = 0;
+    int64_t seed = 42;
+    rl_error why = {0};
+    rl_ablation_task task = {0};
+    rl_analysis_settings settings = {.protocol = RL_PROTOCOL_CORRECTED, .ablation = &task};
+    RL_TRY(rl_args_need(&j->folder, args, "model", err));
     RL_TRY(rl_args_need(&tokens, args, "tokens", err));
     RL_TRY(rl_args_need(&labels, args, "labels", err));
     RL_TRY(rl_args_need(&positive, args, "positive", err));
-    RL_TRY(rl_args_int(&top, args, "top", 0, 1, err));
+    RL_TRY(rl_args_int(&j->top, args, "top", 0, 1, err));
     RL_TRY(rl_args_int(&settings.top_words, args, "top-words", 5, 1, err));
+    RL_TRY(rl_args_int(&seed, args, "seed", 42, 0, err));
     RL_TRY(read_protocol(&settings.protocol, args, err));
-    if (strcmp(method, "probeless"))
-        return rl_fail(err, RL_ERR_USAGE, "--method: '%s' is unknown; this version has probeless", method);
-    RL_TRY(split(&copy, pieces, &num_pieces, positive, err));
+    settings.seed = (uint64_t)seed;
+    if (rl_rank_method_parse(&settings.method, j->method, &why) != RL_OK)
+        return rl_fail(err, RL_ERR_USAGE, "--method: %s", why.message);
+    RL_TRY(split(&j->positives, pieces, &num_pieces, "positive", positive, err));
     RL_TRY(rl_linalg_init(NULL, err));
-    RL_TRY(load_any_model(&model, folder, err));
-    RL_TRY(rl_tokenizer_load(&tokenizer, folder, err));
-    RL_TRY(rl_model_sequence_limit(&limit, folder, tokenizer, err));
-    RL_TRY(rl_concept_data_create(&data, tokens, labels, pieces, num_pieces, tokenizer, limit, settings.protocol, err));
-    RL_TRY(rl_analyse_neurons(&table, model, data, &settings, NULL, NULL, 0, err));
-    if (rl_args_flag(args, "csv")) {
-        RL_TRY(rl_neuron_table_csv(&csv, table, data->corpus->words, top, err));
-        fwrite(csv.data, 1, csv.length, stdout);
-    } else {
-        RL_ALLOC(order, table->num_neurons, err);
-        print_table(table, data->corpus->words, top ? top : table->num_neurons, order);
-    }
+    RL_TRY(load_any_model(&j->model, j->folder, err));
+    RL_TRY(rl_tokenizer_load(&j->tokenizer, j->folder, err));
+    RL_TRY(rl_model_sequence_limit(&j->limit, j->folder, j->tokenizer, err));
+    if (settings.method == RL_RANK_ABLATION) RL_TRY(load_task(&task, j, args, types, err));
+    RL_TRY(rl_concept_data_create(&j->data, tokens, labels, pieces, num_pieces, j->tokenizer, j->limit, settings.protocol, err));
+    RL_TRY(rl_analyse_neurons(&j->table, j->model, j->data, &settings, NULL, NULL, 0, err));
 cleanup:
-    rl_free(order);
-    rl_buffer_free(&csv);
-    rl_neuron_table_free(table);
-    rl_concept_data_free(data);
-    rl_tokenizer_free(tokenizer);
-    rl_model_free(model);
-    rl_free(copy);
+    return status;
+}
+
+static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const char *html = rl_args_text(args, "html", NULL), *text = rl_args_text(args, "text", NULL);
+    job j = {.method = rl_args_text(args, "method", "probeless")};
+    (void)exit_code;
+    if (text && !html) return rl_fail(err, RL_ERR_USAGE, "--text %s: is shown by --html FILE alone", text);
+    RL_TRY(rank_neurons(&j, args, err));
+    if (html) RL_TRY(write_html(&j, html, text, err));
+    if (html && !rl_args_flag(args, "csv"))
+        printf("%s\n", html);
+    else
+        RL_TRY(print(&j, rl_args_flag(args, "csv"), err));
+cleanup:
+    job_clear(&j);
     return status;
 }
 
 const rl_command rl_command_neurons = {
-    "neurons", "--model FOLDER --tokens FILE --labels FILE --positive NAME[,NAME] [--method probeless] [--top N] [--csv]",
+    "neurons", "--model FOLDER --tokens FILE --labels FILE --positive NAME[,NAME] [--method NAME] [--top N] [--csv] [--text FILE --html FILE]",
     "neurons ranked by how much of a concept they carry, with their top words", 0, 0, options, NULL, run, false};

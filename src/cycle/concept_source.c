@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
 static const char marked[] = "concept", unmarked[] = "rest";
 
 /* Is this IOB2 label one of the types? */
@@ -52,6 +55,87 @@ static void mark_types(uint8_t *is_concept, const rl_corpus *corpus, const char 
         is_concept[w] |= is_of_type(rl_names_get(corpus->labels, corpus->label[w]), types, num_types);
 }
 
+/* ------------------------------------------------------------------------------------------ words, patterns */
+
+/* One entry of a list: a word, or words in a row. Case counts. phrase ids [64]. */
+static rl_status mark_phrase(uint8_t *is_concept, const rl_corpus *corpus, const char *entry, size_t length, rl_error *err)
+{
+    int32_t ids[64];
+    int64_t n = 0;
+    for (size_t at = 0; at < length;) {
+        size_t word = at;
+        while (word < length && entry[word] != ' ' && entry[word] != '\t') word++;
+        if (word > at && n == 64) return rl_fail(err, RL_ERR_INPUT, "'%.*s' has more than 64 words", (int)length, entry);
+        if (word > at) ids[n++] = rl_names_find(corpus->words, entry + at, word - at);
+        at = word + 1;
+    }
+    for (int64_t s = 0; s < corpus->num_sentences && n; s++)
+        for (int64_t w = corpus->sentence_start[s]; w + n <= corpus->sentence_start[s + 1]; w++) {
+            int64_t same = 0;
+            while (same < n && corpus->word[w + same] == ids[same]) same++;
+            if (same == n) memset(is_concept + w, 1, (size_t)n);
+        }
+    return RL_OK;
+}
+
+/* One entry a line, blank lines left out. */
+static rl_status mark_file(uint8_t *is_concept, const rl_corpus *corpus, const char *path, rl_error *err)
+{
+    rl_file_view view = {0};
+    rl_status status = rl_file_view_open(&view, path, err);
+    for (size_t at = 0; status == RL_OK && at < view.size;) {
+        const char *end = memchr(view.data + at, '\n', view.size - at);
+        size_t next = end ? (size_t)(end - view.data) : view.size, length = next - at;
+        if (length && view.data[next - 1] == '\r') length--;
+        status = mark_phrase(is_concept, corpus, view.data + at, length, err);
+        at = next + 1;
+    }
+    rl_file_view_close(&view);
+    return status;
+}
+
+/* Words in which the pattern is found; each distinct word is looked at once. */
+static rl_status mark_pattern(uint8_t *is_concept, const rl_corpus *corpus, const char *pattern, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int code = 0;
+    PCRE2_SIZE offset = 0;
+    uint8_t *matches = NULL;
+    pcre2_match_data *data = NULL;
+    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &offset, NULL);
+    if (!compiled) {
+        PCRE2_UCHAR why[120];
+        pcre2_get_error_message(code, why, sizeof why);
+        return rl_fail(err, RL_ERR_INPUT, "pattern '%s': %s at character %zu", pattern, (const char *)why, (size_t)offset);
+    }
+    RL_ALLOC(matches, rl_names_count(corpus->words), err);
+    data = pcre2_match_data_create_from_pattern(compiled, NULL);
+    if (!data) status = rl_fail(err, RL_ERR_MEMORY, "no memory to match '%s'", pattern);
+    for (int32_t i = 0; status == RL_OK && i < rl_names_count(corpus->words); i++) {
+        const char *word = rl_names_get(corpus->words, i);
+        int found = pcre2_match(compiled, (PCRE2_SPTR)word, strlen(word), 0, 0, data, NULL);
+        if (found < PCRE2_ERROR_NOMATCH && (found > PCRE2_ERROR_UTF8_ERR1 || found < PCRE2_ERROR_UTF8_ERR21))
+            status = rl_fail(err, RL_ERR_INPUT, "pattern '%s' gives up on '%s' (PCRE2 error %d)", pattern, word, found);
+        matches[i] = found >= 0;
+    }
+    for (int64_t w = 0; status == RL_OK && w < corpus->num_words; w++) is_concept[w] |= matches[corpus->word[w]];
+cleanup:
+    rl_free(matches);
+    pcre2_match_data_free(data);
+    pcre2_code_free(compiled);
+    return status;
+}
+
+static rl_status mark_listed(uint8_t *is_concept, const rl_corpus *corpus, const rl_concept_settings *concept, rl_error *err)
+{
+    rl_status status = RL_OK;
+    if (concept->kind == RL_CONCEPT_PATTERN) return mark_pattern(is_concept, corpus, concept->pattern, err);
+    if (concept->words_file) return mark_file(is_concept, corpus, concept->words_file, err);
+    for (int64_t i = 0; i < concept->num_words && status == RL_OK; i++)
+        status = mark_phrase(is_concept, corpus, concept->words[i], strlen(concept->words[i]), err);
+    return status;
+}
+
 /* ------------------------------------------------------------------------------------------------- corpora */
 
 /* Replace a corpus' labels by "rest" and "concept". */
@@ -91,6 +175,34 @@ cleanup:
     return status;
 }
 
+/* Sentences of `in`, or the training data's, with the listed or matching words marked. */
+static rl_status listed_corpus(rl_corpus **out, const rl_run_settings *settings, const rl_concept_settings *concept, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_corpus *corpus = NULL;
+    uint8_t *is_concept = NULL;
+    int64_t count = 0;
+    if (concept->in)
+        RL_TRY(rl_sentences_read(&corpus, concept->in, err));
+    else
+        RL_TRY(rl_conll_read(&corpus, settings->train_file, NULL, settings->data_limit, err));
+    RL_ALLOC(is_concept, corpus->num_words, err);
+    RL_TRY(mark_listed(is_concept, corpus, concept, err));
+    for (int64_t w = 0; w < corpus->num_words; w++) count += is_concept[w];
+    if (count == 0 || count == corpus->num_words) {
+        status = rl_fail(err, RL_ERR_INPUT, "%s: %s word is of concept %s; expected some and not all", corpus->path,
+                         count ? "every" : "no", concept->name);
+        goto cleanup;
+    }
+    RL_TRY(relabel(corpus, is_concept, err));
+    *out = corpus;
+    corpus = NULL;
+cleanup:
+    rl_free(is_concept);
+    rl_corpus_free(corpus);
+    return status;
+}
+
 rl_status rl_cycle_concept_corpus(rl_concept_corpus *out, const rl_run_settings *settings, const rl_concept_settings *concept,
                                   rl_error *err)
 {
@@ -105,7 +217,7 @@ rl_status rl_cycle_concept_corpus(rl_concept_corpus *out, const rl_run_settings 
         break;
     case RL_CONCEPT_NER: status = ner_corpus(&read.corpus, settings, concept, err); break;
     case RL_CONCEPT_WORDS:
-    case RL_CONCEPT_PATTERN:
+    case RL_CONCEPT_PATTERN: status = listed_corpus(&read.corpus, settings, concept, err); break;
     default: status = rl_fail(err, RL_ERR_INTERNAL, "concept %s has no kind", concept->name); break;
     }
     if (status == RL_OK) *out = read;
@@ -165,6 +277,8 @@ rl_status rl_cycle_drop_concept(rl_corpus *train, const rl_concept_settings *con
     RL_ALLOC(is_concept, train->num_words, err);
     mark_types(is_concept, train, concept->types, concept->num_types);
     if (concept->kind == RL_CONCEPT_LABELS) RL_TRY(mark_concept_types(is_concept, train, concept, err));
+    if (concept->kind == RL_CONCEPT_WORDS || concept->kind == RL_CONCEPT_PATTERN)
+        RL_TRY(mark_listed(is_concept, train, concept, err));
     drop_sentences(train, is_concept);
     if (train->num_sentences == 0)
         status = rl_fail(err, RL_ERR_INPUT, "%s: each of its %lld sentences holds concept %s; arm: never_learned has nothing to learn from",

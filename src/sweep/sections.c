@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
 static const char *const top_level[] = {"sweep", "data",  "concepts", "grid",    "exclude", "filter", "protocol", "model",
                                         "seed",  "concept", "arm",    "train",   "rank",    "prune",  "retrain",  "analyse"};
 enum { NUM_TOP_LEVEL = sizeof top_level / sizeof *top_level };
@@ -173,6 +176,21 @@ cleanup:
     return status;
 }
 
+static rl_status check_pattern(const rl_yaml *node, rl_error *err)
+{
+    int code = 0;
+    PCRE2_SIZE offset = 0;
+    PCRE2_UCHAR why[120];
+    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)node->text, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &offset, NULL);
+    if (!compiled) {
+        pcre2_get_error_message(code, why, sizeof why);
+        return rl_yaml_fail(node, err, "pattern: '%s' is no regular expression: %s at character %zu", node->text, (const char *)why,
+                            (size_t)offset);
+    }
+    pcre2_code_free(compiled);
+    return RL_OK;
+}
+
 static rl_status read_concept(rl_concept_settings *concept, const rl_scope *scope, const rl_yaml *name, const rl_yaml *map, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -192,6 +210,7 @@ static rl_status read_concept(rl_concept_settings *concept, const rl_scope *scop
     case RL_CONCEPT_WORDS: RL_TRY(read_words(concept, scope, find(map, "words"), err)); break;
     case RL_CONCEPT_PATTERN:
         RL_TRY(expect(find(map, "pattern"), RL_YAML_SCALAR, "pattern", err));
+        RL_TRY(check_pattern(find(map, "pattern"), err));
         RL_TRY(rl_scope_keep(&concept->pattern, scope, find(map, "pattern")->text, err));
         break;
     }
