@@ -13,7 +13,10 @@
 extern "C" {
 #endif
 
-typedef enum rl_prune_site { RL_SITE_LAYER_NORM } rl_prune_site;
+/* What of a neuron is removed. A hidden-state neuron: gamma (and beta) of its LayerNorm, or itself in the forward pass; or the
+ * units behind: intermediate neurons of the FFN, attention heads, ranked by what the neurons they write to carry
+ * (rl_model_carried_scores of 1 - rank/(N-1)). Free removal zeroes weights once, permanent removal masks for good. */
+typedef enum rl_prune_site { RL_SITE_LAYER_NORM, RL_SITE_HIDDEN_STATE, RL_SITE_FFN_UNIT, RL_SITE_ATTENTION_HEAD } rl_prune_site;
 
 /* Where a concept's words are marked (concepts: of a sweep file). */
 typedef enum rl_concept_kind {
@@ -60,7 +63,7 @@ typedef struct rl_run_settings {
     rl_rank_method rank_method;
     rl_prune_site prune_site;
     rl_prune_settings prune;
-    uint64_t prune_layers;                 /* bit l: hidden state l may be pruned; 0 = all */
+    uint64_t prune_layers;                 /* bit l: hidden state l, or units of the block that writes it; 0 = all */
     int64_t retrain_rounds, retrain_epochs;
     int64_t evaluate_every;                /* steps between two points of the recovery curve; 0: epoch ends only */
     int64_t top_words;
@@ -190,7 +193,7 @@ typedef struct rl_run_result {
     int32_t num_stages;       /* 2 + retrain_rounds */
     rl_stage_result *stages;
     int64_t num_pruned;
-    int32_t *pruned;          /* neuron ids chosen */
+    int32_t *pruned;          /* ids chosen: of neurons, at sites ffn and head of units (block * units a block + unit) */
     int64_t num_words;        /* vocabulary of the concept corpus: top_word indexes it */
     char **words;
     /* Of the whole curve from the pruned model on, in steps of retraining; rl_recovery_half_life, rl_recovery_area. */

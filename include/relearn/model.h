@@ -187,6 +187,11 @@ double rl_model_backward(const rl_model *model, rl_workspace *workspace, const r
 void rl_model_embed(const rl_model *model, rl_workspace *workspace, const rl_batch *batch, float *hidden);
 void rl_model_block(const rl_model *model, rl_workspace *workspace, const rl_batch *batch, int64_t layer, float *hidden);
 
+/* How units that no finder measures are ranked [ours]: score[u] = sum over the weights W[c, i] by which unit u of block `layer`
+ * (ffn: its activation; head: its D columns) writes into hidden state layer + 1 of |W[c, i]| target[c], target [C] >= 0 being what
+ * the neurons there carry. score [rl_units_per_layer]. Site hidden has no such weights and is not asked for. */
+void rl_model_carried_scores(double *score, const rl_model *model, rl_unit_site site, int64_t layer, const double *target);
+
 /* FLOPs of forward + backward on `tokens` tokens whose sentences' squared lengths sum to `attention`: 6 x matmul parameters x
  * tokens + attention products; forward only = a third. For ratios to the SGEMM rate and the cost model. */
 double rl_model_training_flops(const rl_model_config *config, double tokens, double attention);

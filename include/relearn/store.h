@@ -52,6 +52,8 @@ rl_status rl_shard_read_scores(const rl_shard *shard, int32_t stage, rl_score *w
                                rl_score *test_word, rl_error *err);
 rl_status rl_shard_read_neurons(const rl_shard *shard, int32_t stage, rl_neuron_table **out, rl_error *err);
 rl_status rl_shard_read_words(const rl_shard *shard, rl_names **out, rl_error *err); /* the vocabulary */
+/* Whether the pruned ids are neurons; at sites ffn and head they are units (block * units a block + unit). */
+bool rl_shard_prunes_neurons(const rl_shard *shard);
 rl_status rl_shard_read_pruned(const rl_shard *shard, int32_t **ids, int64_t *count, rl_error *err);
 
 /* HDF5 as doctor reports it: library version, parallel or not; a collective write-read round trip in `directory`. */

@@ -410,7 +410,10 @@ static void print_run_title(const rl_shard *shard, const char *id, int64_t num_p
         const char *value = rl_shard_attribute(shard, shown[i]);
         if (value && value[0]) printf(", %s %s", shown[i], value);
     }
-    printf("; %lld of %lld neurons pruned\n", (long long)num_pruned, (long long)num_neurons);
+    if (rl_shard_prunes_neurons(shard))
+        printf("; %lld of %lld neurons pruned\n", (long long)num_pruned, (long long)num_neurons);
+    else
+        printf("; %lld %s units pruned\n", (long long)num_pruned, rl_shard_attribute(shard, "prune.site"));
 }
 
 static rl_status print_scores(const rl_shard *shard, rl_error *err)
@@ -495,7 +498,7 @@ static rl_status show_run(const char *directory, const char *prefix, int64_t top
     RL_TRY(rl_shard_read_pruned(shard, &ids, &count, err));
     RL_ALLOC(pruned, tables[0]->num_neurons, err);
     for (int64_t i = 0; i < count; i++)
-        if (ids[i] >= 0 && ids[i] < tables[0]->num_neurons) pruned[ids[i]] = 1;
+        if (rl_shard_prunes_neurons(shard) && ids[i] >= 0 && ids[i] < tables[0]->num_neurons) pruned[ids[i]] = 1;
     print_run_title(shard, id, count, tables[0]->num_neurons);
     RL_TRY(print_scores(shard, err));
     printf("\n%sMean saliency by layer (0 = embeddings)%s\n", rl_bold(stdout), rl_plain(stdout));

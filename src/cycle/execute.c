@@ -242,13 +242,14 @@ static rl_status retrain(rl_cycle *cycle, const rl_stage *stage, const char *wor
     if (!prune_folder) return RL_ERR_MEMORY;
     RL_TRY(rl_cycle_inputs(&in, cycle, settings, err));
     RL_TRY(load_model(&model, cycle, stage, in->train->labels, err));
-    if (settings->prune.permanent) {
+    bool masked = settings->prune.permanent && settings->prune_site == RL_SITE_LAYER_NORM; /* units are masked by the model itself */
+    if (masked) {
         RL_TRY(rl_stage_check(prune_folder, false, err)); /* its weights are read by round 1, which checks them */
         RL_TRY(rl_stage_read_pruned(&ids, &count, prune_folder, err));
         RL_TRY(offsets_of(&offsets, &num_offsets, settings, model, ids, count, err));
     }
     const rl_weight_mask mask = {offsets, num_offsets};
-    RL_TRY(train_model(cycle, stage, in, model, &train, settings->prune.permanent ? &mask : NULL, work, err));
+    RL_TRY(train_model(cycle, stage, in, model, &train, masked ? &mask : NULL, work, err));
 cleanup:
     rl_model_free(model);
     rl_free(ids);
@@ -269,30 +270,117 @@ static rl_status read_ranking(rl_neuron_table **out, rl_cycle *cycle, const rl_s
     return status;
 }
 
-/* ids of the neurons to prune, from the identify stage's ranking. */
-static rl_status choose(int32_t **ids, int64_t *count, const rl_run_settings *settings, const rl_neuron_table *table,
-                        rl_error *err)
+/* The units among which a site chooses. */
+typedef struct unit_space {
+    rl_prune_scope scope;
+    uint8_t layers[64]; /* scope.layers, where prune.layers says something */
+    int32_t *order;     /* most important first */
+} unit_space;
+
+static int64_t num_units(const unit_space *space) { return space->scope.num_layers * space->scope.layer_size; }
+
+static rl_status order_neurons(unit_space *space, const rl_neuron_table *table, rl_error *err)
 {
     rl_status status = RL_OK;
-    int64_t N = table->num_neurons, n = 0;
-    int32_t *order = NULL, *list = NULL;
-    uint8_t layers[64];
-    for (int l = 0; l < 64; l++) layers[l] = settings->prune_layers >> l & 1;
-    const rl_prune_scope scope = {table->num_layers_plus_1, table->hidden_size, settings->prune_layers ? layers : NULL};
-    if (settings->prune_layers && table->num_layers_plus_1 > 64)
+    RL_ALLOC(space->order, table->num_neurons, err);
+    for (int32_t i = 0; i < (int32_t)table->num_neurons; i++) space->order[table->rank[i]] = i;
+cleanup:
+    return status;
+}
+
+/* Units that no finder measures, by what the neurons they write to carry. */
+static rl_status order_units(unit_space *space, rl_unit_site site, const rl_model *model, const rl_neuron_table *table, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int64_t C = table->hidden_size, units = space->scope.layer_size;
+    double *score = NULL, *carried = NULL;
+    RL_ALLOC(score, num_units(space), err);
+    RL_ALLOC(carried, C, err);
+    RL_ALLOC(space->order, num_units(space), err);
+    for (int64_t b = 0; b < space->scope.num_layers; b++) {
+        for (int64_t c = 0; c < C; c++) carried[c] = rl_saliency(table->rank[(b + 1) * C + c], table->num_neurons);
+        rl_model_carried_scores(score + b * units, model, site, b, carried);
+    }
+    RL_TRY(rl_rank_neurons(space->order, NULL, score, num_units(space), false, err));
+cleanup:
+    rl_free(score);
+    rl_free(carried);
+    return status;
+}
+
+static rl_unit_site unit_site(const rl_run_settings *settings)
+{
+    return settings->prune_site == RL_SITE_FFN_UNIT         ? RL_UNIT_FFN
+           : settings->prune_site == RL_SITE_ATTENTION_HEAD ? RL_UNIT_HEAD
+                                                            : RL_UNIT_HIDDEN;
+}
+
+static rl_status make_space(unit_space *space, const rl_run_settings *settings, const rl_model *model, const rl_neuron_table *table,
+                            rl_error *err)
+{
+    rl_unit_site site = unit_site(settings);
+    int first = site == RL_UNIT_HIDDEN ? 0 : 1; /* block b writes hidden state b + 1 */
+    space->scope.num_layers = rl_unit_layers(&model->config, site);
+    space->scope.layer_size = rl_units_per_layer(&model->config, site);
+    if (settings->prune_layers && space->scope.num_layers + first > 64)
         return rl_fail(err, RL_ERR_INPUT, "prune.layers chooses among 64 hidden states, this model has %lld",
-                       (long long)table->num_layers_plus_1);
-    if (rl_cycle_select(settings) != RL_SELECT_NONE) n = rl_prune_scope_count(&scope, settings->protocol, settings->prune.ratio);
-    RL_ALLOC(order, N, err);
+                       (long long)model->config.num_layers + 1);
+    for (int l = 0; l + first < 64; l++) space->layers[l] = settings->prune_layers >> (l + first) & 1;
+    space->scope.layers = settings->prune_layers ? space->layers : NULL;
+    return site == RL_UNIT_HIDDEN ? order_neurons(space, table, err) : order_units(space, site, model, table, err);
+}
+
+/* ids of the neurons or units to prune, from the identify stage's ranking. */
+static rl_status choose(int32_t **ids, int64_t *count, const rl_run_settings *settings, const rl_model *model,
+                        const rl_neuron_table *table, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int64_t n = 0;
+    int32_t *list = NULL;
+    unit_space space = {0};
+    RL_TRY(make_space(&space, settings, model, table, err));
+    if (rl_cycle_select(settings) != RL_SELECT_NONE)
+        n = rl_prune_scope_count(&space.scope, settings->protocol, settings->prune.ratio);
     RL_ALLOC(list, n, err);
-    for (int32_t i = 0; i < (int32_t)N; i++) order[table->rank[i]] = i;
-    RL_TRY(rl_prune_choose(list, n, order, &scope, rl_cycle_select(settings), settings->protocol, (uint64_t)settings->seed, err));
+    RL_TRY(rl_prune_choose(list, n, space.order, &space.scope, rl_cycle_select(settings), settings->protocol,
+                           (uint64_t)settings->seed, err));
     *ids = list;
     *count = n;
     list = NULL;
 cleanup:
-    rl_free(order);
+    rl_free(space.order);
     rl_free(list);
+    return status;
+}
+
+/* Can weights alone say that these units are zero, and nothing else with them? Not where a residual stream is one memory for
+ * all layers (GPT-2's hidden states): there a unit has more writers than its norm's gamma and beta. */
+static bool weights_can_say(const rl_model *model, const rl_unit *units, int64_t count)
+{
+    return count == 0 || units[0].site != RL_UNIT_HIDDEN || rl_model_unit_spans(NULL, model, units[0]) <= 2;
+}
+
+static rl_status remove_units(rl_model *model, const rl_run_settings *settings, const int32_t *ids, int64_t count, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_unit *units = NULL;
+    rl_unit_site site = unit_site(settings);
+    int64_t size = rl_units_per_layer(&model->config, site);
+    RL_ALLOC(units, count, err);
+    for (int64_t i = 0; i < count; i++) units[i] = (rl_unit){site, (int32_t)(ids[i] / size), (int32_t)(ids[i] % size)};
+    if (settings->prune.permanent) RL_TRY(rl_model_set_masks(model, units, count, err)); /* kept in config.json from here on */
+    if (!settings->prune.permanent || weights_can_say(model, units, count)) RL_TRY(rl_model_zero_units(model, units, count, err));
+cleanup:
+    rl_free(units);
+    return status;
+}
+
+static rl_status remove_norms(rl_model *model, const rl_run_settings *settings, const int32_t *ids, int64_t count, rl_error *err)
+{
+    int64_t num_offsets = 0, *offsets = NULL;
+    rl_status status = offsets_of(&offsets, &num_offsets, settings, model, ids, count, err);
+    if (status == RL_OK) rl_prune_apply(model, offsets, num_offsets);
+    rl_free(offsets);
     return status;
 }
 
@@ -302,17 +390,18 @@ static rl_status prune(rl_cycle *cycle, const rl_stage *stage, const char *work,
     rl_model *model = NULL;
     rl_neuron_table *table = NULL;
     int32_t *ids = NULL;
-    int64_t count = 0, num_offsets = 0, *offsets = NULL;
+    int64_t count = 0;
     RL_TRY(load_model(&model, cycle, stage, NULL, err));
     RL_TRY(read_ranking(&table, cycle, stage, err));
-    RL_TRY(choose(&ids, &count, stage->settings, table, err));
-    RL_TRY(offsets_of(&offsets, &num_offsets, stage->settings, model, ids, count, err));
-    rl_prune_apply(model, offsets, num_offsets);
+    RL_TRY(choose(&ids, &count, stage->settings, model, table, err));
+    if (stage->settings->prune_site == RL_SITE_LAYER_NORM)
+        RL_TRY(remove_norms(model, stage->settings, ids, count, err));
+    else
+        RL_TRY(remove_units(model, stage->settings, ids, count, err));
     RL_TRY(rl_stage_write_pruned(work, ids, count, err));
     RL_TRY(rl_model_save(model, work, stage->settings->model, err));
 cleanup:
     rl_free(ids);
-    rl_free(offsets);
     rl_neuron_table_free(table);
     rl_model_free(model);
     return status;

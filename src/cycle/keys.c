@@ -259,7 +259,10 @@ static int32_t num_causal(const rl_run_settings *settings)
 
 static int32_t num_chain(const rl_run_settings *settings) { return 4 + 2 * (int32_t)settings->retrain_rounds; }
 int32_t rl_cycle_num_own(const rl_run_settings *settings) { return num_chain(settings) + num_causal(settings); }
-bool rl_cycle_prunes_hidden(const rl_run_settings *settings) { return settings->prune_site == RL_SITE_LAYER_NORM; }
+bool rl_cycle_prunes_hidden(const rl_run_settings *settings)
+{
+    return settings->prune_site == RL_SITE_LAYER_NORM || settings->prune_site == RL_SITE_HIDDEN_STATE;
+}
 
 int32_t rl_cycle_others(int32_t concepts[RL_MAX_CONCEPTS], const rl_run_settings *settings)
 {

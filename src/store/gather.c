@@ -198,7 +198,7 @@ static rl_status build_pruned(unsigned char *row, const rl_target *t, const rl_s
     rl_fill_missing(row, rl_array_count(&t->row), RL_I8, 1);
     for (int64_t s = 0; status == RL_OK && s < stages; s++) {
         memset(row + (size_t)s * N, 0, N);
-        for (int64_t i = 0; s > 0 && i < count; i++) row[(size_t)s * N + (size_t)ids[i]] = 1;
+        for (int64_t i = 0; s > 0 && i < count && rl_shard_prunes_neurons(shard); i++) row[(size_t)s * N + (size_t)ids[i]] = 1;
     }
     rl_free(ids);
     return status;

@@ -412,6 +412,12 @@ cleanup:
     return status;
 }
 
+bool rl_shard_prunes_neurons(const rl_shard *shard)
+{
+    const char *site = rl_shard_attribute(shard, "prune.site");
+    return !site || (strcmp(site, "ffn") && strcmp(site, "head"));
+}
+
 rl_status rl_shard_read_pruned(const rl_shard *shard, int32_t **ids, int64_t *count, rl_error *err)
 {
     rl_h5_quiet quiet = rl_h5_quiet_begin();
@@ -421,7 +427,7 @@ rl_status rl_shard_read_pruned(const rl_shard *shard, int32_t **ids, int64_t *co
     RL_ALLOC(read, shard->num_pruned, err);
     RL_TRY(rl_h5_get(read, rl_shard_place(shard), "pruned", &array, err));
     for (int64_t i = 0; i < shard->num_pruned; i++)
-        if (read[i] < 0 || read[i] >= shard->extents.neurons) {
+        if (read[i] < 0 || (rl_shard_prunes_neurons(shard) && read[i] >= shard->extents.neurons)) {
             status = rl_fail(err, RL_ERR_INPUT, "%s: pruned neuron %d is not one of %" PRId64, shard->path,
                              (int)read[i], shard->extents.neurons);
             goto cleanup;

@@ -12,7 +12,7 @@
 static const char *const protocols[] = {"corrected", "published", "head", NULL};
 static const char *const optimizers[] = {"adamw", "adamw_hf", NULL};
 static const char *const orders[] = {"hf5", "hf4", NULL};
-static const char *const sites[] = {"layer_norm", NULL};
+static const char *const sites[] = {"layer_norm", "hidden", "ffn", "head", NULL};
 static const char *const arms[] = {"relearn", "never_learned", NULL};
 
 #define AT(member) offsetof(rl_run_settings, member)
@@ -42,7 +42,7 @@ const rl_key rl_keys[] = {
     {"train.adam_beta2", RL_KEY_REAL, AT(train.adam_beta2), 0, 0.999999999, NULL, "decay of the second moment"},
     {"train.adam_epsilon", RL_KEY_REAL, AT(train.adam_epsilon), 1e-30, 1, NULL, "added to the root of the second moment"},
     {"rank.method", RL_KEY_CHOICE, AT(rank_method), 0, 0, rl_rank_method_names, "how neurons are ranked"},
-    {"prune.site", RL_KEY_CHOICE, AT(prune_site), 0, 0, sites, "what of a neuron is removed"},
+    {"prune.site", RL_KEY_CHOICE, AT(prune_site), 0, 0, sites, "what is removed: layer_norm, hidden, ffn or head"},
     {"prune.permanent", RL_KEY_BOOL, AT(prune.permanent), 0, 0, NULL, "held at zero through retraining"},
     {"prune.select", RL_KEY_CHOICE, AT(prune.select), 0, 0, rl_prune_select_names, "which neurons: concept, random, least, none, or a match by layer"},
     {"prune.ratio", RL_KEY_REAL, AT(prune.ratio), 0, 1, NULL, "of all neurons, embeddings included"},
@@ -52,7 +52,7 @@ const rl_key rl_keys[] = {
     {"retrain.epochs", RL_KEY_INT, AT(retrain_epochs), 1, 1e6, NULL, "of one round"},
     {"retrain.evaluate_every", RL_KEY_INT, AT(evaluate_every), 0, 1e12, NULL, "steps between points of the recovery curve; 0 = epoch ends"},
     {"analyse.top_words", RL_KEY_INT, AT(top_words), 1, 64, NULL, "words kept per neuron"},
-    {"analyse.similarity.vectors", RL_KEY_VECTORS, AT(similarity_vectors), 0, 0, NULL, "word vectors: model, or a fastText .bin or .vec file"},
+    {"analyse.similarity.vectors", RL_KEY_VECTORS, AT(similarity_vectors), 0, 0, NULL, "where word vectors come from: model"},
     {"analyse.also", RL_KEY_CONCEPTS, AT(also), 0, 0, NULL, "other concepts to follow: none, all, or names"},
     {"analyse.cka_words", RL_KEY_INT, AT(cka_words), 0, 1e6, NULL, "words compared with the base model by CKA; 0 = none"},
     {"analyse.causal", RL_KEY_BOOL, AT(causal), 0, 0, NULL, "zero pruned, newly salient and random neurons and see what F1 they carry"},
@@ -292,14 +292,10 @@ static rl_status set_layers(uint64_t *out, const rl_key *key, const char *text, 
 static rl_status set_vectors(const char **out, const rl_key *key, const char *text, const rl_scope *scope, rl_place place,
                              rl_error *err)
 {
-    const char *dot = strrchr(text, '.');
-    if (!strcmp(text, "model")) {
-        *out = NULL;
-        return RL_OK;
-    }
-    if (!dot || (strcmp(dot, ".bin") && strcmp(dot, ".vec")))
-        return refuse(key, text, place, err, "model, or a fastText file that ends in .bin or .vec");
-    return set_file(out, key, text, scope, place, err);
+    (void)scope;
+    if (strcmp(text, "model")) return refuse(key, text, place, err, "model: this version reads no vector files");
+    *out = NULL;
+    return RL_OK;
 }
 
 rl_status rl_key_set(rl_run_settings *settings, const rl_key *key, const char *text, const rl_scope *scope, rl_place place,

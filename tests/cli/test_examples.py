@@ -1,0 +1,106 @@
+"""The sweeps that come along: planned as they are, run on a few sentences, and their bad names refused with the good ones."""
+import json
+import pathlib
+
+from cli_support import options, refused, relearn, run_tests, shards, world
+
+sweeps = pathlib.Path(__file__).resolve().parents[2] / "sweeps"
+small = ["--set", "data.limit=24", "--set", "retrain.evaluate_every=2", "--set", "analyse.cka_words=40"]
+
+
+def plan(name, *more):
+    return json.loads(relearn("plan", str(sweeps / name), "--json", *more).stdout)
+
+
+def test_the_examples_plan():
+    assert plan("finders.yaml")["num_runs"] == 16
+    sites = plan("sites.yaml")
+    assert sites["num_runs"] == 16 and sites["num_stages"] < sites["num_stages_unshared"], sites
+
+
+def test_every_finder_on_three_ranks():
+    finders = "[probeless,linear_probe,average_precision,iou,gaussian,mean_select,ablation,random]"
+    relearn("run", "sweep.yaml", "--out", "finders", "--set", f"rank.method={finders}", "--set", "seed=0",
+            "--filter", "prune.select==concept", ranks=3)
+    assert len(shards("finders")) == 8
+    relearn("run", str(sweeps / "finders.yaml"), "--out", "finders-example", *small,
+            "--filter", "prune.permanent==true && rank.method==gaussian")
+    assert len(shards("finders-example")) == 1
+
+
+def test_a_finder_that_cannot_work_fails_alone():
+    relearn("run", str(sweeps / "finders.yaml"), "--out", "no-f1", *small, "--set", "rank.method=[ablation,probeless]",
+            "--set", "retrain.rounds=0", "--filter", "prune.permanent==false", code=1)
+    state = json.loads(relearn("status", "no-f1", "--json").stdout)
+    assert state["done"] == 1 and state["failed"] == 1, state
+    assert any("the concept's F1 is 0 before anything is zeroed" in (run["error"] or "") for run in state["runs"]), state
+
+
+def test_every_site_on_three_ranks_and_alone():
+    sites = ["sweep.yaml", "--set", "prune.site=[layer_norm,hidden,ffn,head]", "--set", "prune.permanent=[false,true]",
+             "--filter", "prune.select==concept && seed==0"]
+    relearn("run", *sites, "--out", "sites", ranks=3)
+    relearn("run", *sites, "--out", "sites-alone")
+    assert len(shards("sites")) == 8 and shards("sites") == shards("sites-alone")
+    relearn("run", str(sweeps / "sites.yaml"), "--out", "sites-example", *small, "--set", "analyse.also=none",
+            "--filter", "prune.select==random_matched && prune.permanent==true && prune.site==head")
+    run = sorted(shards("sites-example"))[0].removesuffix(".h5")
+    assert "units pruned" in relearn("show", "sites-example", run).stdout
+
+
+def test_the_arms_that_control():
+    arms = ["sweep.yaml", "--set", "concept=people", "--set", "arm=[relearn,never_learned]", "--set", "prune.site=hidden",
+            "--set", "prune.select=[concept,none,least_matched]", "--set", "analyse.causal=true", "--set", "seed=0",
+            "--set", "analyse.also=all"]
+    text = (world / "sweep.yaml").read_text()
+    (world / "arms.yaml").write_text(text.replace("concepts:\n", "concepts:\n  people: {ner: ORG}\n"))
+    arms[0] = "arms.yaml"
+    assert json.loads(relearn("plan", *arms, "--json").stdout)["num_runs"] == 4  # never_learned prunes nothing: one run
+    relearn("run", *arms, "--out", "arms", ranks=2)
+    assert len(shards("arms")) == 4
+
+
+def test_concepts_from_words_and_patterns():
+    (world / "listed.txt").write_text("oslo\nlima\n\nkyoto today\n")
+    (world / "text.txt").write_text("anna saw oslo today\nboris left lima\nkyoto today again\n")
+    text = (world / "sweep.yaml").read_text()
+    concepts = ("concepts:\n  listed: {words: listed.txt, in: text.txt}\n  inline: {words: [oslo, dakar], type: LOC}\n"
+                "  rhyme: {pattern: 'o$'}\n  person: {ner: [PER]}\n")
+    start, end = text.index("concepts:"), text.index("grid:")
+    (world / "sources.yaml").write_text(text[:start] + concepts + text[end:].replace("[location]", "[listed, inline, rhyme, person]"))
+    one = ["--set", "seed=0", "--set", "prune.select=concept", "--set", "train.epochs=1", "--set", "retrain.rounds=1"]
+    relearn("run", "sources.yaml", "--out", "sources", *one)
+    assert len(shards("sources")) == 4
+    relearn("run", "sources/sweep.yaml", "--out", "sources-again", *one)
+    assert shards("sources-again") == shards("sources")
+
+
+def sweep_with(concept):
+    text = (world / "sweep.yaml").read_text()
+    start, end = text.index("concepts:"), text.index("grid:")
+    (world / "bad.yaml").write_text(text[:start] + f"concepts:\n  location: {concept}\n" + text[end:])
+    return "bad.yaml"
+
+
+def test_bad_names_get_the_good_ones():
+    bad = {"rank.method=probless": "probeless, linear_probe, average_precision, iou, gaussian, mean_select, ablation, random",
+           "prune.site=hiden": "layer_norm, hidden, ffn, head; did you mean 'hidden'?",
+           "prune.select=matched": "random_matched, least_matched",
+           "prune.layers=4..2": "hidden states from 0 to 63",
+           "prune.layers=9": "it has 0 to 2",
+           "arm=fresh": "relearn, never_learned",
+           "analyse.also=locaton": "is not a name under concepts: (location)",
+           "analyse.similarity.vectors=x.bin": "this version reads no vector files"}
+    for assignment, says in bad.items():
+        refused("run", "sweep.yaml", "--out", "bad", "--set", assignment, says=says)
+    for concept, says in {"{ner: LOK}": "its types are PER, ORG, LOC; did you mean 'LOC'?",
+                          "{pattern: '(o'}": "bad.yaml:4:23: pattern: '(o' is no regular expression",
+                          "{pattern: xyz}": "no word is of concept location",
+                          "{words: [], type: LOC}": "words: the list is empty",
+                          "{wrods: [oslo]}": "'wrods' is no key of this concept",
+                          "{ner: LOC, tokens: tokens.txt}": "one of tokens, ner, words and pattern",
+                          "{tokens: tokens.txt, labels: labels.txt, positive: a, type: LOK}": "SEM:named_entity:location"}.items():
+        refused("run", sweep_with(concept), "--out", "bad", says=says)
+
+
+run_tests(globals())
