@@ -466,6 +466,7 @@ static rl_status compare_with_base(rl_cycle *cycle, const rl_stage *stage, const
     if (!folder) return RL_ERR_MEMORY;
     RL_TRY(rl_choose_positions(&positions, &count, data, stage->settings->cka_words, 0, err));
     if (count < 4) goto cleanup; /* too few words for a debiased estimate */
+    RL_TRY(rl_stage_check(folder, true, err));
     RL_TRY(rl_model_load(&base, folder, NULL, 0, err));
     RL_ALLOC(cka, model->config.num_layers + 1, err);
     RL_TRY(rl_cka_by_layer(cka, model, base, data->encoded, positions, count, err));
@@ -529,6 +530,7 @@ static rl_status check_cause(rl_cycle *cycle, const rl_stage *stage, const char 
     if (status != RL_OK) goto cleanup;
     RL_TRY(rl_cycle_inputs(&in, cycle, stage->settings, err));
     RL_TRY(load_model(&model, cycle, stage, NULL, err));
+    RL_TRY(rl_stage_check(prune_folder, false, err));
     RL_TRY(rl_stage_read_pruned(&pruned, &count, prune_folder, err));
     RL_TRY(rl_neuron_table_read(&last, table, err));
     RL_ALLOC(order, last->num_neurons, err);
