@@ -149,6 +149,9 @@ typedef struct rl_workload {
     rl_model_config config; /* rl_model_config_free */
 } rl_workload;
 rl_status rl_cycle_workload(rl_workload *out, rl_cycle *cycle, const rl_run_settings *settings, rl_error *err);
+/* The same of a model folder that holds no weights yet, from config.json and the data's words alone (1.3 sub-words a word, two
+ * specials a sentence). RL_ERR_INPUT where weights are there, or config.json cannot be read. */
+rl_status rl_cycle_estimate(rl_workload *out, const rl_run_settings *settings, rl_error *err);
 double rl_stage_flops(const rl_stage *stage, const rl_workload *workload);
 double rl_stage_disk_bytes(const rl_stage *stage, const rl_workload *workload);
 

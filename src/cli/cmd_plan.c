@@ -69,6 +69,19 @@ static void print_reasons(FILE *out, const rl_plan *plan, int64_t runs_broken)
     for (int i = 0; i < n; i++) fprintf(out, "                 %s\n", shown[i]);
 }
 
+/* Folders that hold a config.json and no weights: what a run will need. */
+static void print_lacks(FILE *out, const rl_plan *plan)
+{
+    const char *last = "";
+    for (int64_t r = 0; r < plan->sweep->num_runs; r++) {
+        const char *lacks = plan->run_lacks[r];
+        if (!lacks || !strcmp(last, lacks)) continue;
+        if (!last[0]) fprintf(out, "  to download    costs are estimated from config.json; run refuses until it is there:\n");
+        fprintf(out, "                 %s\n", lacks);
+        last = lacks;
+    }
+}
+
 rl_status rl_print_plan(FILE *out, const rl_plan *plan, int num_ranks, const char *directory, rl_error *err)
 {
     char core[32], left[32], wall[32], disk[32], memory[32];
@@ -90,6 +103,7 @@ rl_status rl_print_plan(FILE *out, const rl_plan *plan, int num_ranks, const cha
     if (t.stages_done || t.runs_done)
         fprintf(out, "  already there  %lld stages, %lld runs\n", (long long)t.stages_done, (long long)t.runs_done);
     print_reasons(out, plan, t.runs_broken);
+    print_lacks(out, plan);
     fprintf(out, "  core time      %s, of which %s to do (predicted from FLOPs)\n", core, left);
     fprintf(out, "  wall time      about %s with %d rank%s (%d working)\n", wall, num_ranks, num_ranks == 1 ? "" : "s",
             num_ranks > 1 ? num_ranks - 1 : 1);
@@ -108,7 +122,8 @@ rl_status rl_print_plan_json(FILE *out, const rl_plan *plan, int num_ranks, rl_e
         json_t *axes = json_object();
         for (int32_t a = 0; a < plan->sweep->num_axes; a++)
             json_object_set_new(axes, plan->sweep->axes[a], json_string(run->axis_values[a]));
-        json_array_append_new(runs, json_pack("{s:s, s:o, s:s?}", "id", run->id, "axes", axes, "error", plan->run_error[r]));
+        json_array_append_new(runs, json_pack("{s:s, s:o, s:s?, s:s?}", "id", run->id, "axes", axes, "error", plan->run_error[r],
+                                               "lacks", plan->run_lacks[r]));
     }
     root = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "sweep", plan->sweep->name,
                      "num_runs", (json_int_t)plan->sweep->num_runs, "runs_done", (json_int_t)t.runs_done, "num_stages",

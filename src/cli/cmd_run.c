@@ -112,6 +112,9 @@ static rl_status make_plan(rl_sweep **sweep, rl_cycle **cycle, rl_plan **plan, c
     if (!*directory) return RL_ERR_MEMORY;
     RL_TRY(rl_cycle_create(cycle, *directory, NULL, err));
     RL_TRY(rl_plan_create(plan, *sweep, *cycle, *directory, 0, err));
+    for (int64_t r = 0; r < (*plan)->sweep->num_runs && status == RL_OK; r++)
+        if ((*plan)->run_lacks[r])
+            status = rl_fail(err, RL_ERR_INPUT, "%s; download the model there first (relearn plan costs it without)", (*plan)->run_lacks[r]);
 cleanup:
     return status;
 }

@@ -33,6 +33,54 @@ cleanup:
     return status;
 }
 
+static void estimate(double *tokens, double *attention, int64_t *longest, const rl_corpus *corpus)
+{
+    const double pieces_per_word = 1.3, specials = 2; /* WordPiece on CoNLL-2003: 1.3 */
+    *tokens = *attention = 0;
+    for (int64_t s = 0; s < corpus->num_sentences; s++) {
+        double n = specials + pieces_per_word * (double)(corpus->sentence_start[s + 1] - corpus->sentence_start[s]);
+        *tokens += n;
+        *attention += n * n;
+        if ((int64_t)n > *longest) *longest = (int64_t)n;
+    }
+}
+
+static bool has_file(const char *folder, const char *name)
+{
+    char *path = rl_path_join(folder, name, NULL);
+    bool found = path && rl_path_exists(path);
+    rl_free(path);
+    return found;
+}
+
+rl_status rl_cycle_estimate(rl_workload *out, const rl_run_settings *settings, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_corpus *train = NULL, *validation = NULL, *test = NULL;
+    rl_concept_corpus concept = {0};
+    rl_workload work = {0};
+    if (has_file(settings->model, "model.safetensors") || has_file(settings->model, "model.safetensors.index.json"))
+        return rl_fail(err, RL_ERR_INPUT, "%s: its weights are there", settings->model);
+    RL_TRY(rl_model_config_read(&work.config, settings->model, err));
+    RL_TRY(rl_cycle_read_corpora(&train, &validation, &test, settings, err));
+    RL_TRY(rl_cycle_concept_corpus(&concept, settings, &settings->concept, err));
+    estimate(&work.train_tokens, &work.train_attention, &work.max_length, train);
+    work.train_sentences = train->num_sentences;
+    estimate(&work.validation_tokens, &work.validation_attention, &work.max_length, validation);
+    if (test) estimate(&work.test_tokens, &work.test_attention, &work.max_length, test);
+    estimate(&work.concept_tokens, &work.concept_attention, &work.max_length, concept.corpus);
+    work.config.num_labels = rl_names_count(train->labels);
+    *out = work;
+    work.config = (rl_model_config){0};
+cleanup:
+    rl_model_config_free(&work.config);
+    rl_corpus_free(train);
+    rl_corpus_free(validation);
+    rl_corpus_free(test);
+    rl_corpus_free(concept.corpus);
+    return status;
+}
+
 static double training_flops(const rl_workload *work, const rl_run_settings *settings, int64_t epochs)
 {
     double share = (double)epochs; /* epochs' worth of training sentences, fewer when max_steps ends it early */

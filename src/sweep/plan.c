@@ -18,11 +18,13 @@ void rl_plan_free(rl_plan *plan)
     for (int64_t r = 0; plan->sweep && r < plan->sweep->num_runs; r++) {
         if (plan->run_nodes) rl_free(plan->run_nodes[r]);
         if (plan->run_error) rl_free(plan->run_error[r]);
+        if (plan->run_lacks) rl_free(plan->run_lacks[r]);
     }
     rl_free(plan->nodes);
     rl_free(plan->run_nodes);
     rl_free(plan->num_run_nodes);
     rl_free(plan->run_error);
+    rl_free(plan->run_lacks);
     rl_free(plan);
 }
 
@@ -31,6 +33,7 @@ typedef struct measured {
     rl_names *keys;
     rl_workload *workloads;
     char **errors; /* NULL = usable */
+    bool *lacks;   /* errors[i] is what is not downloaded yet; the workload is an estimate */
     size_t capacity;
 } measured;
 
@@ -59,6 +62,7 @@ static void builder_clear(builder *b)
     rl_names_free(b->inputs.keys);
     rl_free(b->inputs.workloads);
     rl_free(b->inputs.errors);
+    rl_free(b->inputs.lacks);
     rl_names_free(b->data_seen);
     rl_names_free(b->run_keys);
     rl_names_free(b->run_ids);
@@ -119,6 +123,9 @@ static rl_status reserve_inputs(measured *m, rl_error *err)
     char **errors = rl_regrow(m->errors, count, capacity, sizeof *errors, err);
     if (!errors) return RL_ERR_MEMORY;
     m->errors = errors;
+    bool *lacks = rl_regrow(m->lacks, count, capacity, sizeof *lacks, err);
+    if (!lacks) return RL_ERR_MEMORY;
+    m->lacks = lacks;
     m->capacity = capacity;
     return RL_OK;
 }
@@ -147,6 +154,7 @@ static rl_status measure_once(builder *b, int32_t *index, const rl_run_settings 
     char *error = NULL;
     rl_status found = rl_cycle_check_model(b->cycle, settings, &why);
     if (found == RL_OK) found = rl_cycle_workload(&workload, b->cycle, settings, &why);
+    bool lacks = found == RL_ERR_INPUT && rl_cycle_estimate(&workload, settings, NULL) == RL_OK;
     if (found != RL_OK && found != RL_ERR_INPUT && found != RL_ERR_IO) { /* ours, or the machine's: not the model's */
         status = rl_fail(err, found, "%s", why.message);
         goto cleanup;
@@ -165,6 +173,7 @@ static rl_status measure_once(builder *b, int32_t *index, const rl_run_settings 
     }
     b->inputs.workloads[*index] = workload;
     b->inputs.errors[*index] = error;
+    b->inputs.lacks[*index] = lacks;
 cleanup:
     rl_buffer_free(&key);
     return status;
@@ -251,8 +260,10 @@ static rl_status add_run(builder *b, int64_t r, const rl_stage *stages, int32_t 
     rl_plan *plan = b->plan;
     int32_t *nodes = NULL;
     if (b->inputs.errors[input]) {
-        plan->run_error[r] = rl_strdup(b->inputs.errors[input], err);
-        return plan->run_error[r] ? RL_OK : RL_ERR_MEMORY;
+        char **why = b->inputs.lacks[input] ? &plan->run_lacks[r] : &plan->run_error[r];
+        *why = rl_strdup(b->inputs.errors[input], err);
+        if (!*why) return RL_ERR_MEMORY;
+        if (!b->inputs.lacks[input]) return RL_OK;
     }
     const rl_workload *workload = &b->inputs.workloads[input];
     RL_ALLOC(nodes, num_stages + 1, err);
@@ -422,6 +433,7 @@ rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const 
     RL_ALLOC(plan->run_nodes, sweep->num_runs, err);
     RL_ALLOC(plan->num_run_nodes, sweep->num_runs, err);
     RL_ALLOC(plan->run_error, sweep->num_runs, err);
+    RL_ALLOC(plan->run_lacks, sweep->num_runs, err);
     RL_TRY(rl_contents_create(&b.contents, err));
     RL_TRY(rl_names_create(&b.data_seen, err));
     RL_TRY(rl_names_create(&b.run_keys, err));

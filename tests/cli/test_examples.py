@@ -13,6 +13,7 @@ def plan(name, *more):
 
 
 def test_the_examples_plan():
+    assert plan("families.yaml")["num_runs"] == 6
     assert plan("finders.yaml")["num_runs"] == 16
     sites = plan("sites.yaml")
     assert sites["num_runs"] == 16 and sites["num_stages"] < sites["num_stages_unshared"], sites
@@ -58,6 +59,30 @@ def test_the_arms_that_control():
     assert json.loads(relearn("plan", *arms, "--json").stdout)["num_runs"] == 4  # never_learned prunes nothing: one run
     relearn("run", *arms, "--out", "arms", ranks=2)
     assert len(shards("arms")) == 4
+
+
+def test_three_architectures_on_three_ranks():
+    relearn("run", str(sweeps / "families.yaml"), "--out", "families", *small, ranks=3)
+    assert len(shards("families")) == 6
+    assert (world / "families/results.h5").exists()
+    shown = relearn("show", "families").stdout
+    assert all(name in shown for name in ("small-bert", "small-distilbert", "small-electra")), shown
+
+
+def test_the_paper_is_planned_from_config_json_alone():
+    data = world / "paper-data"
+    data.mkdir()
+    for name, source in {"eng.train": "train.conll", "eng.testa": "validation.conll", "eng.testb": "test.conll",
+                         "location_tokens.txt": "tokens.txt", "location_labels.txt": "labels.txt"}.items():
+        (data / name).write_text((world / source).read_text())
+    text = (sweeps / "paper.yaml").read_text().replace("data/", "paper-data/").replace("[paper/", f"[{sweeps}/paper/")
+    (world / "paper.yaml").write_text(text.replace(", paper/", f", {sweeps}/paper/"))
+    out = json.loads(relearn("plan", "paper.yaml", "--json").stdout)
+    assert out["num_runs"] == 120 and out["core_seconds"] > 0, out
+    assert all(run["error"] is None and "distil" in run["lacks"] or "gpt2" in run["lacks"] for run in out["runs"]), out
+    assert "run refuses until it is there" in relearn("plan", "paper.yaml").stdout
+    refused("run", "paper.yaml", "--out", "paper", says="download the model there first")
+    assert not (world / "paper").exists()
 
 
 def test_concepts_from_words_and_patterns():
