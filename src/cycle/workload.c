@@ -1,6 +1,8 @@
 /* workload.c -- how much work and disk a stage is: the numbers of the cost model. */
 #include "cycle_internal.h"
 
+#include <unistd.h>
+
 static void measure(double *tokens, double *attention, int64_t *longest, const rl_encoded *encoded)
 {
     *tokens = (double)encoded->num_tokens;
@@ -48,7 +50,8 @@ static void estimate(double *tokens, double *attention, int64_t *longest, const 
 static bool has_file(const char *folder, const char *name)
 {
     char *path = rl_path_join(folder, name, NULL);
-    bool found = path && rl_path_exists(path);
+    char target[1]; /* a link that leads nowhere is a download cut short, not one that was never begun */
+    bool found = path && (rl_path_exists(path) || readlink(path, target, sizeof target) >= 0);
     rl_free(path);
     return found;
 }
