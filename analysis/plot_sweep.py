@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """analysis/plot_sweep.py RESULTS.h5 --out PICTURE.svg: relearn_analysis/plot_sweep.py, without installing anything."""
+
 import sys
 
 from relearn_analysis.command import main

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """results.h5 as labelled arrays: groups open by name, runs join on their ids, layers group by the coordinate that neurons carry.
 
-    python3 analysis/examples/xarray_results.py DIR/results.h5          # pip install xarray h5netcdf
+python3 analysis/examples/xarray_results.py DIR/results.h5          # pip install xarray h5netcdf
 """
+
 import sys
 
 import xarray as xr
@@ -22,7 +23,14 @@ print(change.to_pandas().round(3).to_string())
 
 if "prune.select" in runs:
     print("\nThe same, mean over the runs of each selection")
-    print(change.assign_coords(select=("run", both["prune.select"].values)).groupby("select").mean().to_pandas().round(3).to_string())
+    print(
+        change.assign_coords(select=("run", both["prune.select"].values))
+        .groupby("select")
+        .mean()
+        .to_pandas()
+        .round(3)
+        .to_string()
+    )
 
 lost = (both.f1_base - both.f1_pruned).mean().item()
 print(f"\nF1 lost to pruning, mean over {both.sizes['run']} runs: {lost:.4f}")

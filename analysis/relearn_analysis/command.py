@@ -2,6 +2,7 @@
 
 Exit codes are those of relearn: 0 done, 2 wrong usage or input, 70 an error of this program.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -10,14 +11,22 @@ import os
 import sys
 
 
-DEBIAN = {"numpy": "python3-numpy", "h5py": "python3-h5py", "matplotlib": "python3-matplotlib", "pyarrow": None}  # no pyarrow in Debian 12
+DEBIAN = {
+    "numpy": "python3-numpy",
+    "h5py": "python3-h5py",
+    "matplotlib": "python3-matplotlib",
+    "pyarrow": None,
+}  # no pyarrow in Debian 12
 
 
 def lacks(modules):
     packages = [DEBIAN[m] for m in modules if DEBIAN[m]]
     debian = f" (Debian: apt-get install {' '.join(packages)})" if packages else ""
-    return (f"{sys.executable} has no {' and no '.join(modules)}; install it: {sys.executable} -m pip install {' '.join(modules)}{debian}, "
-            "or name another Python in RELEARN_PYTHON")
+    return (
+        f"{sys.executable} has no {' and no '.join(modules)}; install it: {sys.executable} -m pip install "
+        f"{' '.join(modules)}{debian}, "
+        "or name another Python in RELEARN_PYTHON"
+    )
 
 
 def fail(message, code=2):
@@ -30,13 +39,16 @@ def parser():
     commands = top.add_subparsers(dest="command", required=True)
     report = commands.add_parser("report", help="DIR/report/index.html")
     report.add_argument("directory")
-    report.add_argument("--by", help="the axis that becomes the colours (default: prune.select, rank.method, ... whichever varies)")
+    report.add_argument(
+        "--by", help="the axis that becomes the colours (default: prune.select, rank.method, ... whichever varies)"
+    )
     report.add_argument("--out", help="another folder than DIR/report")
     export = commands.add_parser("export", help="one stage's neuron table of a shard as Parquet")
     export.add_argument("shard")
     export.add_argument("stage")
     export.add_argument("--parquet", required=True)
     from . import plot_sweep, paper
+
     plot_sweep.add_to(commands)
     paper.add_to(commands)
     return top
@@ -46,6 +58,7 @@ def write_report(options):
     from . import page
     from .files import write_atomically
     from .sweepdata import SweepData
+
     path = os.path.join(options.directory, "results.h5")
     data = SweepData(path, options.by)
     html, texts = page.page(data, options.directory, path)
@@ -59,6 +72,7 @@ def write_report(options):
 
 def write_parquet(options):
     from .parquet import export
+
     export(options.shard, options.stage, options.parquet)
     print(options.parquet)
     return 0
@@ -70,9 +84,12 @@ def main(arguments=None):
         return fail(lacks(absent))
     from . import paper, plot_sweep
     from .errors import BadInput
+
     options = parser().parse_args(arguments)
     try:
-        return {"report": write_report, "export": write_parquet, "plot": plot_sweep.run, "paper": paper.run}[options.command](options)
+        return {"report": write_report, "export": write_parquet, "plot": plot_sweep.run, "paper": paper.run}[
+            options.command
+        ](options)
     except ImportError as missing:
         module = (missing.name or "").split(".")[0]
         if module not in DEBIAN:

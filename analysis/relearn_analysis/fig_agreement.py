@@ -1,4 +1,5 @@
 """Do finders agree, do seeds agree, do model families agree, and did anything drift from night to night."""
+
 from __future__ import annotations
 
 import itertools
@@ -19,6 +20,7 @@ MAX_SEEDS = 16
 
 # ------------------------------------------------------------------------------------------------ finders
 
+
 def finder_pairs(data):
     """{(method a, method b): ([spearman], [overlap of the top 10 %])} of base scores' ranks; one value a seed of arms that differ in the method alone."""
     rows = {}
@@ -32,7 +34,10 @@ def finder_pairs(data):
         for a, b in itertools.combinations(sorted(ranks), 2):
             known = (ranks[a] >= 0) & (ranks[b] >= 0)
             top = max(1, int(known.sum()) // 10)
-            ra, rb = np.argsort(np.where(known, ranks[a], np.inf), kind="stable")[:top], np.argsort(np.where(known, ranks[b], np.inf), kind="stable")[:top]
+            ra, rb = (
+                np.argsort(np.where(known, ranks[a], np.inf), kind="stable")[:top],
+                np.argsort(np.where(known, ranks[b], np.inf), kind="stable")[:top],
+            )
             rho, overlap = pairs.setdefault((a, b), ([], []))
             rho.append(measures.spearman(np.where(known, ranks[a], np.nan), np.where(known, ranks[b], np.nan)))
             overlap.append(len(np.intersect1d(ra, rb)) / top)
@@ -53,20 +58,41 @@ def finders(data):
         for (a, b), values in pairs.items():
             table[names.index(a), names.index(b)] = table[names.index(b), names.index(a)] = mean_of(values[k])
         matrices.append(table)
-    panels = [svg.heat_panel("Spearman of the rankings in base", matrices[0].tolist(), names, [n[:9] for n in names], -1, 1, "{:+.2f}", svg.DIVERGING),
-              svg.heat_panel("Shared among the top 10 %", matrices[1].tolist(), names, [n[:9] for n in names], 0, 1)]
+    panels = [
+        svg.heat_panel(
+            "Spearman of the rankings in base",
+            matrices[0].tolist(),
+            names,
+            [n[:9] for n in names],
+            -1,
+            1,
+            "{:+.2f}",
+            svg.DIVERGING,
+        ),
+        svg.heat_panel("Shared among the top 10 %", matrices[1].tolist(), names, [n[:9] for n in names], 0, 1),
+    ]
     ordered = sorted(pairs.items(), key=lambda item: mean_of(item[1][1]))
     (low, low_values), (high, high_values) = ordered[0], ordered[-1]
-    sentence = f"<em>{high[0]}</em> and <em>{high[1]}</em> share {estimate(high_values[1])} of their top 10 % (chance: 0.100)"
+    sentence = (
+        f"<em>{high[0]}</em> and <em>{high[1]}</em> share {estimate(high_values[1])} of their top 10 % (chance: 0.100)"
+    )
     if low != high:
         sentence += f"; <em>{low[0]}</em> and <em>{low[1]}</em>, the least alike, {estimate(low_values[1])}"
     rows = [[a, b, len(v[0]), mean_of(v[0]), mean_of(v[1])] for (a, b), v in sorted(pairs.items())]
-    return Figure("finders", "Do finders agree?", sentence + ".", panels, [Table("finder_agreement", ["finder_a", "finder_b", "pairs", "spearman", "overlap_top_10_percent"], rows)],
-                  how="All arms and seeds that differ in <code>rank.method</code> alone; means over them. Rankings of the unpruned, fine-tuned model.",
-                  lacks_interval=not data.stats.present)
+    return Figure(
+        "finders",
+        "Do finders agree?",
+        sentence + ".",
+        panels,
+        [Table("finder_agreement", ["finder_a", "finder_b", "pairs", "spearman", "overlap_top_10_percent"], rows)],
+        how="All arms and seeds that differ in <code>rank.method</code> alone; means over them. Rankings of the "
+        "unpruned, fine-tuned model.",
+        lacks_interval=not data.stats.present,
+    )
 
 
 # ------------------------------------------------------------------------------------------------ seeds
+
 
 def seed_pairs(data, arm):
     """Spearman matrix of last saliency, and per pair (Jaccard of relearning neurons, its chance level)."""
@@ -78,7 +104,9 @@ def seed_pairs(data, arm):
         table[i, j] = table[j, i] = measures.spearman(a.last_saliency, b.last_saliency)
         could = np.intersect1d(a.could_relearn, b.could_relearn)
         first, second = np.intersect1d(a.relearning, could), np.intersect1d(b.relearning, could)
-        overlaps.append((measures.jaccard(first, second), measures.jaccard_by_chance(len(first), len(second), len(could))))
+        overlaps.append(
+            (measures.jaccard(first, second), measures.jaccard_by_chance(len(first), len(second), len(could)))
+        )
     return table, overlaps
 
 
@@ -92,25 +120,62 @@ def seeds(data):
         table, overlaps = seed_pairs(data, arm)
         names = [str(s) for s in data.seeds(arm)[:MAX_SEEDS]]
         if i < 3 and len(names) > 2:
-            panels.append(svg.heat_panel(arm.label if data.varying else "Spearman between seeds", table.tolist(), names, names, 0, 1, y_label="seed", x_label="seed"))
+            panels.append(
+                svg.heat_panel(
+                    arm.label if data.varying else "Spearman between seeds",
+                    table.tolist(),
+                    names,
+                    names,
+                    0,
+                    1,
+                    y_label="seed",
+                    x_label="seed",
+                )
+            )
         for (a, b), (index, expected) in zip(itertools.combinations(range(len(names)), 2), overlaps):
             rows.append([arm.label, names[a], names[b], float(table[a, b]), index, expected])
         dots.append((arm, [index - expected for index, expected in overlaps], overlaps, table))
-    panels.append(dot_rows("Overlap of relearning neurons above chance", [
-        (arm.label, values if len(values) <= 60 else [], mean_of(values), last_interval(data, arm, "jaccard_excess"), svg.colour(data.colour_index(arm)))
-        for arm, values, _, _ in dots[:12]], padded([v for d in dots for v in d[1]] + [0.0]), "Jaccard index minus what chance gives, pairs of seeds", "{:+.3f}", reference=0.0))
+    panels.append(
+        dot_rows(
+            "Overlap of relearning neurons above chance",
+            [
+                (
+                    arm.label,
+                    values if len(values) <= 60 else [],
+                    mean_of(values),
+                    last_interval(data, arm, "jaccard_excess"),
+                    svg.colour(data.colour_index(arm)),
+                )
+                for arm, values, _, _ in dots[:12]
+            ],
+            padded([v for d in dots for v in d[1]] + [0.0]),
+            "Jaccard index minus what chance gives, pairs of seeds",
+            "{:+.3f}",
+            reference=0.0,
+        )
+    )
     head = next((d for d in dots if d[0] is data.head), dots[0])
     arm, _, overlaps, table = head
     index, chance = mean_of([v for v, _ in overlaps]), mean_of([c for _, c in overlaps])
     upper = table[np.triu_indices(len(table), 1)]
     pair_words = f"{count(len(upper), 'pair')} of seeds"
     spearman = last_interval(data, arm, "spearman")
-    sentence = (f"Between two seeds of {data.describe(arm)} the last saliencies correlate with {real(mean_of(upper))} "
-                f"({'95 % interval ' + real(spearman[0]) + ' to ' + real(spearman[1]) + ', ' if spearman else ''}{pair_words}), and the neurons that relearn overlap with a Jaccard index of "
-                f"{real(index)}, {'above' if index > chance else 'not above'} the {real(chance)} that chance gives.")
-    return Figure("seeds", "Do seeds agree?", sentence, panels, [Table("seed_agreement", ["arm", "seed_a", "seed_b", "spearman", "jaccard", "jaccard_by_chance"], rows)],
-                  how="Relearning neurons: saliency above 0.5 at the end and not in base; counted among neurons that could be in both runs, so that chance is hypergeometric. "
-                      f"At most the first {MAX_SEEDS} seeds of an arm. Pairs share seeds, so they are not independent.", lacks_interval=not data.stats.present)
+    sentence = (
+        f"Between two seeds of {data.describe(arm)} the last saliencies correlate with {real(mean_of(upper))} "
+        f"({'95 % interval ' + real(spearman[0]) + ' to ' + real(spearman[1]) + ', ' if spearman else ''}{pair_words}), and the neurons that relearn overlap with a Jaccard index of "
+        f"{real(index)}, {'above' if index > chance else 'not above'} the {real(chance)} that chance gives."
+    )
+    return Figure(
+        "seeds",
+        "Do seeds agree?",
+        sentence,
+        panels,
+        [Table("seed_agreement", ["arm", "seed_a", "seed_b", "spearman", "jaccard", "jaccard_by_chance"], rows)],
+        how="Relearning neurons: saliency above 0.5 at the end and not in base; counted among neurons that could be "
+        "in both runs, so that chance is hypergeometric. "
+        f"At most the first {MAX_SEEDS} seeds of an arm. Pairs share seeds, so they are not independent.",
+        lacks_interval=not data.stats.present,
+    )
 
 
 def last_interval(data, arm, name):
@@ -133,14 +198,37 @@ def components(data):
     panel.y_axis(svg.nice_ticks(*panel.ylim), f"component 2 ({100 * shares[1]:.0f} %)")
     panel.x_axis(svg.nice_ticks(*panel.xlim), label=f"component 1 ({100 * shares[0]:.0f} %)")
     for i, run in known:
-        panel.dot(scores[i, 0], scores[i, 1], svg.colour(data.colour_index(arm_of[run])), 4, f"{arm_of[run].label}, {run}", link=f"#run-{run}")
-    sentence = (f"The first two principal components of the runs × neurons saliency matrix hold {100 * float(shares[:2].sum()):.0f} % of the variance of "
-                f"{count(len(known), 'run')}.")
-    return Figure("components", "Runs that end alike", sentence, [panel], [Table("components", ["run", "arm", "component_1", "component_2"],
-                  [[run, arm_of[run].label, float(scores[i, 0]), float(scores[i, 1])] for i, run in known])], how="From /stats/components. Each dot is a run and leads to its row.")
+        panel.dot(
+            scores[i, 0],
+            scores[i, 1],
+            svg.colour(data.colour_index(arm_of[run])),
+            4,
+            f"{arm_of[run].label}, {run}",
+            link=f"#run-{run}",
+        )
+    sentence = (
+        "The first two principal components of the runs × neurons saliency matrix hold "
+        f"{100 * float(shares[:2].sum()):.0f} % of the variance of "
+        f"{count(len(known), 'run')}."
+    )
+    return Figure(
+        "components",
+        "Runs that end alike",
+        sentence,
+        [panel],
+        [
+            Table(
+                "components",
+                ["run", "arm", "component_1", "component_2"],
+                [[run, arm_of[run].label, float(scores[i, 0]), float(scores[i, 1])] for i, run in known],
+            )
+        ],
+        how="From /stats/components. Each dot is a run and leads to its row.",
+    )
 
 
 # ------------------------------------------------------------------------------------------------ model families
+
 
 def families(data):
     """None with one model."""
@@ -148,16 +236,53 @@ def families(data):
         return None
     rest = tuple((k, v) for k, v in data.head.key if k not in ("model", "model_folder"))
     arms = [a for a in data.arms if tuple((k, v) for k, v in a.key if k not in ("model", "model_folder")) == rest]
-    rows = [(str(a.value("model")), data.recovered(a), mean_of(data.recovered(a)), rho_interval(data, a), svg.colour(i)) for i, a in enumerate(arms)]
-    shifts = [(str(a.value("model")), v, mean_of(v), None, svg.colour(i)) for i, (a, v) in enumerate((a, relative_shift(data, a)) for a in arms)]
-    panels = [dot_rows("Recovered at the end", rows, padded([v for r in rows for v in r[1]], 0, 1), "share of the lost F1", reference=1.0),
-              dot_rows("Shift of the centre, of the model's depth", shifts, padded([v for r in shifts for v in r[1]] + [0]), "negative: towards the embeddings", "{:+.3f}", reference=0.0)]
+    rows = [
+        (str(a.value("model")), data.recovered(a), mean_of(data.recovered(a)), rho_interval(data, a), svg.colour(i))
+        for i, a in enumerate(arms)
+    ]
+    shifts = [
+        (str(a.value("model")), v, mean_of(v), None, svg.colour(i))
+        for i, (a, v) in enumerate((a, relative_shift(data, a)) for a in arms)
+    ]
+    panels = [
+        dot_rows(
+            "Recovered at the end",
+            rows,
+            padded([v for r in rows for v in r[1]], 0, 1),
+            "share of the lost F1",
+            reference=1.0,
+        ),
+        dot_rows(
+            "Shift of the centre, of the model's depth",
+            shifts,
+            padded([v for r in shifts for v in r[1]] + [0]),
+            "negative: towards the embeddings",
+            "{:+.3f}",
+            reference=0.0,
+        ),
+    ]
     back = [a for a, r in zip(arms, rows) if r[2] > 0.5]
     earlier = [s for s in shifts if s[2] < 0]
-    sentence = (f"More than half of the lost F1 is back at the end in {len(back)} of {count(len(arms), 'model')}, and the centre of saliency moved to earlier layers in "
-                f"{len(earlier)} of them: {join(f'{r[0]} recovered {estimate(r[1], r[3])}' for r in rows)}.")
-    return Figure("families", "Other model families", sentence, panels, [Table("families", ["model", "seeds", "recovered", "relative_shift"],
-                  [[r[0], a.n, r[2], s[2]] for r, s, a in zip(rows, shifts, arms)])], how="The headline arm in each model, everything else equal.", lacks_interval=not data.stats.present)
+    sentence = (
+        f"More than half of the lost F1 is back at the end in {len(back)} of {count(len(arms), 'model')}, and the "
+        "centre of saliency moved to earlier layers in "
+        f"{len(earlier)} of them: {join(f'{r[0]} recovered {estimate(r[1], r[3])}' for r in rows)}."
+    )
+    return Figure(
+        "families",
+        "Other model families",
+        sentence,
+        panels,
+        [
+            Table(
+                "families",
+                ["model", "seeds", "recovered", "relative_shift"],
+                [[r[0], a.n, r[2], s[2]] for r, s, a in zip(rows, shifts, arms)],
+            )
+        ],
+        how="The headline arm in each model, everything else equal.",
+        lacks_interval=not data.stats.present,
+    )
 
 
 def relative_shift(data, arm):
@@ -166,6 +291,7 @@ def relative_shift(data, arm):
 
 
 # ------------------------------------------------------------------------------------------------ drift
+
 
 def nights_of(journal):
     """{run id: day} of the last day on which the run's shard was finished; lines that are not whole are left out."""
@@ -178,7 +304,12 @@ def nights_of(journal):
                 event = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(event, dict) and event.get("event") == "done" and event.get("stage") == "shard" and event.get("run"):
+            if (
+                isinstance(event, dict)
+                and event.get("event") == "done"
+                and event.get("stage") == "shard"
+                and event.get("run")
+            ):
                 days[event["run"]] = str(event.get("time", ""))[:10]
     return days
 
@@ -199,7 +330,11 @@ def drift(data, folder):
             rows.append([day_of[ids[r]], ids[r], float(v)])
     panel.scales((-0.5, len(nights) - 0.5), padded([v for vs in values.values() for v in vs], 0, 1))
     panel.y_axis(svg.nice_ticks(*panel.ylim), "share of the lost F1")
-    panel.x_axis(range(len(nights)), [n[5:] if i % math.ceil(len(nights) / 7) == 0 else "" for i, n in enumerate(nights)], label="night (UTC)")
+    panel.x_axis(
+        range(len(nights)),
+        [n[5:] if i % math.ceil(len(nights) / 7) == 0 else "" for i, n in enumerate(nights)],
+        label="night (UTC)",
+    )
     for i, night in enumerate(nights):
         for v in values[night]:
             panel.dot(i, v, "var(--c0)", 3, real(v), hollow=True)
@@ -209,7 +344,17 @@ def drift(data, folder):
         sentence = f"Runs were finished on {len(nights)} nights, but the headline arm's on one only."
     else:
         last, before = mean_of(values[with_values[-1]]), mean_of([v for n in with_values[:-1] for v in values[n]])
-        sentence = (f"Night {with_values[-1]} recovered {real(last)} ({count(len(values[with_values[-1]]), 'seed')}) against {real(before)} on the nights before; the difference is "
-                    f"{signed(last - before)}. Different seeds on different nights differ anyway; this picture tests nothing.")
-    return Figure("drift", "Night after night", sentence, [panel], [Table("nights", ["night", "run", "recovered"], rows)], how="The day on which a run's shard was finished, from the journal.",
-                  lacks_interval=True)
+        sentence = (
+            f"Night {with_values[-1]} recovered {real(last)} ({count(len(values[with_values[-1]]), 'seed')}) against "
+            f"{real(before)} on the nights before; the difference is "
+            f"{signed(last - before)}. Different seeds on different nights differ anyway; this picture tests nothing."
+        )
+    return Figure(
+        "drift",
+        "Night after night",
+        sentence,
+        [panel],
+        [Table("nights", ["night", "run", "recovered"], rows)],
+        how="The day on which a run's shard was finished, from the journal.",
+        lacks_interval=True,
+    )

@@ -1,4 +1,5 @@
 """Does it come back, how fast, and which removal resists longest."""
+
 from __future__ import annotations
 
 import math
@@ -33,7 +34,9 @@ def curve_interval(data, arm, epochs):
     stages = ["pruned"] + [s for s in data.arm_stages(arm) if s.startswith("retrained_")]
     low, high = np.full(len(epochs) + 1, np.nan), np.full(len(epochs) + 1, np.nan)
     per_round = (len(epochs) - 1) / max(len(stages) - 1, 1)
-    places = [(0, "base")] + ([(1 + int(i * per_round), s) for i, s in enumerate(stages)] if per_round == int(per_round) else [])
+    places = [(0, "base")] + (
+        [(1 + int(i * per_round), s) for i, s in enumerate(stages)] if per_round == int(per_round) else []
+    )
     for at, stage in places:
         found = data.stats.interval("scores", "f1", any_run(data, arm), stage)
         if found:
@@ -70,7 +73,9 @@ def draw_arm(panel, data, arm):
 def recovery_panel(data, group):
     arms = group.arms[:MAX_COLOURS]
     longest = max(len(data.recovery_curves(a)[0]) for a in arms)
-    panel = svg.Panel(group.label or "Entity F1, validation", height=280, left=38, label=f"Recovery curves {group.label}")
+    panel = svg.Panel(
+        group.label or "Entity F1, validation", height=280, left=38, label=f"Recovery curves {group.label}"
+    )
     panel.scales((-1.4, longest - 1 + 0.3), (0, 1))
     panel.y_axis([0, 0.2, 0.4, 0.6, 0.8, 1], "F1" if group.label else "")
     ticks = [-1, 0] + [t for t in range(1, longest) if longest <= 9 or t % math.ceil(longest / 8) == 0]
@@ -87,11 +92,26 @@ def recovery_tables(data):
         curves = np.column_stack([base, table])
         names = ["base", "pruned"] + ["retraining"] * (len(epochs) - 1)
         for r, seed, curve in zip(arm.rows, data.seeds(arm), curves):
-            runs.extend([data.store.runs["id"][r], arm.label, seed, name, max(e - 1, 0), float(v)] for e, (name, v) in enumerate(zip(names, curve)))
+            runs.extend(
+                [data.store.runs["id"][r], arm.label, seed, name, max(e - 1, 0), float(v)]
+                for e, (name, v) in enumerate(zip(names, curve))
+            )
         for e, (name, column) in enumerate(zip(names, curves.T)):
-            means.append([arm.label, name, max(e - 1, 0), int(np.isfinite(column).sum()), mean_of(column), float(low[e]), float(high[e])])
-    return [Table("recovery_runs", ["run", "arm", "seed", "stage", "epoch", "f1"], runs),
-            Table("recovery", ["arm", "stage", "epoch", "seeds", "f1", "low", "high"], means)]
+            means.append(
+                [
+                    arm.label,
+                    name,
+                    max(e - 1, 0),
+                    int(np.isfinite(column).sum()),
+                    mean_of(column),
+                    float(low[e]),
+                    float(high[e]),
+                ]
+            )
+    return [
+        Table("recovery_runs", ["run", "arm", "seed", "stage", "epoch", "f1"], runs),
+        Table("recovery", ["arm", "stage", "epoch", "seeds", "f1", "low", "high"], means),
+    ]
 
 
 def recovery(data):
@@ -99,22 +119,45 @@ def recovery(data):
     intervals = all(known for _, known in drawn)
     head = data.head
     epochs = int(data.recovery_curves(head)[0][-1])
-    sentence = (f"After {count(epochs, 'epoch')} of retraining {estimate(data.recovered(head), rho_interval(data, head))} of the F1 lost to pruning was back in "
-                f"{data.describe(head)}")
+    sentence = (
+        f"After {count(epochs, 'epoch')} of retraining {estimate(data.recovered(head), rho_interval(data, head))} of "
+        "the F1 lost to pruning was back in "
+        f"{data.describe(head)}"
+    )
     if data.control is not None:
         sentence += f", against {estimate(data.recovered(data.control), rho_interval(data, data.control))} with as many random neurons pruned"
-    legend = svg.legend([(data.colour_label(a), svg.colour(data.colour_index(a)), "line", "#runs", filter_of(data, a)) for a in first_of_each_colour(data)])
-    shade = "Band: 95 % BCa interval over seeds (/stats), at the ends of rounds." if intervals else "Shade: range over seeds, which is not an interval."
+    legend = svg.legend(
+        [
+            (data.colour_label(a), svg.colour(data.colour_index(a)), "line", "#runs", filter_of(data, a))
+            for a in first_of_each_colour(data)
+        ]
+    )
+    shade = (
+        "Band: 95 % BCa interval over seeds (/stats), at the ends of rounds."
+        if intervals
+        else "Shade: range over seeds, which is not an interval."
+    )
     how = f"Thick: mean over seeds; thin: each seed. {shade} Entity F1 at word level on the validation data.{data.left_out()}"
-    return Figure("recovery", "Removed, and relearned", f"{sentence}. {control_sentence(data)}", [panel for panel, _ in drawn], recovery_tables(data), legend, how,
-                  lacks_interval=not intervals)
+    return Figure(
+        "recovery",
+        "Removed, and relearned",
+        f"{sentence}. {control_sentence(data)}",
+        [panel for panel, _ in drawn],
+        recovery_tables(data),
+        legend,
+        how,
+        lacks_interval=not intervals,
+    )
 
 
 # ------------------------------------------------------------------------------------------------ the concept itself
 
+
 def stage_scores(data, arm, measure):
     """[n, S] of a column of /runs by stage; NaN where there is none."""
-    return np.array([data.store.score(measure, stage, arm.rows) for stage in data.arm_stages(arm)], float).T.reshape(arm.n, -1)
+    return np.array([data.store.score(measure, stage, arm.rows) for stage in data.arm_stages(arm)], float).T.reshape(
+        arm.n, -1
+    )
 
 
 def concept_itself(data):
@@ -134,7 +177,12 @@ def concept_itself(data):
             for line in table[:30]:
                 panel.line(range(len(line)), line, paint, 0.8, opacity=0.45)
             found = [data.stats.interval("scores", measure, any_run(data, arm), s) for s in data.arm_stages(arm)]
-            panel.band(range(len(found)), [f[0] if f else math.nan for f in found], [f[1] if f else math.nan for f in found], paint)
+            panel.band(
+                range(len(found)),
+                [f[0] if f else math.nan for f in found],
+                [f[1] if f else math.nan for f in found],
+                paint,
+            )
             mean = finite_mean(table)
             panel.line(range(len(mean)), mean, paint, 2.6)
             for x, v in enumerate(mean):
@@ -146,12 +194,31 @@ def concept_itself(data):
             rows.append([arm.label, stage, int(np.isfinite(own[:, s]).sum()), mean_of(own[:, s]), mean_of(other[:, s])])
     own, other = (stage_scores(data, data.head, m) for m in ("concept_f1", "other_f1"))
     gap = (own[:, 0] - own[:, -1]) - (other[:, 0] - other[:, -1])
-    sentence = (f"In {data.describe(data.head)} the F1 of the concept's own types fell from {real(mean_of(own[:, 0]))} to {real(mean_of(own[:, 1]))} when it was pruned and ended at "
-                f"{real(mean_of(own[:, -1]))}; that of all other types fell from {real(mean_of(other[:, 0]))} to {real(mean_of(other[:, 1]))} and ended at {real(mean_of(other[:, -1]))}. "
-                f"What is still missing at the end is {'larger' if mean_of(gap) > 0 else 'not larger'} for the concept than for the others, by {estimate(gap, form=signed)}.")
-    legend = svg.legend([(data.colour_label(a), svg.colour(data.colour_index(a)), "line", "#runs", filter_of(data, a)) for a in first_of_each_colour(data)])
-    return Figure("concept", "The concept itself, and everything else", sentence, panels, [Table("concept_f1", ["arm", "stage", "seeds", "concept_f1", "other_f1"], rows)], legend,
-                  "Micro F1 at word level over the entity types that carry the concept (column concept_types of /runs), and over all others.", lacks_interval=True)
+    sentence = (
+        f"In {data.describe(data.head)} the F1 of the concept's own types fell from {real(mean_of(own[:, 0]))} to "
+        f"{real(mean_of(own[:, 1]))} when it was pruned and ended at "
+        f"{real(mean_of(own[:, -1]))}; that of all other types fell from {real(mean_of(other[:, 0]))} to "
+        f"{real(mean_of(other[:, 1]))} and ended at {real(mean_of(other[:, -1]))}. "
+        f"What is still missing at the end is {'larger' if mean_of(gap) > 0 else 'not larger'} for the concept than "
+        f"for the others, by {estimate(gap, form=signed)}."
+    )
+    legend = svg.legend(
+        [
+            (data.colour_label(a), svg.colour(data.colour_index(a)), "line", "#runs", filter_of(data, a))
+            for a in first_of_each_colour(data)
+        ]
+    )
+    return Figure(
+        "concept",
+        "The concept itself, and everything else",
+        sentence,
+        panels,
+        [Table("concept_f1", ["arm", "stage", "seeds", "concept_f1", "other_f1"], rows)],
+        legend,
+        "Micro F1 at word level over the entity types that carry the concept (column concept_types of /runs), and "
+        "over all others.",
+        lacks_interval=True,
+    )
 
 
 def by_step(data):
@@ -169,7 +236,10 @@ def by_step(data):
             if known.sum() > 1:
                 order = np.argsort(x[known], kind="stable")
                 lines.append((arm, x[known][order], y[known][order]))
-                rows.extend([data.store.runs["id"][r], arm.label, float(a), float(b)] for a, b in zip(x[known][order], y[known][order]))
+                rows.extend(
+                    [data.store.runs["id"][r], arm.label, float(a), float(b)]
+                    for a, b in zip(x[known][order], y[known][order])
+                )
     epochs = max(len(data.recovery_curves(a)[0]) for a in data.arms)
     if not lines or max(len(x) for _, x, _ in lines) <= epochs:
         return None
@@ -178,17 +248,32 @@ def by_step(data):
     panel.x_axis(svg.nice_ticks(*panel.xlim), label="optimiser steps since pruning")
     for arm, x, y in lines:
         panel.line(x, y, svg.colour(data.colour_index(arm)), 1.3, opacity=0.7)
-    quarter = [float(x[np.flatnonzero(y >= 0.25)[0]]) if (y >= 0.25).any() else math.inf for a, x, y in lines if a is data.head]
+    quarter = [
+        float(x[np.flatnonzero(y >= 0.25)[0]]) if (y >= 0.25).any() else math.inf for a, x, y in lines if a is data.head
+    ]
     reached = median_with_censored(quarter)
-    sentence = (f"A quarter of the lost F1 is back after {reached:g} steps (median of {count(len(quarter), 'seed')}) in {data.describe(data.head)}." if math.isfinite(reached) else
-                f"In half or more of the seeds of {data.describe(data.head)} a quarter of the lost F1 never came back.")
-    return Figure("steps", "Within the first epoch", sentence, [panel], [Table("recovered_by_step", ["run", "arm", "step", "recovered"], rows)],
-                  how="One line a run; points every <code>retrain.evaluate_every</code> steps and at epoch ends (from /curve).", lacks_interval=True)
+    sentence = (
+        f"A quarter of the lost F1 is back after {reached:g} steps (median of {count(len(quarter), 'seed')}) in "
+        f"{data.describe(data.head)}."
+        if math.isfinite(reached)
+        else f"In half or more of the seeds of {data.describe(data.head)} a quarter of the lost F1 never came back."
+    )
+    return Figure(
+        "steps",
+        "Within the first epoch",
+        sentence,
+        [panel],
+        [Table("recovered_by_step", ["run", "arm", "step", "recovered"], rows)],
+        how="One line a run; points every <code>retrain.evaluate_every</code> steps and at epoch ends (from /curve).",
+        lacks_interval=True,
+    )
 
 
 def first_of_each_colour(data):
     seen, arms = set(), []
-    near = next(g.arms for g in data.groups if any(a is data.head for a in g.arms))  # beside the headline arm where it can be
+    near = next(
+        g.arms for g in data.groups if any(a is data.head for a in g.arms)
+    )  # beside the headline arm where it can be
     for arm in near + data.arms:
         index = data.colours.index(arm.value(data.by))
         if index not in seen and len(seen) < MAX_COLOURS:
@@ -205,12 +290,20 @@ def rho_interval(data, arm):
 def control_sentence(data):
     """Concept against random: the paired difference, and what may be claimed about it."""
     if data.control is None:
-        return "" if "prune.select" in data.varying else "Not in this sweep: a control. Add <code>prune.select: [concept, random]</code>."
+        return (
+            ""
+            if "prune.select" in data.varying
+            else "Not in this sweep: a control. Add <code>prune.select: [concept, random]</code>."
+        )
     d = data.paired(data.head, data.control, data.recovered)
     if not len(d):
         return "No seed has both arms, so they cannot be compared."
     last = [s for s in data.arm_stages(data.head) if s.startswith("retrained_")]
-    row = data.stats.compare(any_run(data, data.head), any_run(data, data.control), "rho", stage=last[-1]) if last else None
+    row = (
+        data.stats.compare(any_run(data, data.head), any_run(data, data.control), "rho", stage=last[-1])
+        if last
+        else None
+    )
     text = f"Paired by seed the difference is {signed(float(d.mean()))}"
     if row is not None:
         text += f" (95 % interval {signed(row['low'])} to {signed(row['high'])}, adjusted p = {real(row['p_adjusted'])}): {row['verdict']}. "
@@ -220,6 +313,7 @@ def control_sentence(data):
 
 
 # ------------------------------------------------------------------------------------------------ how fast
+
 
 def ordered_arms(data, key, limit=16):
     arms = sorted(data.arms, key=lambda a: (math.isnan(key(a)), -key(a) if not math.isnan(key(a)) else 0))
@@ -231,29 +325,81 @@ def speed(data):
     rows = []
     for arm in data.arms:
         halves, areas = data.half_lives(arm), data.areas(arm)
-        rows.append([arm.label, arm.n, median_with_censored(halves), int(np.isinf(halves).sum()), int(np.isnan(halves).sum()),
-                     mean_of(areas), *(data.stats.interval("recovery", "area", any_run(data, arm)) or (math.nan, math.nan))])
+        rows.append(
+            [
+                arm.label,
+                arm.n,
+                median_with_censored(halves),
+                int(np.isinf(halves).sum()),
+                int(np.isnan(halves).sum()),
+                mean_of(areas),
+                *(data.stats.interval("recovery", "area", any_run(data, arm)) or (math.nan, math.nan)),
+            ]
+        )
     arms, hidden = ordered_arms(data, lambda a: median_with_censored(data.half_lives(a)))
     last = max(data.recovery_curves(a)[0][-1] for a in data.arms)
-    half = dot_rows("Half-life: epochs until half is back", [
-        (a.label, data.half_lives(a), median_with_censored(data.half_lives(a)), None, svg.colour(data.colour_index(a))) for a in arms],
-        (0, float(last) + 0.6), "epochs of retraining (hollow at the right: not reached)", "{:g}", censor_at=float(last) + 0.4)
+    half = dot_rows(
+        "Half-life: epochs until half is back",
+        [
+            (
+                a.label,
+                data.half_lives(a),
+                median_with_censored(data.half_lives(a)),
+                None,
+                svg.colour(data.colour_index(a)),
+            )
+            for a in arms
+        ],
+        (0, float(last) + 0.6),
+        "epochs of retraining (hollow at the right: not reached)",
+        "{:g}",
+        censor_at=float(last) + 0.4,
+    )
     arms, _ = ordered_arms(data, lambda a: mean_of(data.areas(a)))
-    area = dot_rows("Area under the recovery curve", [
-        (a.label, data.areas(a), mean_of(data.areas(a)), data.stats.interval("recovery", "area", any_run(data, a)), svg.colour(data.colour_index(a)))
-        for a in arms], padded([v for a in data.arms for v in data.areas(a)], 0, 1), "1 = recovered at once", reference=1.0)
+    area = dot_rows(
+        "Area under the recovery curve",
+        [
+            (
+                a.label,
+                data.areas(a),
+                mean_of(data.areas(a)),
+                data.stats.interval("recovery", "area", any_run(data, a)),
+                svg.colour(data.colour_index(a)),
+            )
+            for a in arms
+        ],
+        padded([v for a in data.arms for v in data.areas(a)], 0, 1),
+        "1 = recovered at once",
+        reference=1.0,
+    )
     head = data.head
-    return Figure("speed", "How fast it comes back", speed_sentence(data, head), [half, area],
-                  [Table("half_life", ["arm", "seeds", "half_life_median", "not_reached", "undefined", "area_mean", "area_low", "area_high"], rows)],
-                  how="Half-life: the first epoch after which at least half of the F1 lost to pruning is back; filled: median over seeds, where a "
-                      "seed that never got there counts as later than all others. Area: mean of the recovered fraction over the epochs of retraining. "
-                      f"Undefined where pruning cost less than 0.01 F1.{f' {hidden} further arms are in the CSV.' if hidden > 0 else ''}",
-                  lacks_interval=not data.stats.present)
+    return Figure(
+        "speed",
+        "How fast it comes back",
+        speed_sentence(data, head),
+        [half, area],
+        [
+            Table(
+                "half_life",
+                ["arm", "seeds", "half_life_median", "not_reached", "undefined", "area_mean", "area_low", "area_high"],
+                rows,
+            )
+        ],
+        how="Half-life: the first epoch after which at least half of the F1 lost to pruning is back; filled: median "
+        "over seeds, where a "
+        "seed that never got there counts as later than all others. Area: mean of the recovered fraction over the "
+        "epochs of retraining. "
+        "Undefined where pruning cost less than 0.01 "
+        f"F1.{f' {hidden} further arms are in the CSV.' if hidden > 0 else ''}",
+        lacks_interval=not data.stats.present,
+    )
 
 
 def first_epoch(data, arm):
     """rho after the first epoch of retraining, by seed."""
-    return np.array([data.recoveries[int(r)].recovered()[1] if len(data.recoveries[int(r)].f1) > 1 else math.nan for r in arm.rows])
+    return np.array(
+        [data.recoveries[int(r)].recovered()[1] if len(data.recoveries[int(r)].f1) > 1 else math.nan for r in arm.rows]
+    )
 
 
 def half_life_words(data, arm):
@@ -264,8 +410,17 @@ def half_life_words(data, arm):
     median = median_with_censored(halves)
     epochs = int(data.recovery_curves(arm)[0][-1])
     censored = int(np.isinf(defined).sum())
-    text = f"{median:g} {'epoch' if median == 1 else 'epochs'}" if math.isfinite(median) else f"not reached within {count(epochs, 'epoch')}"
-    return text + f" (median of {count(len(defined), 'seed')}" + (f", {censored} of them not there after {epochs}" if censored and math.isfinite(median) else "") + ")"
+    text = (
+        f"{median:g} {'epoch' if median == 1 else 'epochs'}"
+        if math.isfinite(median)
+        else f"not reached within {count(epochs, 'epoch')}"
+    )
+    return (
+        text
+        + f" (median of {count(len(defined), 'seed')}"
+        + (f", {censored} of them not there after {epochs}" if censored and math.isfinite(median) else "")
+        + ")"
+    )
 
 
 def speed_sentence(data, head):
@@ -273,7 +428,12 @@ def speed_sentence(data, head):
     if data.control is not None:
         text += f", after {half_life_words(data, data.control)} in the random control"
     text += f". The first epoch alone brings {estimate(first_epoch(data, head), first_interval(data, head))} of it"
-    return text + ", and the area under the curve is " + estimate(data.areas(head), data.stats.interval("recovery", "area", any_run(data, head))) + "."
+    return (
+        text
+        + ", and the area under the curve is "
+        + estimate(data.areas(head), data.stats.interval("recovery", "area", any_run(data, head)))
+        + "."
+    )
 
 
 def first_interval(data, arm):
@@ -289,22 +449,53 @@ def resistance(data):
     """Every arm by the fraction recovered at the end, the most resistant first."""
     arms = sorted(data.arms, key=lambda a: (math.isnan(mean_of(data.recovered(a))), mean_of(data.recovered(a))))
     shown = arms[:20]
-    panel = dot_rows("Recovered at the end, most resistant removal first", [
-        (a.label, data.recovered(a), mean_of(data.recovered(a)), rho_interval(data, a), svg.colour(data.colour_index(a))) for a in shown],
-        padded([v for a in data.arms for v in data.recovered(a)], 0, 1), "share of the lost F1 that is back", reference=1.0)
-    rows = [[a.label, a.n, mean_of(data.recovered(a)), *(rho_interval(data, a) or (math.nan, math.nan)), mean_of(data.areas(a)),
-             median_with_censored(data.half_lives(a))] for a in arms]
+    panel = dot_rows(
+        "Recovered at the end, most resistant removal first",
+        [
+            (
+                a.label,
+                data.recovered(a),
+                mean_of(data.recovered(a)),
+                rho_interval(data, a),
+                svg.colour(data.colour_index(a)),
+            )
+            for a in shown
+        ],
+        padded([v for a in data.arms for v in data.recovered(a)], 0, 1),
+        "share of the lost F1 that is back",
+        reference=1.0,
+    )
+    rows = [
+        [
+            a.label,
+            a.n,
+            mean_of(data.recovered(a)),
+            *(rho_interval(data, a) or (math.nan, math.nan)),
+            mean_of(data.areas(a)),
+            median_with_censored(data.half_lives(a)),
+        ]
+        for a in arms
+    ]
     known = [a for a in arms if math.isfinite(mean_of(data.recovered(a)))]
     if len(known) < 2:
         sentence = "There is a single removal in this sweep, so nothing can be ranked."
     else:
         first, last = known[0], known[-1]
-        sentence = (f"Of {count(len(known), 'removal')}, <em>{escape(first.label)}</em> holds longest: {estimate(data.recovered(first), rho_interval(data, first))} of the "
-                    f"lost F1 is back at the end; <em>{escape(last.label)}</em> least: {estimate(data.recovered(last), rho_interval(data, last))}. "
-                    "The ranking is descriptive: the arms at its ends were picked for being there.")
-    return Figure("resistance", "Which removal resists relearning", sentence, [panel],
-                  [Table("resistance", ["arm", "seeds", "recovered", "low", "high", "area", "half_life_median"], rows)],
-                  lacks_interval=not data.stats.present)
+        sentence = (
+            f"Of {count(len(known), 'removal')}, <em>{escape(first.label)}</em> holds longest: "
+            f"{estimate(data.recovered(first), rho_interval(data, first))} of the "
+            f"lost F1 is back at the end; <em>{escape(last.label)}</em> least: "
+            f"{estimate(data.recovered(last), rho_interval(data, last))}. "
+            "The ranking is descriptive: the arms at its ends were picked for being there."
+        )
+    return Figure(
+        "resistance",
+        "Which removal resists relearning",
+        sentence,
+        [panel],
+        [Table("resistance", ["arm", "seeds", "recovered", "low", "high", "area", "half_life_median"], rows)],
+        lacks_interval=not data.stats.present,
+    )
 
 
 def factors(data):
@@ -313,15 +504,33 @@ def factors(data):
     if not shares:
         return None
     names = list(next(iter(shares.values())))
-    titles = {"f1_recovery": "recovery", "area": "area", "relocation": "relocation", "relocation_mass": "relocation (mass)"}
+    titles = {
+        "f1_recovery": "recovery",
+        "area": "area",
+        "relocation": "relocation",
+        "relocation_mass": "relocation (mass)",
+    }
     responses = list(shares)
     values = [[shares[r].get(f, math.nan) for r in responses] for f in reversed(names)]
-    panel = svg.heat_panel("Share of variance by factor", values, list(reversed(names)), [titles.get(r, r) for r in responses], 0, 1)
+    panel = svg.heat_panel(
+        "Share of variance by factor", values, list(reversed(names)), [titles.get(r, r) for r in responses], 0, 1
+    )
     first = shares.get("f1_recovery", {})
     known = sorted(((v, k) for k, v in first.items() if math.isfinite(v) and k != "residual"), reverse=True)
-    sentence = (f"Most of the variance in recovery goes with <em>{known[0][1]}</em> (share {real(known[0][0])})" +
-                (f", then {join(f'{k} ({real(v)})' for v, k in known[1:3])}" if len(known) > 1 else "") +
-                f"; {real(first.get('residual', math.nan))} is left over." if known else "No share of variance is defined here.")
+    sentence = (
+        f"Most of the variance in recovery goes with <em>{known[0][1]}</em> (share {real(known[0][0])})"
+        + (f", then {join(f'{k} ({real(v)})' for v, k in known[1:3])}" if len(known) > 1 else "")
+        + f"; {real(first.get('residual', math.nan))} is left over."
+        if known
+        else "No share of variance is defined here."
+    )
     rows = [[r, f, shares[r].get(f, math.nan)] for r in responses for f in names]
-    return Figure("factors", "What the differences come from", sentence, [panel], [Table("variance_shares", ["response", "factor", "share"], rows)],
-                  how="Main-effects analysis of variance over runs, type II (from /stats/variance); with an unbalanced grid shares need not add to 1.")
+    return Figure(
+        "factors",
+        "What the differences come from",
+        sentence,
+        [panel],
+        [Table("variance_shares", ["response", "factor", "share"], rows)],
+        how="Main-effects analysis of variance over runs, type II (from /stats/variance); with an unbalanced grid "
+        "shares need not add to 1.",
+    )

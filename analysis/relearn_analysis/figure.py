@@ -1,4 +1,5 @@
 """A figure of the report: panels, what they show in one computed sentence, and the numbers as tables."""
+
 from __future__ import annotations
 
 import csv
@@ -12,6 +13,7 @@ from . import svg
 @dataclasses.dataclass
 class Table:
     """Written as report/data/<name>.csv."""
+
     name: str
     header: list
     rows: list
@@ -36,11 +38,11 @@ def cell(value):
 class Figure:
     id: str
     title: str
-    sentence: str             # HTML; says what is seen, with numbers
-    panels: list              # svg.Panel, or ready HTML
+    sentence: str  # HTML; says what is seen, with numbers
+    panels: list  # svg.Panel, or ready HTML
     tables: list
     legend: str = ""
-    how: str = ""             # HTML; how it is computed, in small print
+    how: str = ""  # HTML; how it is computed, in small print
     lacks_interval: bool = False
 
 
@@ -69,8 +71,11 @@ def dot_rows(title, rows, xlim, x_label, form="{:.2f}", reference=None, referenc
         panel.add(f'<path class="grid" d="M{panel.x0} {svg.number(y, 1)}H{panel.x1}"/>')
         if interval is not None and all(math.isfinite(v) for v in interval):
             a, b = (min(max(v, xlim[0]), xlim[1]) for v in interval)
-            panel.add(f'<path d="M{svg.number(panel.x(a), 1)} {svg.number(y, 1)}H{svg.number(panel.x(b), 1)}" stroke="{colour}" '
-                      f'stroke-width="7" stroke-opacity=".35" stroke-linecap="round"/>')
+            panel.add(
+                f'<path d="M{svg.number(panel.x(a), 1)} {svg.number(y, 1)}H{svg.number(panel.x(b), 1)}" '
+                f'stroke="{colour}" '
+                f'stroke-width="7" stroke-opacity=".35" stroke-linecap="round"/>'
+            )
         for value in values:
             if math.isinf(value) and censor_at is not None:
                 panel.dot(censor_at, at, colour, 3.2, "not reached", hollow=True)

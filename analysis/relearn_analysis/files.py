@@ -1,4 +1,5 @@
 """Files appear whole or not at all: written aside in the same folder, synchronised, renamed."""
+
 import os
 
 

@@ -2,35 +2,40 @@
 
 Letters as in docs/notation.md: S stages, L layers with the embeddings, N neurons. NaN means "no value" and is never counted as 0.
 """
+
 from __future__ import annotations
 
 import dataclasses
 
 import numpy as np
 
-BINS = 40                      # of the saliency distributions
-SMALLEST_DROP = 0.01            # of F1, below which recovery is undefined; the same as in /stats
-SIMILARITY_BINS = 20           # of the similarity-saliency picture
+BINS = 40  # of the saliency distributions
+SMALLEST_DROP = 0.01  # of F1, below which recovery is undefined; the same as in /stats
+SIMILARITY_BINS = 20  # of the similarity-saliency picture
 
 
 @dataclasses.dataclass
 class RunSummary:
     row: int
-    stages: list               # names, in order; the stages that this run has
+    stages: list  # names, in order; the stages that this run has
     mean_saliency: np.ndarray  # [S, L], mean over the layer's neurons that have a saliency
-    above_half: np.ndarray     # [S, L], share of the layer's neurons with saliency > 0.5 (one without a saliency counts as not)
-    salient: np.ndarray        # [S, L], how many have saliency > 0.5
+    above_half: (
+        np.ndarray
+    )  # [S, L], share of the layer's neurons with saliency > 0.5 (one without a saliency counts as not)
+    salient: np.ndarray  # [S, L], how many have saliency > 0.5
     mean_similarity: np.ndarray  # [S, L]
-    centre: np.ndarray         # [S], saliency-weighted mean layer
-    absolute_centre: np.ndarray  # [S], the same weighted by |mean difference|, which is not zero-sum over layers (protocol §14.15)
-    histogram: np.ndarray      # [S, L, BINS], counts of saliency
+    centre: np.ndarray  # [S], saliency-weighted mean layer
+    absolute_centre: (
+        np.ndarray
+    )  # [S], the same weighted by |mean difference|, which is not zero-sum over layers (protocol §14.15)
+    histogram: np.ndarray  # [S, L, BINS], counts of saliency
     pruned_by_layer: np.ndarray  # [L], number of pruned neurons
-    removed: np.ndarray        # [L], base saliency that sat in the pruned neurons
-    gained: np.ndarray         # [L], rise of saliency above base in the neurons that were kept
-    joint: np.ndarray          # [SIMILARITY_BINS, SIMILARITY_BINS], counts: similarity x saliency in the last stage
+    removed: np.ndarray  # [L], base saliency that sat in the pruned neurons
+    gained: np.ndarray  # [L], rise of saliency above base in the neurons that were kept
+    joint: np.ndarray  # [SIMILARITY_BINS, SIMILARITY_BINS], counts: similarity x saliency in the last stage
     spearman_similarity: float  # rank correlation of similarity and saliency in the last stage
-    spearman_base: float       # rank correlation of base saliency and last saliency among kept neurons
-    relearning: np.ndarray     # ids: saliency > 0.5 in the last stage and not in base
+    spearman_base: float  # rank correlation of base saliency and last saliency among kept neurons
+    relearning: np.ndarray  # ids: saliency > 0.5 in the last stage and not in base
     could_relearn: np.ndarray  # ids: not salient in base
     last_saliency: np.ndarray  # [N]
 
@@ -117,26 +122,34 @@ def summarise(store, row):
     both = np.isfinite(similarity[-1]) & np.isfinite(last)
     joint = np.histogram2d(similarity[-1][both], last[both], bins=SIMILARITY_BINS, range=((0, 1), (0, 1)))[0]
     return RunSummary(
-        row=row, stages=names[:own],
-        mean_saliency=by_layer(saliency, layer, num_layers), above_half=share_above_half(saliency, layer, num_layers),
+        row=row,
+        stages=names[:own],
+        mean_saliency=by_layer(saliency, layer, num_layers),
+        above_half=share_above_half(saliency, layer, num_layers),
         salient=np.array([np.bincount(layer[s > 0.5], minlength=num_layers) for s in saliency]),
-        mean_similarity=by_layer(similarity, layer, num_layers), centre=centre_of_mass(saliency, layer),
+        mean_similarity=by_layer(similarity, layer, num_layers),
+        centre=centre_of_mass(saliency, layer),
         absolute_centre=centre_of_mass(store.neurons("mean_difference", row)[:own], layer),
         histogram=histograms(saliency, layer, num_layers),
         pruned_by_layer=np.bincount(layer[pruned], minlength=num_layers)[:num_layers],
         removed=per_layer_sum(np.where(pruned, saliency[0], 0.0), layer, num_layers),
-        gained=per_layer_sum(rise, layer, num_layers), joint=joint,
+        gained=per_layer_sum(rise, layer, num_layers),
+        joint=joint,
         spearman_similarity=spearman(similarity[-1], last),
         spearman_base=spearman(saliency[0][kept], last[kept]),
-        relearning=np.flatnonzero((last > 0.5) & ~(saliency[0] > 0.5)), could_relearn=np.flatnonzero(~(saliency[0] > 0.5)),
-        last_saliency=last)
+        relearning=np.flatnonzero((last > 0.5) & ~(saliency[0] > 0.5)),
+        could_relearn=np.flatnonzero(~(saliency[0] > 0.5)),
+        last_saliency=last,
+    )
 
 
 # ------------------------------------------------------------------------------------------------ recovery
 
+
 @dataclasses.dataclass
 class Recovery:
     """Entity F1 on validation over retraining: epochs[0] = 0 is the pruned model before any retraining."""
+
     base: float
     epochs: np.ndarray
     f1: np.ndarray
@@ -148,7 +161,11 @@ class Recovery:
     def recovered(self):
         """rho(t) = (F1(t) - F1(pruned)) / (F1(base) - F1(pruned)); undefined where pruning cost less than SMALLEST_DROP."""
         lost = self.base - self.pruned
-        return (self.f1 - self.pruned) / lost if np.isfinite(lost) and lost >= SMALLEST_DROP else np.full(len(self.f1), np.nan)
+        return (
+            (self.f1 - self.pruned) / lost
+            if np.isfinite(lost) and lost >= SMALLEST_DROP
+            else np.full(len(self.f1), np.nan)
+        )
 
     def final(self):
         return float(self.recovered()[-1])
@@ -188,6 +205,7 @@ def recovery(store, row):
 
 # ------------------------------------------------------------------------------------------------ relocation, agreement, words
 
+
 def monotone_flow(source, target):
     """The cheapest way to carry `source` to `target` along a line (1-D optimal transport: keep the order). Both are normalised to 1."""
     source, target = np.asarray(source, float), np.asarray(target, float)
@@ -224,14 +242,15 @@ def jaccard_by_chance(size_a, size_b, population):
 @dataclasses.dataclass
 class Polysemanticity:
     """Counts over the neurons of one run that were kept, from their top words in base and in the last stage."""
+
     row: int
     kept: int
-    old_only: int      # still (some of) its own base words, none that were lost
-    both: int          # its own base words and lost words: polysemantic after relearning
-    new_only: int      # lost words instead of its own
+    old_only: int  # still (some of) its own base words, none that were lost
+    both: int  # its own base words and lost words: polysemantic after relearning
+    new_only: int  # lost words instead of its own
     neither: int
     by_layer: np.ndarray  # [L], share of kept neurons that are `both`
-    ids: np.ndarray    # the `both` neurons, the most salient first
+    ids: np.ndarray  # the `both` neurons, the most salient first
 
 
 def lost_words(words, pruned):
@@ -240,15 +259,21 @@ def lost_words(words, pruned):
     inside = np.unique(base[pruned][base[pruned] >= 0], return_counts=True)
     overall = dict(zip(*np.unique(base[base >= 0], return_counts=True)))
     expected = pruned.mean()
-    return np.array([w for w, c in zip(*inside) if c >= 3 and c > expected * overall[w] + 2 * np.sqrt(expected * (1 - expected) * overall[w])],
-                    int)
+    return np.array(
+        [
+            w
+            for w, c in zip(*inside)
+            if c >= 3 and c > expected * overall[w] + 2 * np.sqrt(expected * (1 - expected) * overall[w])
+        ],
+        int,
+    )
 
 
 def polysemanticity(store, row, summary):
     words = store.top_words(row)
     if words is None:
         return None
-    words = words[:len(summary.stages)]
+    words = words[: len(summary.stages)]
     model = store.runs["model"][row]
     layer = store.layers(model)
     pruned = store.neurons("pruned", row)[min(1, len(summary.stages) - 1)] > 0
@@ -267,5 +292,13 @@ def polysemanticity(store, row, summary):
             share[l] = both[here].mean()
     ids = np.flatnonzero(both)
     strength = np.where(np.isfinite(summary.last_saliency[ids]), summary.last_saliency[ids], -1)
-    return Polysemanticity(row, int(kept.sum()), int((kept & own & ~took).sum()), int(both.sum()), int((kept & ~own & took).sum()),
-                           int((kept & ~own & ~took).sum()), share, ids[np.argsort(-strength, kind="stable")])
+    return Polysemanticity(
+        row,
+        int(kept.sum()),
+        int((kept & own & ~took).sum()),
+        int(both.sum()),
+        int((kept & ~own & took).sum()),
+        int((kept & ~own & ~took).sum()),
+        share,
+        ids[np.argsort(-strength, kind="stable")],
+    )

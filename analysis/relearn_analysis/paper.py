@@ -5,6 +5,7 @@ For each arm, means over seeds (docs/protocols.md, protocol §12): (1) share of 
 Retrained, in percent with three decimals; (2) mean saliency by layer and stage; (3) mean similarity by layer and retrained stage; (4) mean similarity
 and mean saliency over the cells that have both, last stage. "null as 0" is the paper's rule for Base (defect 13 of the protocol): both are printed.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -31,11 +32,16 @@ def run_quantities(store, row):
     model = store.runs["model"][row]
     layer = store.layers(model)
     num_layers = int(layer.max()) + 1
-    names = store.model_stages(model)[:int(store.runs["num_stages"][row])]
-    saliency, similarity = store.neurons("saliency", row)[:len(names)], store.neurons("similarity", row)[:len(names)]
-    out = {"stages": names, "base_share": redistribution(saliency[0], layer, num_layers), "last_share": redistribution(saliency[-1], layer, num_layers),
-           "saliency": by_layer(saliency, layer, num_layers), "base_null_as_0": by_layer(np.nan_to_num(saliency[:1]), layer, num_layers)[0],
-           "similarity": by_layer(similarity, layer, num_layers)}
+    names = store.model_stages(model)[: int(store.runs["num_stages"][row])]
+    saliency, similarity = store.neurons("saliency", row)[: len(names)], store.neurons("similarity", row)[: len(names)]
+    out = {
+        "stages": names,
+        "base_share": redistribution(saliency[0], layer, num_layers),
+        "last_share": redistribution(saliency[-1], layer, num_layers),
+        "saliency": by_layer(saliency, layer, num_layers),
+        "base_null_as_0": by_layer(np.nan_to_num(saliency[:1]), layer, num_layers)[0],
+        "similarity": by_layer(similarity, layer, num_layers),
+    }
     both = np.isfinite(saliency[-1]) & np.isfinite(similarity[-1])
     out["cells"] = (int(both.sum()), mean_of(saliency[-1][both]), mean_of(similarity[-1][both]))
     return out
@@ -58,23 +64,45 @@ def print_arm(store, arm, out):
     retrained = [i for i, s in enumerate(stages) if s.startswith("retrained_")]
     layers = len(runs[0]["base_share"])
     print(f"\n{arm.value('model')}, {arm.label}: mean over {len(runs)} seed{'' if len(runs) == 1 else 's'}", file=out)
-    print(f"\nNeurons with saliency > 0.5 by layer, % of all such neurons\n{'layer':<12}{'Base':>10}{'Retrained':>10}", file=out)
-    for l, values in enumerate(zip(mean_over_runs([r["base_share"] for r in runs]), mean_over_runs([r["last_share"] for r in runs]))):
+    print(
+        f"\nNeurons with saliency > 0.5 by layer, % of all such neurons\n{'layer':<12}{'Base':>10}{'Retrained':>10}",
+        file=out,
+    )
+    for l, values in enumerate(
+        zip(mean_over_runs([r["base_share"] for r in runs]), mean_over_runs([r["last_share"] for r in runs]))
+    ):
         print(line(str(l), values), file=out)
-    saliency, similarity = mean_over_runs([r["saliency"] for r in runs]), mean_over_runs([r["similarity"] for r in runs])
+    saliency, similarity = (
+        mean_over_runs([r["saliency"] for r in runs]),
+        mean_over_runs([r["similarity"] for r in runs]),
+    )
     null_as_0 = mean_over_runs([r["base_null_as_0"] for r in runs])
-    print(f"\nMean saliency\n{'layer':<12}{'null as 0':>10}" + "".join(f"{stage_title(s):>10}" for s in stages), file=out)
+    print(
+        f"\nMean saliency\n{'layer':<12}{'null as 0':>10}" + "".join(f"{stage_title(s):>10}" for s in stages), file=out
+    )
     for l in range(layers):
         print(line(str(l), [null_as_0[l], *saliency[:, l]]), file=out)
-    print(f"\nMean similarity to base\n{'layer':<12}" + "".join(f"{stage_title(stages[i]):>10}" for i in retrained), file=out)
+    print(
+        f"\nMean similarity to base\n{'layer':<12}" + "".join(f"{stage_title(stages[i]):>10}" for i in retrained),
+        file=out,
+    )
     for l in range(layers):
         print(line(str(l), [similarity[i, l] for i in retrained]), file=out)
-    print(f"\nSaliency and similarity, {stage_title(stages[-1])}, cells with both: {sum(r['cells'][0] for r in runs)} cells, mean saliency "
-          f"{mean_of([r['cells'][1] for r in runs]):.3f}, mean similarity {mean_of([r['cells'][2] for r in runs]):.3f}", file=out)
+    print(
+        f"\nSaliency and similarity, {stage_title(stages[-1])}, cells with both: {sum(r['cells'][0] for r in runs)} "
+        "cells, mean saliency "
+        f"{mean_of([r['cells'][1] for r in runs]):.3f}, mean similarity {mean_of([r['cells'][2] for r in runs]):.3f}",
+        file=out,
+    )
 
 
 def add_to(commands):
-    paper = commands.add_parser("paper", help="the paper's tables from DIR/results.h5", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    paper = commands.add_parser(
+        "paper",
+        help="the paper's tables from DIR/results.h5",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     paper.add_argument("directory")
 
 

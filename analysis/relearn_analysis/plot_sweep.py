@@ -4,6 +4,7 @@
 Points are means over seeds, bars one standard deviation over seeds (never over neurons: neurons of a run are no
 independent evidence). Needs matplotlib; everything else in this package does without.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -23,9 +24,11 @@ def mean_and_sd(values):
 
 def draw(path, out, by):
     import matplotlib
+
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "relearn"  # the same store gives the same file
     import matplotlib.pyplot as plt
+
     store = Store(path)
     if by not in store.runs:
         raise BadInput(f"{path}: /runs has no column '{by}'; it has {', '.join(sorted(store.runs))}")
@@ -39,12 +42,32 @@ def draw(path, out, by):
     for i, name in enumerate(groups):
         members = np.flatnonzero(store.done & (group == name))
         points = [mean_and_sd(store.score("f1", stage, members)) for stage in stages]
-        left.errorbar(titles, [p[0] for p in points], yerr=[p[1] for p in points], marker="o", capsize=3, color=colours(i), label=f"{by} {name} (n = {len(members)})")
-        own = [summarise(store, r).mean_saliency for r in members if store.runs["model"][r] == model and store.has_neurons(r)]
+        left.errorbar(
+            titles,
+            [p[0] for p in points],
+            yerr=[p[1] for p in points],
+            marker="o",
+            capsize=3,
+            color=colours(i),
+            label=f"{by} {name} (n = {len(members)})",
+        )
+        own = [
+            summarise(store, r).mean_saliency
+            for r in members
+            if store.runs["model"][r] == model and store.has_neurons(r)
+        ]
         for s, style in ((0, "--"), (len(stages) - 1, "-")):
             layers = [mean_and_sd(column) for column in np.array([m[s] for m in own if len(m) == len(stages)]).T]
-            right.errorbar(range(len(layers)), [p[0] for p in layers], yerr=[p[1] for p in layers], linestyle=style, marker=".", capsize=2, color=colours(i),
-                           label=f"{name}, {titles[s]}")
+            right.errorbar(
+                range(len(layers)),
+                [p[0] for p in layers],
+                yerr=[p[1] for p in layers],
+                linestyle=style,
+                marker=".",
+                capsize=2,
+                color=colours(i),
+                label=f"{name}, {titles[s]}",
+            )
     left.set(ylim=(0, 1), ylabel="entity F1, validation", title="Removed, and relearned")
     left.legend(frameon=False)
     right.set(xlabel="layer (0 = embeddings)", ylabel="mean concept saliency", title="Where the concept sits")
@@ -54,7 +77,12 @@ def draw(path, out, by):
 
 
 def add_to(commands):
-    plot = commands.add_parser("plot", help="two pictures of a sweep as one SVG", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    plot = commands.add_parser(
+        "plot",
+        help="two pictures of a sweep as one SVG",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     plot.add_argument("results")
     plot.add_argument("--out", required=True, help="an .svg file")
     plot.add_argument("--by", default="prune.select", help="the column of /runs whose values become the lines")

@@ -1,4 +1,5 @@
 """The ten questions of the paper, answered from the store: the report's spine. No text here claims more than its numbers."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -11,7 +12,8 @@ from .sweepdata import median_with_censored, smallest_p
 from .words import count, estimate, real, signed, verdict_on
 
 PAPER = {  # what the paper reports or concludes, as docs/results.md and protocol §8 give it
-    "recovered": "The paper's run recovered 98 % of the lost F1 after its first two epochs and 99 % after eight (DistilBERT, location).",
+    "recovered": "The paper's run recovered 98 % of the lost F1 after its first two epochs and 99 % after eight "
+    "(DistilBERT, location).",
 }
 
 
@@ -19,15 +21,17 @@ PAPER = {  # what the paper reports or concludes, as docs/results.md and protoco
 class Answer:
     number: int
     question: str
-    short: str      # a few words or a number, for the summary card; "" for none
-    text: str       # HTML
+    short: str  # a few words or a number, for the summary card; "" for none
+    text: str  # HTML
     figures: list
-    against_paper: str = ""   # "", "agrees", "contradicts", "undecided"
+    against_paper: str = ""  # "", "agrees", "contradicts", "undecided"
     card: str = ""  # the question on the summary card
 
 
 def paper_word(answer):
-    return {"agrees": "as in the paper", "contradicts": "unlike the paper", "undecided": "undecided"}.get(answer.against_paper, "")
+    return {"agrees": "as in the paper", "contradicts": "unlike the paper", "undecided": "undecided"}.get(
+        answer.against_paper, ""
+    )
 
 
 def missing(axis, example):
@@ -41,6 +45,11 @@ def sure_sign(interval):
     return 0
 
 
+def enough(n):
+    """Whether n seeds could decide anything: an interval inside the range of n values covers at most 1 - 2^(1-n), so fewer than 6 cannot reach 95 %."""
+    return smallest_p(n) <= 0.05
+
+
 def against(sign, wanted, mean):
     """agrees / contradicts only where the interval excludes 0; otherwise undecided."""
     if sign == 0 or not math.isfinite(mean):
@@ -50,13 +59,16 @@ def against(sign, wanted, mean):
 
 # ------------------------------------------------------------------------------------------------ the answers
 
+
 def finders(data):
     figure = fig_agreement.finders(data)
     text = figure.sentence if figure else missing("rank.method", "[probeless, effect_size, ...]")
     if figure is None:
         methods = sorted({str(a.value("rank.method")) for a in data.arms if a.value("rank.method") is not None})
         text += f" All runs here rank with {methods[0] if methods else method_from(data)}."
-    return Answer(1, "Do probeless, linear probes and other finders name the same neurons?", "", text, [figure] if figure else [])
+    return Answer(
+        1, "Do probeless, linear probes and other finders name the same neurons?", "", text, [figure] if figure else []
+    )
 
 
 def method_from(data):
@@ -67,17 +79,64 @@ def method_from(data):
 
 
 def plasticity(data):
-    back, halves, areas, shift = data.recovered(data.head), data.half_lives(data.head), data.areas(data.head), fig_layers.shift(data, data.head)
-    text = (f"Here neuroplasticity is four measured quantities; in {data.describe(data.head)}: the recovered share of the lost F1, {estimate(back, fig_recovery.rho_interval(data, data.head))}; its "
-            f"half-life, {fig_recovery.half_life_words(data, data.head)}; the area under the recovery curve, {estimate(areas)}; and the shift of the centre of saliency, "
-            f"{estimate(shift, form=signed)} layers.")
+    back, areas, shift = data.recovered(data.head), data.areas(data.head), fig_layers.shift(data, data.head)
+    text = (
+        f"Here neuroplasticity is four measured quantities; in {data.describe(data.head)}: the recovered share of the "
+        f"lost F1, {estimate(back, fig_recovery.rho_interval(data, data.head))}; its "
+        f"half-life, {fig_recovery.half_life_words(data, data.head)}; the area under the recovery curve, "
+        f"{estimate(areas, data.stats.interval('recovery', 'area', fig_recovery.any_run(data, data.head)))}; and the "
+        "shift of the centre of saliency, "
+        f"{estimate(shift, form=signed)} layers."
+    )
     mean = mean_of(back)
     interval = fig_recovery.rho_interval(data, data.head)
-    verdict = "undecided" if not math.isfinite(mean) or not interval else "agrees" if interval[0] > 0.5 else "contradicts" if interval[1] < 0.5 else "undecided"
-    text += " " + PAPER["recovered"] + {"agrees": " As there, more than half came back.", "contradicts": " Here, unlike there, less than half came back.",
-                                        "undecided": " With no interval that lies on one side of one half this sweep neither supports nor contradicts it."}[verdict]
-    figures = [f for f in (fig_recovery.recovery(data), fig_recovery.concept_itself(data)) if f]
-    return Answer(2, "What is neuroplasticity here, in measured quantities?", percent(mean), text, figures, verdict, "Does it come back?")
+    verdict = (
+        "undecided"
+        if not math.isfinite(mean) or not interval or not enough(data.head.n)
+        else "agrees"
+        if interval[0] > 0.5
+        else "contradicts"
+        if interval[1] < 0.5
+        else "undecided"
+    )
+    text += (
+        " "
+        + PAPER["recovered"]
+        + {
+            "agrees": " As there, more than half came back.",
+            "contradicts": " Here, unlike there, less than half came back.",
+            "undecided": " This sweep neither supports nor contradicts it: "
+            f"{undecided_because(interval, data.head.n)}.",
+        }[verdict]
+    )
+    itself = fig_recovery.concept_itself(data)
+    figures = [fig_recovery.recovery(data)] + ([itself] if itself else [])
+    if itself is None:
+        note = (
+            str(data.store.runs["concept_f1_note"][data.head.rows[0]])
+            if "concept_f1_note" in data.store.runs
+            else "gathered before relearn kept it"
+        )
+        text += f" F1 is that of all entity types; the concept's own is not in this store ({escape(note)})."
+    return Answer(
+        2,
+        "What is neuroplasticity here, in measured quantities?",
+        percent(mean),
+        text,
+        figures,
+        verdict,
+        "Does it come back?",
+    )
+
+
+def undecided_because(interval, n):
+    if not enough(n):
+        return f"{count(n, 'seed')} {'decides' if n == 1 else 'decide'} nothing (6 are the fewest)"
+    return (
+        "its interval lies on both sides of one half"
+        if interval
+        else "it has no interval yet (<code>relearn stats</code>)"
+    )
 
 
 def percent(x):
@@ -85,22 +144,51 @@ def percent(x):
 
 
 def saliency_similarity(data):
-    figures = [fig_layers.saliency_map(data), fig_layers.ridges(data), fig_meaning.similarity(data), fig_meaning.similarity_map(data)]
-    return Answer(3, "What do saliency and similarity each tell?", "", "Saliency says how early a neuron comes in the ranking for the concept; similarity how much its top words resemble those it had in base. "
-                  + figures[2].sentence, figures)
+    figures = [
+        fig_layers.saliency_map(data),
+        fig_layers.ridges(data),
+        fig_meaning.similarity(data),
+        fig_meaning.similarity_map(data),
+    ]
+    return Answer(
+        3,
+        "What do saliency and similarity each tell?",
+        "",
+        "Saliency says how early a neuron comes in the ranking for the concept; similarity how much its top words "
+        "resemble those it had in base. " + figures[2].sentence,
+        figures,
+    )
 
 
 def few_epochs(data):
     first, final = fig_recovery.first_epoch(data, data.head), data.recovered(data.head)
     share = mean_of(first) / mean_of(final) if math.isfinite(mean_of(final)) and mean_of(final) != 0 else math.nan
     median = median_with_censored(data.half_lives(data.head))
-    short = "1 epoch" if median == 1 else f"{median:g} epochs" if math.isfinite(median) else "not reached" if math.isinf(median) else "undefined"
-    text = (f"The first epoch of retraining brings {percent(mean_of(first))} of the lost F1, {percent(share)} of all that comes back. " if math.isfinite(share) else
-            "No recovered share is defined. ")
+    short = (
+        "1 epoch"
+        if median == 1
+        else f"{median:g} epochs"
+        if math.isfinite(median)
+        else "not reached"
+        if math.isinf(median)
+        else "undefined"
+    )
+    text = (
+        f"The first epoch of retraining brings {percent(mean_of(first))} of the lost F1, {percent(share)} of all that "
+        "comes back. "
+        if math.isfinite(share)
+        else "No recovered share is defined. "
+    )
     factors = fig_recovery.factors(data)
     text += factors.sentence if factors else "What makes it fast or slow shows where removals differ: question 10."
-    return Answer(4, "Why does recovery take so few epochs?", short, text,
-                  [f for f in (fig_recovery.speed(data), fig_recovery.by_step(data), factors) if f], card="How fast? (half of it)")
+    return Answer(
+        4,
+        "Why does recovery take so few epochs?",
+        short,
+        text,
+        [f for f in (fig_recovery.speed(data), fig_recovery.by_step(data), factors) if f],
+        card="How fast? (half of it)",
+    )
 
 
 def earlier(data):
@@ -112,9 +200,20 @@ def earlier(data):
     if data.control is not None:
         text += f"; with as many random neurons removed it {fig_layers.direction(mean_of(fig_layers.shift(data, data.control)))}"
     text += ". The paper concludes that concepts relocate to earlier layers. "
-    text += {"agrees": f"So does this sweep: {source}.", "contradicts": f"This sweep contradicts it: {source}.", "undecided": f"This sweep does not decide it: {source}."}[verdict]
-    return Answer(5, "Do concepts move to earlier layers?", f"{signed(mean, 2)} layers" if math.isfinite(mean) else "no value", text,
-                  [fig_layers.centre(data), fig_layers.relocation(data)], verdict, "Do they move to earlier layers?")
+    text += {
+        "agrees": f"So does this sweep: {source}.",
+        "contradicts": f"This sweep contradicts it: {source}.",
+        "undecided": f"This sweep does not decide it: {source}.",
+    }[verdict]
+    return Answer(
+        5,
+        "Do concepts move to earlier layers?",
+        f"{signed(mean, 2)} layers" if math.isfinite(mean) else "no value",
+        text,
+        [fig_layers.centre(data), fig_layers.relocation(data)],
+        verdict,
+        "Do they move to earlier layers?",
+    )
 
 
 def relocation_test(data):
@@ -122,10 +221,12 @@ def relocation_test(data):
     if data.control is None:
         return None, "without a random control the shift cannot be told from what silencing neurons does by itself"
     stage = data.arm_stages(data.head)[-1]
-    row = data.stats.compare(data.store.runs["id"][data.head.rows[0]], data.store.runs["id"][data.control.rows[0]], "centre", stage=stage)
+    row = data.stats.compare(
+        data.store.runs["id"][data.head.rows[0]], data.store.runs["id"][data.control.rows[0]], "centre", stage=stage
+    )
     pairs = len(set(data.seeds(data.head)) & set(data.seeds(data.control)))
     if row is None:
-        return None, f"there is no interval yet (<code>relearn stats</code>), and {verdict_on(pairs)}"
+        return None, f"{no_interval(data, 'comparison of it')}, and {verdict_on(pairs)}"
     words = f"concept minus random {signed(row['difference'])} layers (95 % interval {signed(row['low'])} to {signed(row['high'])}, adjusted p = {real(row['p_adjusted'])}): {row['verdict']}"
     return ((row["low"], row["high"]) if row["claimed"] else None), words
 
@@ -137,39 +238,80 @@ def primed(data):
     verdict, short = "undecided", f"ρ = {signed(mean, 2)}" if math.isfinite(mean) else "no value"
     if found and "base_saliency" in found[0]:
         t = found[0]["base_saliency"]
-        if math.isfinite(t["low"]):
+        if math.isfinite(t["low"]) and enough(found[1].get("num_clusters", 0)):
             verdict = against(1 if t["low"] > 0 else -1 if t["high"] < 0 else 0, 1, t["estimate"])
-    text = f"Among kept neurons, saliency before pruning and after relearning have a rank correlation of {signed(mean)}. " if math.isfinite(mean) else ""
+    text = (
+        f"Among kept neurons, saliency before pruning and after relearning have a rank correlation of {signed(mean)}. "
+        if math.isfinite(mean)
+        else ""
+    )
     text += "The paper concludes that the concept goes to neurons that were primed for it. "
-    text += {"agrees": "This sweep agrees.", "contradicts": "This sweep contradicts it.",
-             "undecided": f"This sweep does not decide it: the interval of the partial effect {'includes 0' if found else 'needs relearn stats'} ({count(data.head.n, 'seed')})."}[verdict]
+    text += {
+        "agrees": "This sweep agrees.",
+        "contradicts": "This sweep contradicts it.",
+        "undecided": f"This sweep does not decide it: {primed_undecided(data, found)}.",
+    }[verdict]
     return Answer(6, "Are the relearning neurons primed?", short, text, [figure], verdict, "Are they primed neurons?")
+
+
+def no_interval(data, what):
+    return f"/stats holds no {what}" if data.stats.present else "there is no interval yet (<code>relearn stats</code>)"
+
+
+def primed_undecided(data, found):
+    n = data.head.n
+    if not enough(n):
+        return f"{count(n, 'seed')} {'decides' if n == 1 else 'decide'} nothing (6 are the fewest)"
+    return "the interval of the partial effect includes 0" if found else no_interval(data, "regression")
 
 
 def polysemantic(data):
     figure = fig_meaning.polysemantic(data)
     if figure is None:
-        return Answer(7, "Do neurons become polysemantic?", "no words", "This store holds no top words; set <code>analyse.top_words</code>.", [], "", "Do neurons become polysemantic?")
+        return Answer(
+            7,
+            "Do neurons become polysemantic?",
+            "no words",
+            "This store holds no top words; set <code>analyse.top_words</code>.",
+            [],
+            "",
+            "Do neurons become polysemantic?",
+        )
     rows = figure.tables[0].rows
     head = [r[4] / r[2] for r in rows if r[0] == data.head.label]
     control = [r[4] / r[2] for r in rows if data.control is not None and r[0] == data.control.label]
     text = f"{percent(mean_of(head))} of the kept neurons that could took up a lost word and kept one of their own"
     text += f", {percent(mean_of(control))} in the random control. " if control else ". "
     text += "The paper concludes that relearning neurons carry old and new concepts together. No test is made of this measure: it is described, not claimed."
-    return Answer(7, "Do neurons become polysemantic?", percent(mean_of(head)), text, [figure],
-                  "undecided", "Do neurons become polysemantic?")
+    return Answer(
+        7,
+        "Do neurons become polysemantic?",
+        percent(mean_of(head)),
+        text,
+        [figure],
+        "undecided",
+        "Do neurons become polysemantic?",
+    )
 
 
 def families(data):
     figure = fig_agreement.families(data)
-    text = figure.sentence if figure else missing("model", "[models/a, models/b]") + f" All runs here are of {data.head.value('model')}."
+    text = (
+        figure.sentence
+        if figure
+        else missing("model", "[models/a, models/b]") + f" All runs here are of {data.head.value('model')}."
+    )
     return Answer(8, "Does it hold over model families?", "", text, [figure] if figure else [])
 
 
 def limitations(data):
-    axes = (("rank.method", "[probeless, random, ...]", "other finders"), ("prune.site", "[layer_norm, ...]", "other sites of removal"),
-            ("prune.permanent", "[false, true]", "permanent removal"), ("concept", "[location, ...]", "other concepts"))
-    parts, figures = [], []
+    axes = (
+        ("rank.method", "[probeless, random, ...]", "other finders"),
+        ("prune.site", "[layer_norm, ...]", "other sites of removal"),
+        ("prune.permanent", "[false, true]", "permanent removal"),
+        ("concept", "[location, ...]", "other concepts"),
+    )
+    parts = []
     for axis, example, what in axes:
         if axis in data.varying:
             values = sorted({str(a.value(axis)) for a in data.arms})
@@ -177,30 +319,82 @@ def limitations(data):
         else:
             parts.append(f"{what.capitalize()}: {missing(axis, example)[0].lower()}{missing(axis, example)[1:]}")
     seeds = fig_agreement.seeds(data)
-    text = " ".join(parts) + ("" if seeds else f" Seeds: one per arm, so nothing here has an interval; add <code>seed: 0..5</code> or more (5 seeds cannot give p below {smallest_p(5):g}).")
-    return Answer(9, "What limits this: finders, sites, permanence, seeds?", "", text, [f for f in (seeds, fig_agreement.components(data)) if f])
+    text = " ".join(parts) + (
+        ""
+        if seeds
+        else " Seeds: one per arm, so nothing here has an interval; add <code>seed: 0..5</code> or more (5 seeds "
+        f"cannot give p below {smallest_p(5):g})."
+    )
+    return Answer(
+        9,
+        "What limits this: finders, sites, permanence, seeds?",
+        "",
+        text,
+        [f for f in (seeds, fig_agreement.components(data)) if f],
+    )
 
 
 def axis_words(data, axis):
     groups = {}
     for arm in data.arms:
         groups.setdefault(str(arm.value(axis)), []).append(mean_of(data.recovered(arm)))
-    return "recovered at the end: " + ", ".join(f"{k} {real(mean_of(v))} over {count(len(v), 'arm')}" for k, v in sorted(groups.items()))
+    return "recovered at the end: " + ", ".join(
+        f"{k} {real(mean_of(v))} over {count(len(v), 'arm')}" for k, v in sorted(groups.items())
+    )
 
 
 def removal(data):
     figure = fig_recovery.resistance(data)
     known = [a for a in data.arms if math.isfinite(mean_of(data.recovered(a)))]
     best = min(known, key=lambda a: mean_of(data.recovered(a))) if known else None
-    text = (f"Least of the lost F1 came back in the arm <em>{escape(best.label)}</em>: {percent(mean_of(data.recovered(best)))} (most: "
-            f"{percent(max(mean_of(data.recovered(a)) for a in known))})." if len(known) > 1 else "With a single removal nothing can be ranked.")
+    text = (
+        f"Least of the lost F1 came back in the arm <em>{escape(best.label)}</em>: "
+        f"{percent(mean_of(data.recovered(best)))} (most: "
+        f"{percent(max(mean_of(data.recovered(a)) for a in known))})."
+        if len(known) > 1
+        else "With a single removal nothing can be ranked."
+    )
     absent = [a for a in ("prune.permanent", "prune.ratio") if a not in data.varying]
     if absent:
-        text += " Not in this sweep: add " + " and ".join(f"<code>{a}</code>" for a in absent) + " to see whether they resist longer."
+        text += (
+            " Not in this sweep: add "
+            + " and ".join(f"<code>{a}</code>" for a in absent)
+            + " to see whether they resist longer."
+        )
     if not known:
-        return Answer(10, "Which removal resists relearning longest?", "undefined", "Pruning cost no arm 0.01 F1, so no recovery is defined.", [figure], "", "What resists longest?")
-    return Answer(10, "Which removal resists relearning longest?", best.label if len(known) > 1 else "one removal only", text, [figure], "", "What resists longest?")
+        return Answer(
+            10,
+            "Which removal resists relearning longest?",
+            "undefined",
+            "Pruning cost no arm 0.01 F1, so no recovery is defined.",
+            [figure],
+            "",
+            "What resists longest?",
+        )
+    return Answer(
+        10,
+        "Which removal resists relearning longest?",
+        best.label if len(known) > 1 else "one removal only",
+        text,
+        [figure],
+        "",
+        "What resists longest?",
+    )
 
 
 def all_answers(data):
-    return [f(data) for f in (finders, plasticity, saliency_similarity, few_epochs, earlier, primed, polysemantic, families, limitations, removal)]
+    return [
+        f(data)
+        for f in (
+            finders,
+            plasticity,
+            saliency_similarity,
+            few_epochs,
+            earlier,
+            primed,
+            polysemantic,
+            families,
+            limitations,
+            removal,
+        )
+    ]

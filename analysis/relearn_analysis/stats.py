@@ -1,6 +1,7 @@
 """What `relearn stats` left in /stats (docs/results-format.md). Where a group is absent every question to it is answered with None or an
 empty list, and the report says what is missing and how to get it.
 """
+
 from __future__ import annotations
 
 import h5py
@@ -94,7 +95,15 @@ class Stats:
             if (row["cell_a"], row["cell_b"]) == (a, b):
                 return row
             if (row["cell_a"], row["cell_b"]) == (b, a):
-                turned = dict(row, cell_a=a, cell_b=b, arm_a=row["arm_b"], arm_b=row["arm_a"], mean_a=row["mean_b"], mean_b=row["mean_a"])
+                turned = dict(
+                    row,
+                    cell_a=a,
+                    cell_b=b,
+                    arm_a=row["arm_b"],
+                    arm_b=row["arm_a"],
+                    mean_a=row["mean_b"],
+                    mean_b=row["mean_a"],
+                )
                 turned.update(difference=-row["difference"], low=-row["high"], high=-row["low"])
                 return turned
         return None
@@ -118,7 +127,9 @@ class Stats:
         if group is None or "share" not in group:
             return None
         factors = [_text(v) for v in group["factor"][()]]
-        return {_text(r): dict(zip(factors, map(float, row))) for r, row in zip(group["response"][()], group["share"][()])}
+        return {
+            _text(r): dict(zip(factors, map(float, row))) for r, row in zip(group["response"][()], group["share"][()])
+        }
 
     def components(self, model, stage):
         """scores [run, component], shares [component], run ids; None when absent."""

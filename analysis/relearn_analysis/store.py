@@ -1,4 +1,5 @@
 """Reading results.h5 (docs/formats.md): the runs as columns, one run's neurons at a time, never a whole neuron array."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -9,7 +10,12 @@ import numpy as np
 
 from .errors import BadInput
 
-ONE_WORD_AXES = {"model", "concept", "arm", "protocol"}  # every other configuration path has a dot in it, and no measure has
+ONE_WORD_AXES = {
+    "model",
+    "concept",
+    "arm",
+    "protocol",
+}  # every other configuration path has a dot in it, and no measure has
 
 
 def text(value):
@@ -30,9 +36,10 @@ def column(dataset):
 @dataclasses.dataclass(frozen=True)
 class Arm:
     """The runs that differ in nothing but the seed."""
-    key: tuple          # ((axis, value), ...) of every axis but the seed
-    label: str          # the axes that vary, in words
-    rows: np.ndarray    # rows of /runs that are done and have neurons, by seed
+
+    key: tuple  # ((axis, value), ...) of every axis but the seed
+    label: str  # the axes that vary, in words
+    rows: np.ndarray  # rows of /runs that are done and have neurons, by seed
     planned: int
     failed: int
 
@@ -50,29 +57,38 @@ class Store:
     def __init__(self, path):
         self.path = path
         self.file = _open(path)
-        self.attributes = {name: text(value) if isinstance(value, (bytes, str)) else value for name, value in self.file.attrs.items()}
+        self.attributes = {
+            name: text(value) if isinstance(value, (bytes, str)) else value for name, value in self.file.attrs.items()
+        }
         if not str(self.attributes.get("format", "")).startswith("relearn results"):
-            raise BadInput(f"{path}: is HDF5, but not a store of relearn (its attribute 'format' is "
-                           f"{self.attributes.get('format', 'absent')!r}; expected 'relearn results 1')")
+            raise BadInput(
+                f"{path}: is HDF5, but not a store of relearn (its attribute 'format' is "
+                f"{self.attributes.get('format', 'absent')!r}; expected 'relearn results 1')"
+            )
         for group in ("runs", "neurons", "training"):
             if group not in self.file:
-                raise BadInput(f"{path}: group /{group} is missing; gather the sweep again: relearn gather {os.path.dirname(path) or '.'}")
+                raise BadInput(
+                    f"{path}: group /{group} is missing; gather the sweep again: relearn gather "
+                    f"{os.path.dirname(path) or '.'}"
+                )
         self.runs = {name: column(item) for name, item in self.file["runs"].items() if isinstance(item, h5py.Dataset)}
         for name in ("id", "status", "seed", "model"):
             if name not in self.runs:
-                raise BadInput(f"{path}: column /runs/{name} is missing; gather the sweep again with this version of relearn")
+                raise BadInput(
+                    f"{path}: column /runs/{name} is missing; gather the sweep again with this version of relearn"
+                )
         self.num_runs = len(self.runs["id"])
         if not self.num_runs:
             raise BadInput(f"{path}: holds no runs")
-        self.stages = [name[len("f1_"):] for name in self.runs if name.startswith("f1_")]
+        self.stages = [name[len("f1_") :] for name in self.runs if name.startswith("f1_")]
         self.stages.sort(key=stage_order)
         self.done = self.runs["status"] == "done"
         self.failed = self.runs["status"] == "failed"
-        self.row_of = {}          # model -> {run id: row of /neurons/<model>}
+        self.row_of = {}  # model -> {run id: row of /neurons/<model>}
         for model, group in self.file["neurons"].items():
             self.row_of[model] = {run: i for i, run in enumerate(column(group["run"]))}
         self.curve_row = None
-        self.words_row = {}       # model -> {run id: row of /words/<model>}
+        self.words_row = {}  # model -> {run id: row of /words/<model>}
         self.training_row = {run: i for i, run in enumerate(column(self.file["training/run"]))}
         self.axes = self._find_axes()
 
@@ -156,7 +172,11 @@ class Store:
         if at is None:
             return None, None, []
         group = self.file["curve"]
-        return np.asarray(group[array][at], float), np.asarray(group["step"][at], float), [text(s) for s in group["stage"][()]]
+        return (
+            np.asarray(group[array][at], float),
+            np.asarray(group["step"][at], float),
+            [text(s) for s in group["stage"][()]],
+        )
 
     def sweep_yaml(self):
         return text(self.file["sweep_yaml"][()]) if "sweep_yaml" in self.file else ""
@@ -187,14 +207,19 @@ def _open(path):
     if os.path.isdir(path):
         raise BadInput(f"{path}: is a folder; expected a results.h5")
     if not os.path.exists(path):
-        raise BadInput(f"{path}: there is no such file; relearn run writes it at its end, relearn gather from what is finished so far")
+        raise BadInput(
+            f"{path}: there is no such file; relearn run writes it at its end, relearn gather from what is finished "
+            "so far"
+        )
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
         if not h5py.is_hdf5(path):
             raise BadInput(f"{path}: is not an HDF5 file; expected the results.h5 of a sweep") from None
-        raise BadInput(f"{path}: cannot be read as HDF5, perhaps it is unfinished or damaged ({first_line(error)}); "
-                       f"make it again: relearn gather {os.path.dirname(path) or '.'}") from None
+        raise BadInput(
+            f"{path}: cannot be read as HDF5, perhaps it is unfinished or damaged ({first_line(error)}); "
+            f"make it again: relearn gather {os.path.dirname(path) or '.'}"
+        ) from None
 
 
 def first_line(error):

@@ -1,6 +1,7 @@
 """Small themable SVG: every colour is a CSS variable or a fixed colour that reads on light and dark. A panel is at most 380 units wide,
 so that its text stays readable on a phone; a figure is a row of panels that wraps.
 """
+
 from __future__ import annotations
 
 import math
@@ -21,13 +22,13 @@ def mixed(stops, t):
     t = min(max(t, 0.0), 1.0) * (len(stops) - 1)
     i = min(int(t), len(stops) - 2)
     a, b = stops[i], stops[i + 1]
-    part = [round(int(a[k:k + 2], 16) + (t - i) * (int(b[k:k + 2], 16) - int(a[k:k + 2], 16))) for k in (1, 3, 5)]
+    part = [round(int(a[k : k + 2], 16) + (t - i) * (int(b[k : k + 2], 16) - int(a[k : k + 2], 16))) for k in (1, 3, 5)]
     return "#" + "".join(f"{p:02x}" for p in part)
 
 
 def ink_on(colour):
     """Black or white, whichever contrasts more (WCAG relative luminance)."""
-    rgb = [int(colour[k:k + 2], 16) / 255 for k in (1, 3, 5)]
+    rgb = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "#111" if luminance > 0.18 else "#fff"
@@ -69,7 +70,10 @@ class Panel:
         self.parts.append(part)
 
     def text(self, x, y, content, kind="", anchor="start", extra=""):
-        self.add(f'<text x="{number(x, 1)}" y="{number(y, 1)}" class="{kind}" text-anchor="{anchor}"{extra}>{escape(str(content))}</text>')
+        self.add(
+            f'<text x="{number(x, 1)}" y="{number(y, 1)}" class="{kind}" '
+            f'text-anchor="{anchor}"{extra}>{escape(str(content))}</text>'
+        )
 
     def y_axis(self, ticks, label="", form="{:g}"):
         for t in ticks:
@@ -102,8 +106,10 @@ class Panel:
         if d:
             dashes = f' stroke-dasharray="{dash}"' if dash else ""
             fade = f' stroke-opacity="{opacity:g}"' if opacity < 1 else ""
-            self.add(f'<path d="{"".join(d)}" fill="none" stroke="{colour}" stroke-width="{width:g}" stroke-linejoin="round"'
-                     f' stroke-linecap="round"{dashes}{fade}{extra}/>')
+            self.add(
+                f'<path d="{"".join(d)}" fill="none" stroke="{colour}" stroke-width="{width:g}" stroke-linejoin="round"'
+                f' stroke-linecap="round"{dashes}{fade}{extra}/>'
+            )
 
     def band(self, xs, low, high, colour, opacity=0.18):
         """The area between two curves; a gap in either is a gap in the band."""
@@ -123,8 +129,11 @@ class Panel:
 
     def bar_of(self, x, low, high, colour, width=1.5):
         if math.isfinite(low) and math.isfinite(high):
-            self.add(f'<path d="M{number(self.x(x), 1)} {number(self.y(low), 1)}V{number(self.y(high), 1)}" stroke="{colour}"'
-                     f' stroke-width="{width:g}" stroke-linecap="round"/>')
+            self.add(
+                f'<path d="M{number(self.x(x), 1)} {number(self.y(low), 1)}V{number(self.y(high), 1)}" '
+                f'stroke="{colour}"'
+                f' stroke-width="{width:g}" stroke-linecap="round"/>'
+            )
 
     def dot(self, x, y, colour, radius=3.5, title="", hollow=False, link=""):
         if not (math.isfinite(x) and math.isfinite(y)):
@@ -136,8 +145,11 @@ class Panel:
 
     def rect(self, x, y, width, height, colour, title="", extra=""):
         note = f"<title>{escape(title)}</title>" if title else ""
-        self.add(f'<rect x="{number(x, 1)}" y="{number(y, 1)}" width="{number(width, 1)}" height="{number(height, 1)}" fill="{colour}"{extra}>'
-                 f"{note}</rect>")
+        self.add(
+            f'<rect x="{number(x, 1)}" y="{number(y, 1)}" width="{number(width, 1)}" height="{number(height, 1)}" '
+            f'fill="{colour}"{extra}>'
+            f"{note}</rect>"
+        )
 
     def gap(self, x, y, width, height, title="no value"):
         """A cell without a value: hatched, never a colour of the scale."""
@@ -145,15 +157,25 @@ class Panel:
 
     def svg(self):
         heading = f'<text x="8" y="16" class="title">{escape(self.title)}</text>' if self.title else ""
-        return (f'<svg viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(self.label)}" '
-                f'xmlns="http://www.w3.org/2000/svg">{heading}{"".join(self.parts)}</svg>')
+        return (
+            f'<svg viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(self.label)}" '
+            f'xmlns="http://www.w3.org/2000/svg">{heading}{"".join(self.parts)}</svg>'
+        )
 
 
-def heat_panel(title, values, rows, columns, low, high, form="{:.2f}", stops=VIRIDIS, x_label="", y_label="", width=380, notes=None):
+def heat_panel(
+    title, values, rows, columns, low, high, form="{:.2f}", stops=VIRIDIS, x_label="", y_label="", width=380, notes=None
+):
     """values [rows][columns]; NaN is a hatched gap. Row 0 is drawn at the bottom (the embeddings below, the last layer above)."""
     cell = 26 if len(rows) <= 16 else max(9, 420 // len(rows))
-    panel = Panel(title, width=width, height=38 + cell * len(rows) + (40 if x_label else 24), left=58 if max(map(len, map(str, rows))) > 3 else 44, top=38,
-                  bottom=40 if x_label else 24)
+    panel = Panel(
+        title,
+        width=width,
+        height=38 + cell * len(rows) + (40 if x_label else 24),
+        left=58 if max(map(len, map(str, rows))) > 3 else 44,
+        top=38,
+        bottom=40 if x_label else 24,
+    )
     across = (panel.x1 - panel.x0) / max(len(columns), 1)
     small = ' font-size="9"' if across < 34 or cell < 16 else ""
     for r, name in enumerate(rows):
@@ -171,8 +193,11 @@ def heat_panel(title, values, rows, columns, low, high, form="{:.2f}", stops=VIR
             colour = mixed(stops, (value - low) / (high - low) if high > low else 0.5)
             panel.rect(panel.x0 + c * across, y, across - 1, cell - 1, colour, note)
             if across >= 24 and cell >= 13:
-                panel.add(f'<text x="{number(panel.x0 + (c + 0.5) * across, 1)}" y="{number(y + cell / 2 + 4, 1)}" text-anchor="middle" '
-                          f'class="cell" style="fill:{ink_on(colour)}"{small}>{form.format(value)}</text>')
+                panel.add(
+                    f'<text x="{number(panel.x0 + (c + 0.5) * across, 1)}" y="{number(y + cell / 2 + 4, 1)}" '
+                    'text-anchor="middle" '
+                    f'class="cell" style="fill:{ink_on(colour)}"{small}>{form.format(value)}</text>'
+                )
     for c, name in enumerate(columns):
         panel.text(panel.x0 + (c + 0.5) * across, panel.y0 + 15, name, "tick", "middle", small)
     if x_label:
@@ -188,7 +213,11 @@ def legend(entries):
     for entry in entries:
         label, colour, style = entry[:3]
         swatch = f'<i class="key {style}" style="--k:{colour}"></i>{escape(label)}'
-        items.append(f'<a href="{escape(entry[3])}" data-filter="{escape(entry[4])}">{swatch}</a>' if len(entry) > 4 else f"<span>{swatch}</span>")
+        items.append(
+            f'<a href="{escape(entry[3])}" data-filter="{escape(entry[4])}">{swatch}</a>'
+            if len(entry) > 4
+            else f"<span>{swatch}</span>"
+        )
     return f'<div class="legend">{"".join(items)}</div>'
 
 

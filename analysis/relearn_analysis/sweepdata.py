@@ -1,4 +1,5 @@
 """One sweep in memory, reduced: its arms, each run's summary and recovery, and how arms are laid out in pictures."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -12,13 +13,20 @@ from .errors import BadInput
 from .stats import Stats
 from .store import Store, name_value, plain, stage_title
 
-PREFERRED = ("prune.select", "rank.method", "prune.permanent", "prune.site", "prune.ratio")  # which axis becomes the colours
+PREFERRED = (
+    "prune.select",
+    "rank.method",
+    "prune.permanent",
+    "prune.site",
+    "prune.ratio",
+)  # which axis becomes the colours
 MAX_PANELS, MAX_COLOURS = 6, 8
 
 
 @dataclasses.dataclass
 class Group:
     """Arms drawn in one panel: they differ in the colour axis only."""
+
     label: str
     arms: list
 
@@ -30,7 +38,10 @@ class SweepData:
         self.all_arms = store.arms()
         self.arms = [a for a in self.all_arms if a.n]
         if not self.arms:
-            raise BadInput(f"{path}: none of its {store.num_runs} runs is done ({int(store.failed.sum())} failed); there is nothing to report yet")
+            raise BadInput(
+                f"{path}: none of its {store.num_runs} runs is done ({int(store.failed.sum())} failed); there is "
+                "nothing to report yet"
+            )
         self.varying = store.varying()
         self.by = self._colour_axis(by)
         self.colours = self._colour_values()
@@ -76,7 +87,10 @@ class SweepData:
         for arm in self.arms:
             label = ", ".join(name_value(a, arm.value(a), others if len(others) > 1 else [a]) for a in others)
             groups.setdefault(label, []).append(arm)
-        return [Group(label, sorted(arms, key=lambda a: self.colours.index(a.value(self.by)))) for label, arms in groups.items()]
+        return [
+            Group(label, sorted(arms, key=lambda a: self.colours.index(a.value(self.by))))
+            for label, arms in groups.items()
+        ]
 
     def shown_groups(self, limit=MAX_PANELS):
         return self.groups[:limit]
@@ -95,8 +109,11 @@ class SweepData:
     def _control_of(self, arm):
         """The arm that differs from `arm` in prune.select = random alone."""
         for other in self.arms:
-            if other.value("prune.select") == "random" and arm.value("prune.select") not in (None, "random") and all(
-                    other.value(axis) == value for axis, value in arm.key if axis != "prune.select"):
+            if (
+                other.value("prune.select") == "random"
+                and arm.value("prune.select") not in (None, "random")
+                and all(other.value(axis) == value for axis, value in arm.key if axis != "prune.select")
+            ):
                 return other
         return None
 
@@ -131,7 +148,7 @@ class SweepData:
         longest = max((c.epochs for c in curves), key=len)
         table = np.full((len(curves), len(longest)), np.nan)
         for i, c in enumerate(curves):
-            table[i, :len(c.f1)] = c.f1
+            table[i, : len(c.f1)] = c.f1
         return longest, table, np.array([c.base for c in curves])
 
     def recovered(self, arm):

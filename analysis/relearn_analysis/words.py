@@ -1,4 +1,5 @@
 """Numbers in sentences: an estimate never stands without its n, and never with an interval that nobody computed."""
+
 from __future__ import annotations
 
 import math

@@ -152,7 +152,7 @@ static void make_statistics(const rl_sweep_outcome *outcome, const char *directo
     if (path) status = rl_lock_take(&lock, path, &err);
     status = rl_cluster_agree(MPI_COMM_WORLD, status, &err);
     if (status == RL_OK) status = rl_stats_compute(MPI_COMM_WORLD, directory, &findings, &err);
-    if (rank == 0 && status == RL_OK) printf("statistics: in results.h5:/stats   findings: relearn stats %s\n", directory);
+    if (rank == 0 && status == RL_OK) printf("statistics: in results.h5:/stats   findings: relearn stats %s   pictures: relearn report %s\n", directory, directory);
     if (rank == 0 && status != RL_OK) fprintf(stderr, "relearn: warning: no statistics: %s\n", err.message);
     rl_lock_release(&lock);
     json_decref(findings);

@@ -3,6 +3,7 @@
     with Browser() as b: b.open(path, width=390, height=844, dark=True); b.evaluate("document.title"); b.screenshot("a.png")
 `errors` collects what the page logs as error or warning, uncaught exceptions and every request that is not the page itself.
 """
+
 import base64
 import json
 import os
@@ -26,17 +27,37 @@ class Browser:
         self.profile = tempfile.mkdtemp(prefix="relearn-chromium-")
         to_child, self.write_end = os.pipe()
         self.read_end, from_child = os.pipe()
-        arguments = [find(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
-                     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND",
-                     f"--user-data-dir={self.profile}", "--remote-debugging-pipe", "about:blank"]
+        arguments = [
+            find(),
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--hide-scrollbars",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--host-resolver-rules=MAP * ~NOTFOUND",
+            f"--user-data-dir={self.profile}",
+            "--remote-debugging-pipe",
+            "about:blank",
+        ]
 
         def wire():  # Chromium reads commands from 3 and writes to 4
             a, b = os.dup(to_child), os.dup(from_child)
             a, b = (os.dup(a) if a in (3, 4) else a), (os.dup(b) if b in (3, 4) else b)
             os.dup2(a, 3)
             os.dup2(b, 4)
-        self.process = subprocess.Popen(arguments, pass_fds=(3, 4, to_child, from_child), preexec_fn=wire, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        self.process = subprocess.Popen(
+            arguments,
+            pass_fds=(3, 4, to_child, from_child),
+            preexec_fn=wire,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         os.close(to_child)
         os.close(from_child)
         self.session = None
@@ -76,10 +97,14 @@ class Browser:
         if kind == "Runtime.consoleAPICalled" and content["type"] in ("error", "warning", "assert"):
             self.errors.append(f"console: {content['args']}")
         elif kind == "Runtime.exceptionThrown":
-            self.errors.append(f"exception: {content['exceptionDetails'].get('exception', content['exceptionDetails'])}")
+            self.errors.append(
+                f"exception: {content['exceptionDetails'].get('exception', content['exceptionDetails'])}"
+            )
         elif kind == "Log.entryAdded" and content["entry"]["level"] in ("error", "warning"):
             self.errors.append(f"log: {content['entry']['text']} {content['entry'].get('url', '')}")
-        elif kind == "Network.requestWillBeSent" and not content["request"]["url"].startswith(("file://", "data:", "about:")):
+        elif kind == "Network.requestWillBeSent" and not content["request"]["url"].startswith(
+            ("file://", "data:", "about:")
+        ):
             self.errors.append(f"request: {content['request']['url'][:200]}")
 
     def call(self, method, timeout=60, **parameters):
@@ -98,8 +123,17 @@ class Browser:
             self.note(answer)
 
     def open(self, path, width=1280, height=900, dark=False, scale=1):
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=width < 600)
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=scale,
+            mobile=width < 600,
+        )
+        self.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
+        )
         self.events.clear()
         self.call("Page.navigate", url="file://" + os.path.abspath(path))
         deadline = time.monotonic() + 60
@@ -116,6 +150,15 @@ class Browser:
         clip = {}
         if whole or top or height:
             size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-            clip = {"clip": {"x": 0, "y": top, "width": size["width"], "height": height or size["height"] - top, "scale": 1}, "captureBeyondViewport": True}
+            clip = {
+                "clip": {
+                    "x": 0,
+                    "y": top,
+                    "width": size["width"],
+                    "height": height or size["height"] - top,
+                    "scale": 1,
+                },
+                "captureBeyondViewport": True,
+            }
         with open(path, "wb") as file:
             file.write(base64.b64decode(self.call("Page.captureScreenshot", format="png", **clip)["data"]))

@@ -2,6 +2,7 @@
 
 write(path, axes={"prune.select": ["concept", "random"]}, seeds=3, failed=[4], ...) -> the path
 """
+
 import itertools
 import json
 
@@ -20,18 +21,36 @@ def texts(values):
 
 def design(axes, seeds):
     names = list(axes)
-    return [dict(zip(names, values), seed=seed) for values in itertools.product(*axes.values()) for seed in range(seeds)]
+    return [
+        dict(zip(names, values), seed=seed) for values in itertools.product(*axes.values()) for seed in range(seeds)
+    ]
 
 
 def f1_of(run, rng):
     """base, pruned, then the F1 after each of 2 epochs in each of 2 rounds."""
     base = 0.9 + 0.02 * rng.random()
     pruned = (0.05 if run.get("prune.select", "concept") == "concept" else 0.2) + 0.02 * rng.random()
-    rise = np.array([0.45, 0.66, 0.8, 0.86]) * (0.9 + 0.1 * rng.random()) * (1 - 0.3 * float(run.get("prune.ratio", 0.3)))
+    rise = (
+        np.array([0.45, 0.66, 0.8, 0.86]) * (0.9 + 0.1 * rng.random()) * (1 - 0.3 * float(run.get("prune.ratio", 0.3)))
+    )
     return base, pruned, pruned + (base - pruned) * rise
 
 
-def write(path, axes=None, seeds=3, failed=(), nan=(), planned=(), layers=4, width=30, model="tiny", epochs=2, words=True, sweep="synthetic", curve=False):
+def write(
+    path,
+    axes=None,
+    seeds=3,
+    failed=(),
+    nan=(),
+    planned=(),
+    layers=4,
+    width=30,
+    model="tiny",
+    epochs=2,
+    words=True,
+    sweep="synthetic",
+    curve=False,
+):
     """failed, planned: rows that are so; nan: rows whose F1 is NaN everywhere. A list for `model` makes it an axis. curve: F1 of the concept's types
     and /curve too, with 3 points an epoch."""
     axes = dict(axes or {})
@@ -39,12 +58,23 @@ def write(path, axes=None, seeds=3, failed=(), nan=(), planned=(), layers=4, wid
     runs = design({"model": models, "concept": ["place"], **axes}, seeds)
     rng = np.random.default_rng(7)
     count, num_stages = len(runs), len(STAGES)
-    ids = [f"{0xa00000000000 + 4099 * i:012x}" for i in range(count)]
+    ids = [f"{0xA00000000000 + 4099 * i:012x}" for i in range(count)]
     scores = [f1_of(run, rng) for run in runs]
     absent = set(failed) | set(planned)
     with h5py.File(path, "w") as f:
-        f.attrs.update({"title": "test", "format": "relearn results 1", "sweep": sweep, "created": "2026-01-01T00:00:00Z", "gathered_by": "test",
-                        "computed_by": "test", "numerics_version": "1", "gemm_backend": "none", "isa": "none"})
+        f.attrs.update(
+            {
+                "title": "test",
+                "format": "relearn results 1",
+                "sweep": sweep,
+                "created": "2026-01-01T00:00:00Z",
+                "gathered_by": "test",
+                "computed_by": "test",
+                "numerics_version": "1",
+                "gemm_backend": "none",
+                "isa": "none",
+            }
+        )
         f["sweep_yaml"] = np.bytes_(f"sweep: {sweep}\nrank:\n  method: probeless\n")
         f["vocabulary"] = texts(VOCABULARY)
         g = f.create_group("runs")
@@ -74,7 +104,7 @@ def write(path, axes=None, seeds=3, failed=(), nan=(), planned=(), layers=4, wid
         curve = np.full((count, num_stages, epochs), np.nan)
         for i, (_, _, rise) in enumerate(scores):
             if i not in absent and i not in nan:
-                curve[i, 2], curve[i, 3] = rise[:epochs], rise[epochs:2 * epochs]
+                curve[i, 2], curve[i, 3] = rise[:epochs], rise[epochs : 2 * epochs]
         training["f1"] = curve
         training["loss"] = np.zeros((count, num_stages, 2))
         for name in models:
@@ -92,9 +122,14 @@ def points(f, ids, scores, absent, epochs):
         if i in absent:
             continue
         step[i, 1, 0], rho[i, 1, 0] = 0, 0.0
-        whole = (np.interp(np.arange(1, 6 * epochs + 1) / 3, np.arange(len(rise) + 1), np.r_[pruned, rise]) - pruned) / (base - pruned)
+        whole = (
+            np.interp(np.arange(1, 6 * epochs + 1) / 3, np.arange(len(rise) + 1), np.r_[pruned, rise]) - pruned
+        ) / (base - pruned)
         for k in (0, 1):
-            step[i, 2 + k], rho[i, 2 + k] = 10 * (np.arange(per_stage) + 1 + k * per_stage), whole[k * per_stage:(k + 1) * per_stage]
+            step[i, 2 + k], rho[i, 2 + k] = (
+                10 * (np.arange(per_stage) + 1 + k * per_stage),
+                whole[k * per_stage : (k + 1) * per_stage],
+            )
     c["step"], c["recovered"] = step, rho
 
 
@@ -106,13 +141,22 @@ def neurons(f, model, runs, ids, layers, width, words):
     g = f.create_group(f"neurons/{model}")
     g["run"], g["stage"], g["neuron"] = texts(ids), texts(STAGES), np.arange(num)
     g["layer"], g["unit"] = layer.astype(np.int32), (np.arange(num) % width).astype(np.int32)
-    score, pruned, null, similarity = np.zeros(shape), np.zeros(shape, np.int8), np.zeros(shape, np.int8), np.zeros(shape)
+    score, pruned, null, similarity = (
+        np.zeros(shape),
+        np.zeros(shape, np.int8),
+        np.zeros(shape, np.int8),
+        np.zeros(shape),
+    )
     rank, saliency = np.zeros(shape, np.int32), np.zeros(shape)
     word = np.zeros(shape + (3,), np.int32)
     for r, run in enumerate(runs):
         rng = np.random.default_rng(run["seed"] + 1)
         base = rng.random(num) + layer / layers
-        gone = np.argsort(-base)[:num // 3] if run.get("prune.select", "concept") == "concept" else rng.permutation(num)[:num // 3]
+        gone = (
+            np.argsort(-base)[: num // 3]
+            if run.get("prune.select", "concept") == "concept"
+            else rng.permutation(num)[: num // 3]
+        )
         for s in range(len(STAGES)):
             score[r, s] = base if s == 0 else 0.6 * base + 0.4 * rng.random(num)
             if s:
@@ -129,8 +173,17 @@ def neurons(f, model, runs, ids, layers, width, words):
             if s:
                 word[r, s, ::5, 2] = 20 + np.arange(len(word[r, s, ::5])) % 4
             word[r, s, 3, 1], word[r, s, 6, 2] = 42, -1
-    for name, values in (("score", score), ("rank", rank), ("saliency", saliency), ("similarity", similarity), ("mean_difference", score.astype("f4")),
-                         ("effect_size", score.astype("f4")), ("sd", score.astype("f4")), ("null", null), ("pruned", pruned)):
+    for name, values in (
+        ("score", score),
+        ("rank", rank),
+        ("saliency", saliency),
+        ("similarity", similarity),
+        ("mean_difference", score.astype("f4")),
+        ("effect_size", score.astype("f4")),
+        ("sd", score.astype("f4")),
+        ("null", null),
+        ("pruned", pruned),
+    ):
         g[name] = values
     if words:
         w = f.create_group(f"words/{model}")
@@ -147,6 +200,7 @@ def journal(path, days):
 
 # ------------------------------------------------------------------------------------------------ /stats, with invented numbers
 
+
 def estimate(group, name, value, low, high, n, shape):
     for tail, x in (("", value), ("_low", low), ("_high", high), ("_sd", 0.1)):
         group[name + tail] = np.full(shape, x)
@@ -162,8 +216,20 @@ def stats(path, sign=-1, gathered=None):
         cells = sorted(set(select))
         layers = int(f["neurons/tiny/layer"][:].max()) + 1
         g = f.create_group("stats")
-        g.attrs.update({"format": "relearn stats 1", "computed_by": "test", "gathered": gathered or f.attrs["created"], "level": "0.95", "q": "0.05",
-                        "draws": "10000", "random_seed": "1", "salient_above": "0.5", "smallest_drop": "0.01", "skipped": "finders: add rank.method"})
+        g.attrs.update(
+            {
+                "format": "relearn stats 1",
+                "computed_by": "test",
+                "gathered": gathered or f.attrs["created"],
+                "level": "0.95",
+                "q": "0.05",
+                "draws": "10000",
+                "random_seed": "1",
+                "salient_above": "0.5",
+                "smallest_drop": "0.01",
+                "skipped": "finders: add rank.method",
+            }
+        )
         r = g.create_group("runs")
         r["run"], r["cell"] = np.array(runs), np.array([cells.index(s) for s in select], np.int32)
         scores = g.create_group("scores")
@@ -183,12 +249,34 @@ def stats(path, sign=-1, gathered=None):
         comparison = g.create_group("comparisons")
         rows = [("rho", "retrained_2"), ("centre", "retrained_2")]
         low, high = sorted((0.2 * sign, 0.4 * sign))
-        for name, value in (("family", "prune.select"), ("arm_a", "concept"), ("arm_b", "random"), ("context", "all"), ("verdict", "claimed")):
+        for name, value in (
+            ("family", "prune.select"),
+            ("arm_a", "concept"),
+            ("arm_b", "random"),
+            ("context", "all"),
+            ("verdict", "claimed"),
+        ):
             comparison[name] = texts([value] * len(rows))
         comparison["measure"], comparison["stage"] = texts([m for m, _ in rows]), texts([s for _, s in rows])
-        for name, value in (("cell_a", 0), ("cell_b", 1), ("layer", -1), ("n", 6), ("missing", 0), ("claimed", 1), ("family_size", 2)):
+        for name, value in (
+            ("cell_a", 0),
+            ("cell_b", 1),
+            ("layer", -1),
+            ("n", 6),
+            ("missing", 0),
+            ("claimed", 1),
+            ("family_size", 2),
+        ):
             comparison[name] = np.full(len(rows), value, np.int32)
-        for name, value in (("difference", 0.3 * sign), ("low", low), ("high", high), ("p", 0.03125), ("p_adjusted", 0.03125), ("mean_a", 1.0), ("mean_b", 1.0)):
+        for name, value in (
+            ("difference", 0.3 * sign),
+            ("low", low),
+            ("high", high),
+            ("p", 0.03125),
+            ("p_adjusted", 0.03125),
+            ("mean_a", 1.0),
+            ("mean_b", 1.0),
+        ):
             comparison[name] = np.full(len(rows), value)
         regression = g.create_group("regression")
         terms = ["intercept", "base_saliency", "similarity", "depth", "pruned"]

@@ -4,6 +4,7 @@ and nothing scrolls sideways on a phone. With SHOTS=FOLDER the screenshots are k
 
 exit 77: Chromium, h5py or numpy is missing
 """
+
 import contextlib
 import io
 import os
@@ -27,7 +28,22 @@ if not browser.find():
     print("SKIPPED: no Chromium on this machine (Debian: apt-get install chromium)")
     sys.exit(77)
 
-FIGURES = ["recovery", "concept", "saliency", "ridges", "similarity", "similarity_map", "speed", "steps", "centre", "relocation", "primed", "polysemanticity", "seeds", "resistance"]
+FIGURES = [
+    "recovery",
+    "concept",
+    "saliency",
+    "ridges",
+    "similarity",
+    "similarity_map",
+    "speed",
+    "steps",
+    "centre",
+    "relocation",
+    "primed",
+    "polysemanticity",
+    "seeds",
+    "resistance",
+]
 
 
 class Page(unittest.TestCase):
@@ -35,7 +51,14 @@ class Page(unittest.TestCase):
     def setUpClass(cls):
         cls.place = tempfile.TemporaryDirectory()
         path = os.path.join(cls.place.name, "results.h5")
-        make_store.write(path, axes={"prune.select": ["concept", "random"], "prune.ratio": [0.1, 0.3]}, seeds=4, failed=[2], nan=[5], curve=True)
+        make_store.write(
+            path,
+            axes={"prune.select": ["concept", "random"], "prune.ratio": [0.1, 0.3]},
+            seeds=4,
+            failed=[2],
+            nan=[5],
+            curve=True,
+        )
         with contextlib.redirect_stdout(io.StringIO()):
             assert command.main(["report", cls.place.name]) == 0
         cls.page = os.path.join(cls.place.name, "report", "index.html")
@@ -60,10 +83,20 @@ class Page(unittest.TestCase):
     def test_every_figure_is_drawn(self):
         self.open()
         self.assertEqual(self.js("[...document.querySelectorAll('figure')].map(f => f.id)"), FIGURES)
-        empty = self.js("[...document.querySelectorAll('figure .panels > svg')].filter(s => s.getBoundingClientRect().height < 60 || s.querySelectorAll('path,rect,circle').length < 3).length")
+        empty = self.js(
+            "[...document.querySelectorAll('figure .panels > svg')].filter(s => s.getBoundingClientRect().height < 60 || s.querySelectorAll('path,rect,circle').length < 3).length"
+        )
         self.assertEqual(empty, 0)
-        self.assertEqual(self.js("[...document.querySelectorAll('figure .says')].filter(p => !/[0-9]/.test(p.textContent)).length"), 0)
-        self.assertEqual(self.js("[...document.querySelectorAll('a[href^=\"#\"]')].filter(a => !document.getElementById(a.getAttribute('href').slice(1))).map(a => a.outerHTML)"), [])
+        self.assertEqual(
+            self.js("[...document.querySelectorAll('figure .says')].filter(p => !/[0-9]/.test(p.textContent)).length"),
+            0,
+        )
+        self.assertEqual(
+            self.js(
+                "[...document.querySelectorAll('a[href^=\"#\"]')].filter(a => !document.getElementById(a.getAttribute('href').slice(1))).map(a => a.outerHTML)"
+            ),
+            [],
+        )
 
     def test_no_text_runs_out_of_its_drawing(self):
         for width in (390, 1280):
@@ -75,7 +108,9 @@ class Page(unittest.TestCase):
 
     def test_the_table_sorts_both_ways_with_gaps_last(self):
         self.open()
-        column = self.js("[...document.querySelectorAll('#run-table th')].findIndex(h => h.dataset.name === 'recovered')")
+        column = self.js(
+            "[...document.querySelectorAll('#run-table th')].findIndex(h => h.dataset.name === 'recovered')"
+        )
         cells = f"[...document.querySelectorAll('#run-table tbody tr')].map(r => r.cells[{column}].dataset.v)"
         before = self.js(cells)
         for up in (True, False):
@@ -84,15 +119,20 @@ class Page(unittest.TestCase):
             self.assertEqual(sorted(shown), sorted(before))
             values = [float(v) for v in shown if v]
             self.assertEqual(values, sorted(values, reverse=not up))
-            self.assertEqual([v for v in shown if not v], shown[len(values):])
-            self.assertEqual(self.js(f"document.querySelectorAll('#run-table th')[{column}].ariaSort"), "ascending" if up else "descending")
+            self.assertEqual([v for v in shown if not v], shown[len(values) :])
+            self.assertEqual(
+                self.js(f"document.querySelectorAll('#run-table th')[{column}].ariaSort"),
+                "ascending" if up else "descending",
+            )
         self.assertEqual(len(values), 14)
 
     def test_the_table_filters_by_text_and_by_the_legend(self):
         self.open()
         rows = "[...document.querySelectorAll('#run-table tbody tr')].filter(r => !r.hidden).length"
         self.assertEqual(self.js(rows), 16)
-        self.js("{const f = document.getElementById('filter'); f.value = 'prune.select=random prune.ratio=0.1'; f.dispatchEvent(new Event('input'))}")
+        self.js(
+            "{const f = document.getElementById('filter'); f.value = 'prune.select=random prune.ratio=0.1'; f.dispatchEvent(new Event('input'))}"
+        )
         self.assertEqual(self.js(rows), 4)
         self.assertEqual(self.js("document.getElementById('shown').textContent"), "4 of 16 runs")
         self.js("document.querySelector('[data-filter=\"status=failed\"]').click()")
@@ -103,7 +143,7 @@ class Page(unittest.TestCase):
         for dark in (False, True):
             self.open(dark=dark)
             colours.append(self.js("['backgroundColor', 'color'].map(k => getComputedStyle(document.body)[k])"))
-            brightness = [np.mean([int(v) for v in c[c.index("(") + 1:-1].split(",")[:3]]) for c in colours[-1]]
+            brightness = [np.mean([int(v) for v in c[c.index("(") + 1 : -1].split(",")[:3]]) for c in colours[-1]]
             self.assertEqual(brightness[0] < brightness[1], dark)
             fill = self.js("getComputedStyle(document.querySelector('svg .title')).fill")
             self.assertEqual(fill, colours[-1][1])

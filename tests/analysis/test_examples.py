@@ -3,6 +3,7 @@
 
 usage: test_examples.py FOLDER        exit 77: a module is missing
 """
+
 import contextlib
 import csv
 import glob
@@ -28,7 +29,11 @@ from relearn_analysis import command  # noqa: E402
 
 
 def example(name, path):
-    done = subprocess.run([sys.executable, "-W", "error::DeprecationWarning", os.path.join(ANALYSIS, "examples", name), path], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning", os.path.join(ANALYSIS, "examples", name), path],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

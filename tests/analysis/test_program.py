@@ -4,6 +4,7 @@ modules, with none, with an unreadable store; paths are never seen by a shell.
 
 usage: test_program.py --program RELEARN        exit 77: h5py or numpy is missing
 """
+
 import argparse
 import os
 import shutil
@@ -37,8 +38,17 @@ class Program(unittest.TestCase):
         self.place.cleanup()
 
     def relearn(self, *arguments, program=None, **environment):
-        done = subprocess.run([program or PROGRAM, *arguments], capture_output=True, text=True, cwd=self.place.name,
-                              env={**{k: v for k, v in os.environ.items() if not k.startswith("RELEARN_")}, "RELEARN_PYTHON": sys.executable, **environment})
+        done = subprocess.run(
+            [program or PROGRAM, *arguments],
+            capture_output=True,
+            text=True,
+            cwd=self.place.name,
+            env={
+                **{k: v for k, v in os.environ.items() if not k.startswith("RELEARN_")},
+                "RELEARN_PYTHON": sys.executable,
+                **environment,
+            },
+        )
         return done.returncode, done.stdout, done.stderr
 
     def store(self):
@@ -90,7 +100,11 @@ class Program(unittest.TestCase):
         prefix = os.path.join(self.place.name, "prefix")
         os.makedirs(os.path.join(prefix, "bin"))
         shutil.copy(PROGRAM, os.path.join(prefix, "bin", "relearn"))
-        shutil.copytree(os.path.join(HERE, "..", "..", "analysis"), os.path.join(prefix, "share", "relearn", "analysis"), ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            os.path.join(HERE, "..", "..", "analysis"),
+            os.path.join(prefix, "share", "relearn", "analysis"),
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
         with open(os.path.join(prefix, "share", "relearn", "analysis", "relearn_analysis", "style.css"), "a") as file:
             file.write("/* the installed one */")
         code, out, err = self.relearn("report", "--", self.folder, program=os.path.join(prefix, "bin", "relearn"))

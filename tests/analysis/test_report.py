@@ -4,6 +4,7 @@ marked; what is no store is refused in one line. Runs the Python package as the 
 
 exit 77: h5py or numpy is missing
 """
+
 import contextlib
 import csv
 import io
@@ -48,7 +49,7 @@ class Case(unittest.TestCase):
     def lacks(self, page, pattern):
         found = re.search(pattern, page)
         if found:
-            self.fail(f"the page has {page[max(0, found.start() - 80):found.end() + 80]!r}")
+            self.fail(f"the page has {page[max(0, found.start() - 80) : found.end() + 80]!r}")
 
 
 def rows_of(folder, name):
@@ -122,7 +123,9 @@ class Report(Case):
 
     def test_spearman_ties_and_relocation_flow(self):
         self.assertEqual(measures.ranks([10, 20, 20, 5]).tolist(), [2, 3.5, 3.5, 1])
-        self.assertAlmostEqual(measures.spearman(np.array([1, 2, 3, 4.0]), np.array([1, 3, 2, 4.0])), 0.8)  # 1 - 6 * 2 / (4 * 15)
+        self.assertAlmostEqual(
+            measures.spearman(np.array([1, 2, 3, 4.0]), np.array([1, 3, 2, 4.0])), 0.8
+        )  # 1 - 6 * 2 / (4 * 15)
         self.assertTrue(math.isnan(measures.spearman(np.ones(4), np.arange(4.0))))
         flow = measures.monotone_flow([0, 1, 1], [1, 1, 0])
         self.assertEqual(flow.tolist(), [[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0]])
@@ -156,7 +159,9 @@ class Report(Case):
         page = self.report(axes={"rank.method": ["probeless", "gradient"]}, seeds=2)
         row = rows_of(self.folder, "finder_agreement")[0]
         self.assertEqual((row["finder_a"], row["finder_b"], row["pairs"]), ("gradient", "probeless", "2"))
-        self.assertAlmostEqual(float(row["overlap_top_10_percent"]), 1.0)  # the synthetic ranks depend on the seed alone
+        self.assertAlmostEqual(
+            float(row["overlap_top_10_percent"]), 1.0
+        )  # the synthetic ranks depend on the seed alone
         self.lacks(page, "add <code>rank.method")
 
     def test_what_is_no_axis_is_named(self):
@@ -171,8 +176,15 @@ class Report(Case):
             rows = f["runs/prune.select"].asstr()[:] == "random"
             expected = f["runs/concept_f1_retrained_1"][:][rows].mean()
             rho, step = f["curve/recovered"][:], f["curve/step"][:]
-            quarter = np.median([min(s[k] for s, y in zip(step[i], rho[i]) for k in range(len(y)) if y[k] >= 0.25) for i in np.flatnonzero(~rows)])
-        row = next(r for r in rows_of(self.folder, "concept_f1") if r["arm"] == "random" and r["stage"] == "retrained_1")
+            quarter = np.median(
+                [
+                    min(s[k] for s, y in zip(step[i], rho[i]) for k in range(len(y)) if y[k] >= 0.25)
+                    for i in np.flatnonzero(~rows)
+                ]
+            )
+        row = next(
+            r for r in rows_of(self.folder, "concept_f1") if r["arm"] == "random" and r["stage"] == "retrained_1"
+        )
         self.assertAlmostEqual(float(row["concept_f1"]), expected)
         self.has(page, f"A quarter of the lost F1 is back after {quarter:g} steps")
         self.lacks(self.report(seeds=2), 'id="(concept|steps)"')
@@ -181,10 +193,14 @@ class Report(Case):
         make_store.write(self.path, seeds=3)
         with h5py.File(self.path) as f:
             ids = f["runs/id"].asstr()[:]
-        make_store.journal(os.path.join(self.folder, "journal.jsonl"), dict(zip(ids, ("2026-01-01", "2026-01-01", "2026-01-02"))))
+        make_store.journal(
+            os.path.join(self.folder, "journal.jsonl"), dict(zip(ids, ("2026-01-01", "2026-01-01", "2026-01-02")))
+        )
         page = self.report()
         self.has(page, 'id="drift"')
-        self.assertEqual([r["night"] for r in rows_of(self.folder, "nights")], ["2026-01-01", "2026-01-01", "2026-01-02"])
+        self.assertEqual(
+            [r["night"] for r in rows_of(self.folder, "nights")], ["2026-01-01", "2026-01-01", "2026-01-02"]
+        )
 
     # -------------------------------------------------------------------------------- what is missing
 
@@ -243,7 +259,9 @@ class Report(Case):
 
     def test_as_a_program(self):
         make_store.write(self.path, seeds=1)
-        done = subprocess.run([sys.executable, "-W", "error", ANALYSIS, "report", self.folder], capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-W", "error", ANALYSIS, "report", self.folder], capture_output=True, text=True
+        )
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         done = subprocess.run([sys.executable, ANALYSIS, "report"], capture_output=True, text=True)
         self.assertEqual(done.returncode, 2)
@@ -257,7 +275,7 @@ class Report(Case):
         make_store.write(self.path, axes={"prune.select": ["concept", "random"]}, seeds=6)
         make_store.stats(self.path)
         page = self.report()
-        self.has(page, "95 % interval 0.123 to 0.987")   # the invented interval of rho, word for word
+        self.has(page, "95 % interval 0.123 to 0.987")  # the invented interval of rho, word for word
         self.has(page, "claimed")
         self.has(page, "as in the paper")
         self.lacks(page, "no /stats")
@@ -311,10 +329,14 @@ class Paper(Case):
     def test_the_goldens_of_the_protocol(self):
         """Protocol §12's synthetic table, T = 5376: counts 306 310 309 307 309 310 307 of neurons above 0.5 give 14.185 ... percent shares."""
         from relearn_analysis import paper
+
         counts = [261, 263, 264, 262, 263, 263, 264]
         layer = np.repeat(np.arange(7), 768)
         saliency = np.concatenate([np.r_[np.full(c, 0.9), np.full(768 - c, 0.1)] for c in counts])
-        self.assertEqual([round(v, 3) for v in paper.redistribution(saliency, layer, 7)], [14.185, 14.293, 14.348, 14.239, 14.293, 14.293, 14.348])
+        self.assertEqual(
+            [round(v, 3) for v in paper.redistribution(saliency, layer, 7)],
+            [14.185, 14.293, 14.348, 14.239, 14.293, 14.293, 14.348],
+        )
         saliency[:700] = math.nan
         self.assertEqual(paper.redistribution(saliency, layer, 7)[0], 0)
 
