@@ -1,11 +1,9 @@
-"""Do finders agree, do seeds agree, do model families agree, and did anything drift from night to night."""
+"""Do finders agree, do seeds agree, do model families agree."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
-import os
 
 import numpy as np
 
@@ -13,7 +11,7 @@ from . import measures, svg
 from .figure import Figure, Table, dot_rows, padded
 from .fig_recovery import any_run, rho_interval
 from .measures import mean_of
-from .words import count, estimate, join, real, signed
+from .words import count, estimate, join, real
 
 MAX_SEEDS = 16
 
@@ -288,73 +286,3 @@ def families(data):
 def relative_shift(data, arm):
     table = data.per_run_stage(arm, "centre")
     return (table[:, -1] - table[:, 0]) / max(data.layer_count(arm) - 1, 1)
-
-
-# ------------------------------------------------------------------------------------------------ drift
-
-
-def nights_of(journal):
-    """{run id: day} of the last day on which the run's shard was finished; lines that are not whole are left out."""
-    days = {}
-    if not os.path.exists(journal):
-        return days
-    with open(journal, encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if (
-                isinstance(event, dict)
-                and event.get("event") == "done"
-                and event.get("stage") == "shard"
-                and event.get("run")
-            ):
-                days[event["run"]] = str(event.get("time", ""))[:10]
-    return days
-
-
-def drift(data, folder):
-    """Recovery of the runs finished on each day (UTC, from the journal). None where all were finished on one."""
-    day_of = nights_of(os.path.join(folder, "journal.jsonl"))
-    ids = data.store.runs["id"]
-    nights = sorted({day_of[ids[r]] for a in data.arms for r in a.rows if day_of.get(ids[r])})
-    if len(nights) < 2:
-        return None
-    arm, rows = data.head, []
-    panel = svg.Panel(f"Recovered at the end, {arm.label}", height=260, left=40)
-    values = {n: [] for n in nights}
-    for r, v in zip(arm.rows, data.recovered(arm)):
-        if day_of.get(ids[r]) in values:
-            values[day_of[ids[r]]].append(float(v))
-            rows.append([day_of[ids[r]], ids[r], float(v)])
-    panel.scales((-0.5, len(nights) - 0.5), padded([v for vs in values.values() for v in vs], 0, 1))
-    panel.y_axis(svg.nice_ticks(*panel.ylim), "share of the lost F1")
-    panel.x_axis(
-        range(len(nights)),
-        [n[5:] if i % math.ceil(len(nights) / 7) == 0 else "" for i, n in enumerate(nights)],
-        label="night (UTC)",
-    )
-    for i, night in enumerate(nights):
-        for v in values[night]:
-            panel.dot(i, v, "var(--c0)", 3, real(v), hollow=True)
-    panel.line(range(len(nights)), [mean_of(values[n]) for n in nights], "var(--c0)", 2)
-    with_values = [n for n in nights if any(math.isfinite(v) for v in values[n])]
-    if len(with_values) < 2:
-        sentence = f"Runs were finished on {len(nights)} nights, but the headline arm's on one only."
-    else:
-        last, before = mean_of(values[with_values[-1]]), mean_of([v for n in with_values[:-1] for v in values[n]])
-        sentence = (
-            f"Night {with_values[-1]} recovered {real(last)} ({count(len(values[with_values[-1]]), 'seed')}) against "
-            f"{real(before)} on the nights before; the difference is "
-            f"{signed(last - before)}. Different seeds on different nights differ anyway; this picture tests nothing."
-        )
-    return Figure(
-        "drift",
-        "Night after night",
-        sentence,
-        [panel],
-        [Table("nights", ["night", "run", "recovered"], rows)],
-        how="The day on which a run's shard was finished, from the journal.",
-        lacks_interval=True,
-    )

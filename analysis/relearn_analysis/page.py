@@ -8,7 +8,7 @@ import os
 from html import escape
 
 
-from . import fig_agreement, questions
+from . import fig_drift, questions
 from .figure import Table
 from .store import plain, stage_title
 from .sweepdata import smallest_p
@@ -290,7 +290,7 @@ def provenance(data, path):
 def page(data, folder, path):
     """(html, tables): the file, and every table for report/data."""
     answers = questions.all_answers(data)
-    night = fig_agreement.drift(data, folder)
+    night = fig_drift.drift(data, folder)
     runs = run_table(data)
     figures = [f for a in answers for f in a.figures] + ([night] if night else [])
     tables = [t for f in figures for t in f.tables] + [runs]

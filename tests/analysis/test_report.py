@@ -8,6 +8,7 @@ exit 77: h5py or numpy is missing
 import contextlib
 import csv
 import io
+import json
 import math
 import os
 import re
@@ -201,6 +202,30 @@ class Report(Case):
         self.assertEqual(
             [r["night"] for r in rows_of(self.folder, "nights")], ["2026-01-01", "2026-01-01", "2026-01-02"]
         )
+
+    def test_what_nightly_flagged_is_told_and_a_torn_report_is_not(self):
+        make_store.write(self.path, seeds=3)
+        os.mkdir(os.path.join(self.folder, "nightly"))
+        metric = {
+            "metric": "f1 <base>",
+            "mean_before": 0.9,
+            "mean_now": 0.7,
+            "predicted_low": 0.88,
+            "predicted_high": 0.92,
+        }
+        unknown = {"metric": "f1 pruned", "mean_before": None, "mean_now": None, "adjusted_p": None, "moved": False}
+        report = {"time": "2026-01-03T03:00:00Z", "metrics": [{**metric, "adjusted_p": 0.006, "moved": True}, unknown]}
+        with open(os.path.join(self.folder, "nightly", "1.json"), "w") as file:
+            json.dump(report, file)
+        with open(os.path.join(self.folder, "nightly", "2.json"), "w") as file:
+            file.write('{"time": "2026')
+        page = self.report()
+        self.has(
+            page,
+            "flagged 1 of 2 metrics of night 2026-01-03: <em>f1 &lt;base&gt;</em> (0.900 before, 0.700 now, adjusted p = 0.006)",
+        )
+        rows = rows_of(self.folder, "nightly")
+        self.assertEqual([(r["mean_now"], r["moved"]) for r in rows], [("0.7", "1"), ("", "0")])
 
     # -------------------------------------------------------------------------------- what is missing
 
