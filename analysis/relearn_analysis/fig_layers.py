@@ -10,7 +10,7 @@ from . import svg
 from .figure import Figure, Table, padded
 from .fig_recovery import any_run, filter_of, finite_mean, first_of_each_colour
 from .measures import BINS, mean_of, monotone_flow
-from .words import count, estimate, percent, real, signed, verdict_on
+from .words import count, estimate, percent, real, signed, verdict_of, verdict_on
 from .sweepdata import stage_title
 
 
@@ -312,7 +312,7 @@ def centre_sentence(data):
         pairs = len(set(data.seeds(head)) & set(data.seeds(data.control)))
         text += (
             f"the paired difference at the last stage is {signed(row['difference'])} (95 % interval "
-            f"{signed(row['low'])} to {signed(row['high'])}): {row['verdict']}. "
+            f"{signed(row['low'])} to {signed(row['high'])}): {verdict_of(row)}. "
             if row
             else f"{verdict_on(pairs)}. "
         )

@@ -9,7 +9,7 @@ from html import escape
 from . import fig_agreement, fig_layers, fig_meaning, fig_recovery
 from .measures import mean_of
 from .sweepdata import median_with_censored, smallest_p
-from .words import count, estimate, real, signed, verdict_on
+from .words import count, estimate, real, signed, verdict_of, verdict_on
 
 PAPER = {  # what the paper reports or concludes, as docs/results.md and protocol §8 give it
     "recovered": "The paper's run recovered 98 % of the lost F1 after its first two epochs and 99 % after eight "
@@ -227,7 +227,7 @@ def relocation_test(data):
     pairs = len(set(data.seeds(data.head)) & set(data.seeds(data.control)))
     if row is None:
         return None, f"{no_interval(data, 'comparison of it')}, and {verdict_on(pairs)}"
-    words = f"concept minus random {signed(row['difference'])} layers (95 % interval {signed(row['low'])} to {signed(row['high'])}, adjusted p = {real(row['p_adjusted'])}): {row['verdict']}"
+    words = f"concept minus random {signed(row['difference'])} layers (95 % interval {signed(row['low'])} to {signed(row['high'])}, adjusted p = {real(row['p_adjusted'])}): {verdict_of(row)}"
     return ((row["low"], row["high"]) if row["claimed"] else None), words
 
 

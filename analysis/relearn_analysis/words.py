@@ -59,6 +59,12 @@ def verdict_on(n):
     return f"with {count(n, 'seed')} the smallest possible p is {p:.3g}"
 
 
+def verdict_of(row):
+    """The verdict of a row of /stats/comparisons and, where it is open, how many seeds would settle it."""
+    needed = row.get("seeds_needed", -1)
+    return row["verdict"] + (f" (about {needed} seeds would settle it)" if not row["claimed"] and needed > 0 else "")
+
+
 def join(items):
     items = list(items)
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else ""
