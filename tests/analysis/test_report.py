@@ -307,10 +307,18 @@ class Report(Case):
         row = next(r for r in rows_of(self.folder, "saliency_by_layer") if r["stage"] == "base" and r["layer"] == "2")
         self.assertEqual((row["low"], row["high"]), ("0.25", "0.75"))
 
-    def test_an_interval_on_the_other_side_contradicts_the_paper(self):
-        make_store.write(self.path, axes={"prune.select": ["concept", "random"]}, seeds=6)
-        make_store.stats(self.path, sign=+1)
-        self.has(self.report(), "unlike the paper")
+    def test_each_verdict_follows_its_interval(self):
+        for sign, word, other in (
+            (-1, "as in the paper", "unlike the paper"),
+            (+1, "unlike the paper", "as in the paper"),
+        ):
+            make_store.write(self.path, axes={"prune.select": ["concept", "random"]}, seeds=6)
+            make_store.stats(self.path, sign=sign)
+            page = self.report()
+            for question in ("q5", "q6"):
+                section = page.split(f'<section id="{question}">')[1].split("</section>")[0]
+                self.has(section, word)
+                self.lacks(section, other)
 
     def test_stale_stats_are_left_aside(self):
         make_store.write(self.path, seeds=6)
