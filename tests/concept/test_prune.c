@@ -207,6 +207,22 @@ static void test_matched_by_layer(void **state)
     assert_true(varies);
 }
 
+/* Layers draw for themselves: as many of each, but not the same units. */
+static void test_layers_draw_apart(void **state)
+{
+    static const int32_t order[] = {0, 4, 1, 5, 2, 6, 3, 7};
+    const rl_prune_scope scope = {2, 4, NULL};
+    int32_t chosen[2];
+    bool apart = false;
+    rl_error err = {0};
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        assert_ok(rl_prune_choose(chosen, 2, order, &scope, RL_SELECT_RANDOM_MATCHED, RL_PROTOCOL_CORRECTED, seed, &err), err);
+        apart = apart || chosen[1] != chosen[0] + 4;
+    }
+    assert_true(apart);
+}
+
 static void test_only_some_layers(void **state)
 {
     static const int32_t order[] = {2, 9, 0, 5, 1, 11, 3, 4, 10, 6, 7, 8};
@@ -242,6 +258,7 @@ int main(void)
         cmocka_unit_test(test_ends_of_the_ranking),
         cmocka_unit_test(test_random_baseline),
         cmocka_unit_test(test_matched_by_layer),
+        cmocka_unit_test(test_layers_draw_apart),
         cmocka_unit_test(test_only_some_layers),
         cmocka_unit_test(test_impossible_counts),
     };

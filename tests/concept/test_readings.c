@@ -197,6 +197,43 @@ static void test_cka(void **state)
     tear_down(&s);
 }
 
+/* Off-diagonal of X X' in double. */
+static void naive_kernel(double K[6][6], const float *X, int C)
+{
+    for (int i = 0; i < 6; i++)
+        for (int j = 0; j < 6; j++) {
+            K[i][j] = 0;
+            for (int c = 0; c < C && i != j; c++) K[i][j] += (double)X[i * C + c] * (double)X[j * C + c];
+        }
+}
+
+/* Song et al. 2012, eq. 5, term by term for n = 6. */
+static double naive_hsic(double K[6][6], double L[6][6])
+{
+    double trace = 0, k = 0, l = 0, kl = 0;
+    for (int i = 0; i < 6; i++)
+        for (int j = 0; j < 6; j++) {
+            trace += K[i][j] * L[j][i], k += K[i][j], l += L[i][j];
+            for (int m = 0; m < 6; m++) kl += K[i][m] * L[m][j];
+        }
+    return (trace + k * l / (5 * 4) - 2 / 4.0 * kl) / (6 * 3);
+}
+
+static void test_cka_of_six_words(void **state) /* few enough that every 1 in the formula shows */
+{
+    float X[6 * 3], Y[6 * 2];
+    double K[6][6], L[6][6], cka;
+    rl_error err = {0};
+    (void)state;
+    assert_ok(rl_linalg_init(NULL, &err), err);
+    for (int i = 0; i < 18; i++) X[i] = (float)sin(3.0 * i) + 0.5f;
+    for (int i = 0; i < 12; i++) Y[i] = X[i / 2 * 3] + (float)cos(5.0 * i);
+    naive_kernel(K, X, 3);
+    naive_kernel(L, Y, 2);
+    assert_ok(rl_linear_cka(&cka, X, Y, 6, 3, 2, &err), err);
+    assert_close(cka, naive_hsic(K, L) / sqrt(naive_hsic(K, K) * naive_hsic(L, L)), 0, 1e-5);
+}
+
 static void test_cka_of_a_model_with_itself_and_a_pruned_one(void **state)
 {
     small s = set_up();
@@ -256,6 +293,7 @@ int main(void)
         cmocka_unit_test(test_spearman),
         cmocka_unit_test(test_rankings),
         cmocka_unit_test(test_cka),
+        cmocka_unit_test(test_cka_of_six_words),
         cmocka_unit_test(test_cka_of_a_model_with_itself_and_a_pruned_one),
         cmocka_unit_test(test_positions),
     };
