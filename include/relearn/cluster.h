@@ -23,14 +23,21 @@ typedef struct rl_sweep_progress {
 } rl_sweep_progress;
 typedef struct rl_cluster_options {
     const char *directory;
+    const char *metrics_file;         /* Prometheus text format; NULL: DIR/metrics.prom */
     void *context;
     void (*on_progress)(void *context, const rl_sweep_progress *progress);
     void (*on_notice)(void *context, const char *text); /* one line: something damaged was set aside and is made again; may be NULL */
 } rl_cluster_options;
 typedef struct rl_sweep_outcome {
     rl_sweep_counts runs;
-    bool stopped;              /* a stop was requested: exit 75 */
+    bool stopped;              /* a stop was requested, or the disk is full: exit 75 */
+    bool disk_full;
+    int32_t num_hung;          /* ranks that answer no more: nothing collective can follow; the caller ends the job with 75 */
     int64_t stages_computed;   /* by this process group, in this start */
+    double busy_s;             /* of all workers together: stages and shards */
+    int32_t num_workers;
+    int64_t messages;          /* that the coordinator handled, */
+    double messages_s;         /* and how long that took it, journal included */
     double elapsed_s;
 } rl_sweep_outcome;
 /* Collective. All ranks pass the same plan inputs; only rank 0's errors are the caller's to print. Executes what the plan has
@@ -39,6 +46,21 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
                          rl_sweep_outcome *outcome, rl_error *err);
 /* The status every rank shall take: the first failing rank's status and message, broadcast. Collective. */
 rl_status rl_cluster_agree(MPI_Comm comm, rl_status status, rl_error *err);
+
+/* What earlier starts in a folder tell the next one. Zero-initialise; rl_sweep_past_clear. */
+typedef struct rl_sweep_past {
+    int64_t num_starts;
+    double factor[RL_NUM_STAGE_KINDS];     /* observed / modelled seconds of each kind of stage; 0: none observed */
+    char gemm_backend[32], gemm_version[128], isa[32]; /* of the last start */
+    rl_names *failed;                      /* ids of runs that ever failed */
+    char **reasons;                        /* [failed] the last one */
+    bool *machines;                        /* [failed] the machine's fault, not the run's: files, memory */
+} rl_sweep_past;
+rl_status rl_sweep_past_read(rl_sweep_past *out, const char *directory, rl_error *err);
+void rl_sweep_past_clear(rl_sweep_past *past);
+/* Forecasts are corrected. Runs that failed by themselves stay failed (the same seed would fail again), those that the machine failed
+ * are tried again; retry_failed: exactly the failed ones are worked on. */
+rl_status rl_sweep_past_apply(const rl_sweep_past *past, rl_plan *plan, bool retry_failed, rl_error *err);
 
 /* ------------------------------------------------------------------------------------------------ journal */
 

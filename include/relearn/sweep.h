@@ -19,11 +19,15 @@ typedef struct rl_run {
     char id[RL_RUN_ID];          /* first 12 hex digits of the run key; filled by rl_plan_create */
     rl_run_settings settings;    /* strings owned by the sweep */
     char **axis_values;          /* [num_axes] as text */
+    bool skipped;                /* belongs to the sweep, but is not to be worked on in this start */
 } rl_run;
 /* What decides how a sweep is worked off, and never what comes out. */
 typedef enum rl_keep { RL_KEEP_ALL, RL_KEEP_FINAL, RL_KEEP_NONE } rl_keep;
 typedef struct rl_sweep_policy {
     rl_keep keep; /* stage folders that outlive their last use: all; models after the last round, and analyses; none */
+    int32_t retries;              /* of a failed stage, before its runs are failed */
+    double memory_per_rank_bytes; /* runs that are predicted to need more are refused; 0: no limit */
+    double stuck_after;           /* a stage that takes this many times its predicted time (and ten minutes) is given up; 0: never */
 } rl_sweep_policy;
 typedef struct rl_sweep {
     char *path, *name;
@@ -40,6 +44,12 @@ typedef struct rl_sweep {
 rl_status rl_sweep_read(rl_sweep **out, const char *path, const char *const *sets, size_t num_sets, const char *filter,
                         rl_error *err);
 void rl_sweep_free(rl_sweep *sweep);
+/* A sweep that goes on in a folder must not drop what the folder holds. previous: DIR/sweep.yaml, the resolved sweep of the last
+ * start (absent: *whole stays NULL, sweep is what runs). Where it has runs that sweep lacks, *whole is the grid of both, with
+ * the runs that sweep does not ask for marked skipped. RL_ERR_INPUT names the settings that no axis can hold side by side.
+ * path, sets: as sweep was read; the caller frees both sweeps. */
+rl_status rl_sweep_extend(rl_sweep **whole, const rl_sweep *sweep, const char *path, const char *const *sets, size_t num_sets,
+                          const char *previous, rl_error *err);
 /* One `train.KEY=VALUE` (or prune., retrain., analyse., data.limit, protocol) applied to settings: for `finetune --set`. */
 rl_status rl_settings_set(rl_run_settings *settings, const char *assignment, rl_error *err);
 /* "train.epochs: 3" lines with their meaning: for --help and docs. */
@@ -56,9 +66,10 @@ typedef struct rl_node {
     int64_t run;           /* the run (shard), or the first run not done that needs the stage */
     int32_t *depends;      /* node indices, all smaller than this node's */
     int32_t num_depends;
-    double seconds;        /* predicted */
+    double seconds;        /* predicted, corrected by what was observed */
+    double modelled_s;     /* predicted from FLOPs alone */
     double disk_bytes;     /* of its folder or shard */
-    bool done;             /* already on disk when planned */
+    bool done;             /* already on disk when planned, or not needed in this start */
 } rl_node;
 typedef struct rl_plan {
     const rl_sweep *sweep;
@@ -78,6 +89,11 @@ rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const 
 /* Look at DIR again: done and needed anew, after something was moved away. The predictions stay those of the first look. */
 rl_status rl_plan_refresh(rl_plan *plan, const char *directory, rl_error *err);
 void rl_plan_free(rl_plan *plan);
+/* Nothing is computed for these runs in this start: leave_out [num_runs]. */
+rl_status rl_plan_leave_out(rl_plan *plan, const bool *leave_out, rl_error *err);
+/* Predictions corrected by what stages took: factor [RL_NUM_STAGE_KINDS] of the modelled seconds (0: nothing known), then
+ * observed [num_nodes] (may be NULL) where finite. */
+rl_status rl_plan_correct(rl_plan *plan, const double *factor, const double *observed, rl_error *err);
 /* Predicted wall seconds of what remains on num_workers, by driving the scheduler in virtual time. */
 double rl_plan_predict_seconds(const rl_plan *plan, int32_t num_workers, rl_error *err);
 /* The shard of a run: DIR/runs/<id>.h5; rl_free. */

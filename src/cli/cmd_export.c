@@ -35,7 +35,8 @@ static rl_status export_model(const char *directory, const char *key, const char
         goto cleanup;
     }
     if (!rl_stage_is_complete(directory, key)) {
-        status = rl_fail(err, RL_ERR_INPUT, "%s: the stage's model is not there any more", folder);
+        status = rl_fail(err, RL_ERR_INPUT, "%s: the stage's folder was deleted (keep: final or none, or by hand); to get it back, move the run's "
+                         "shard out of %s/runs and start the sweep with --set keep=all", folder, directory);
         goto cleanup;
     }
     if (rl_path_exists(config)) {

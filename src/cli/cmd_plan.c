@@ -1,5 +1,6 @@
 /* cmd_plan.c: relearn plan SWEEP.yaml [--ranks N] [--json] -- what a sweep will cost. Computes nothing. */
 #include "plan_text.h"
+#include "planning.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 static const rl_option options[] = {
     {"ranks", "N", "predict the wall time of mpirun -n N (default 1)"},
     {"out", "DIR", "count what DIR already holds as done (default: results/NAME, if it is there)"},
+    {"like", "DIR", "stage times as another sweep's journal has them, where DIR has none yet"},
     {"set", "PATH=VALUE", "as in run (repeatable)"},
     {"filter", "EXPR", "as in run"},
     {"json", NULL, "JSON on standard output"},
@@ -18,7 +20,7 @@ static const int max_ranks = 1000000; /* the forecast keeps a list of them */
 typedef struct totals {
     int64_t num_stages, stages_done, runs_done, runs_broken;
     int64_t by_kind[5];
-    double wall_s;
+    double wall_s, unshared_s, peak_disk_bytes;
 } totals;
 
 static totals count(const rl_plan *plan, int num_ranks, rl_error *err)
@@ -35,7 +37,13 @@ static totals count(const rl_plan *plan, int num_ranks, rl_error *err)
         }
     }
     for (int64_t r = 0; r < plan->sweep->num_runs; r++) t.runs_broken += plan->run_error[r] != NULL;
-    t.wall_s = rl_plan_predict_seconds(plan, num_ranks > 1 ? num_ranks - 1 : 1, err);
+    for (int64_t r = 0; r < plan->sweep->num_runs; r++) /* each run alone */
+        for (int32_t i = 0; i < plan->num_run_nodes[r]; i++) t.unshared_s += plan->nodes[plan->run_nodes[r][i]].seconds;
+    rl_simulation forecast;
+    const rl_simulation_options options_of = {.num_workers = num_ranks > 1 ? num_ranks - 1 : 1};
+    if (rl_simulate(&forecast, plan, &options_of, err) != RL_OK) return t;
+    t.wall_s = forecast.makespan_s;
+    t.peak_disk_bytes = forecast.peak_disk_bytes;
     return t;
 }
 
@@ -84,13 +92,15 @@ static void print_lacks(FILE *out, const rl_plan *plan)
 
 rl_status rl_print_plan(FILE *out, const rl_plan *plan, int num_ranks, const char *directory, rl_error *err)
 {
-    char core[32], left[32], wall[32], disk[32], memory[32];
+    static const char *const keeps[] = {"all", "final", "none"};
+    char core[32], left[32], wall[32], disk[32], memory[32], unshared[32];
     const totals t = count(plan, num_ranks, err);
     if (isnan(t.wall_s)) return RL_ERR_MEMORY;
     rl_format_seconds(core, plan->total_seconds);
     rl_format_seconds(left, plan->remaining_seconds);
     rl_format_seconds(wall, t.wall_s);
-    rl_format_bytes(disk, plan->disk_bytes);
+    rl_format_bytes(disk, t.peak_disk_bytes);
+    rl_format_seconds(unshared, t.unshared_s);
     rl_format_bytes(memory, plan->memory_bytes_per_rank);
     fprintf(out, "%s%s%s: %lld runs", rl_bold(out), plan->sweep->name, rl_plain(out), (long long)plan->sweep->num_runs);
     if (directory) fprintf(out, " into %s", directory);
@@ -104,10 +114,11 @@ rl_status rl_print_plan(FILE *out, const rl_plan *plan, int num_ranks, const cha
         fprintf(out, "  already there  %lld stages, %lld runs\n", (long long)t.stages_done, (long long)t.runs_done);
     print_reasons(out, plan, t.runs_broken);
     print_lacks(out, plan);
-    fprintf(out, "  core time      %s, of which %s to do (predicted from FLOPs)\n", core, left);
+    fprintf(out, "  core time      %s instead of %s without sharing (%.0f %% saved), %s to do\n", core, unshared,
+            t.unshared_s > 0 ? 100 * (1 - plan->total_seconds / t.unshared_s) : 0, left);
     fprintf(out, "  wall time      about %s with %d rank%s (%d working)\n", wall, num_ranks, num_ranks == 1 ? "" : "s",
             num_ranks > 1 ? num_ranks - 1 : 1);
-    fprintf(out, "  disk           up to %s; memory per rank about %s\n", disk, memory);
+    fprintf(out, "  disk           at most %s at once (keep: %s); memory per rank about %s\n", disk, keeps[plan->sweep->policy.keep], memory);
     return RL_OK;
 }
 
@@ -125,7 +136,8 @@ rl_status rl_print_plan_json(FILE *out, const rl_plan *plan, int num_ranks, rl_e
         json_array_append_new(runs, json_pack("{s:s, s:o, s:s?, s:s?}", "id", run->id, "axes", axes, "error", plan->run_error[r],
                                                "lacks", plan->run_lacks[r]));
     }
-    root = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "sweep", plan->sweep->name,
+    root = json_pack("{s:f, s:f, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "unshared_core_seconds",
+                     t.unshared_s, "peak_disk_bytes", t.peak_disk_bytes, "sweep", plan->sweep->name,
                      "num_runs", (json_int_t)plan->sweep->num_runs, "runs_done", (json_int_t)t.runs_done, "num_stages",
                      (json_int_t)t.num_stages, "num_stages_unshared", (json_int_t)plan->num_stages_unshared, "stages_done",
                      (json_int_t)t.stages_done, "ranks", num_ranks, "core_seconds", plan->total_seconds,
@@ -143,36 +155,20 @@ rl_status rl_print_plan_json(FILE *out, const rl_plan *plan, int num_ranks, rl_e
 static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
 {
     rl_status status = RL_OK;
-    rl_sweep *sweep = NULL;
-    rl_cycle *cycle = NULL;
-    rl_plan *plan = NULL;
-    const char *sets[RL_MAX_GIVEN], *directory = rl_args_text(args, "out", NULL);
-    char *usual = NULL;
-    size_t num_sets = rl_args_all(args, "set", sets);
+    rl_planned p = {0};
+    const rl_planning planning = rl_planning_from(args);
     int64_t ranks = 1;
     (void)exit_code;
     RL_TRY(rl_args_int(&ranks, args, "ranks", 1, 1, err));
     if (ranks > max_ranks)
         return rl_fail(err, RL_ERR_USAGE, "--ranks: %lld is more than %d", (long long)ranks, max_ranks);
-    RL_TRY(rl_linalg_init(NULL, err));
-    RL_TRY(rl_sweep_read(&sweep, args->operands[0], sets, num_sets, rl_args_text(args, "filter", NULL), err));
-    if (!directory) { /* what run would resume */
-        usual = rl_format(err, "results/%s", sweep->name);
-        if (!usual) status = RL_ERR_MEMORY;
-        if (status != RL_OK) goto cleanup;
-        directory = rl_path_is_directory(usual) ? usual : NULL;
-    }
-    RL_TRY(rl_cycle_create(&cycle, directory, NULL, err));
-    RL_TRY(rl_plan_create(&plan, sweep, cycle, directory, 0, err));
+    RL_TRY(rl_planned_make(&p, &planning, err));
     if (rl_args_flag(args, "json"))
-        status = rl_print_plan_json(stdout, plan, (int)ranks, err);
+        status = rl_print_plan_json(stdout, p.plan, (int)ranks, err);
     else
-        status = rl_print_plan(stdout, plan, (int)ranks, directory, err);
+        status = rl_print_plan(stdout, p.plan, (int)ranks, p.directory, err);
 cleanup:
-    rl_plan_free(plan);
-    rl_cycle_free(cycle);
-    rl_sweep_free(sweep);
-    rl_free(usual);
+    rl_planned_clear(&p);
     return status;
 }
 

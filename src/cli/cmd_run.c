@@ -1,6 +1,7 @@
 /* cmd_run.c: relearn run SWEEP.yaml [--out DIR] [--set path=value]... [--filter EXPR] [--dry-run] -- the sweep. */
 #include "cli.h"
 #include "plan_text.h"
+#include "planning.h"
 
 #include "relearn/stats.h"
 
@@ -13,6 +14,8 @@ static const rl_option options[] = {
     {"out", "DIR", "where results go (default: results/NAME of the sweep); what is there is resumed"},
     {"set", "PATH=VALUE", "override a setting or an axis: --set train.epochs=1 --set seed=0..3 (repeatable)"},
     {"filter", "EXPR", "only some runs: --filter 'seed<3 && prune.select==concept'"},
+    {"retry-failed", NULL, "work on exactly the runs that failed in DIR before"},
+    {"metrics", "FILE", "keep Prometheus metrics there, for node_exporter's textfile collector (default: DIR/metrics.prom)"},
     {"dry-run", NULL, "print the plan and stop"},
     {NULL, NULL, NULL}};
 
@@ -70,12 +73,15 @@ static void on_notice(void *context, const char *text)
 
 /* ------------------------------------------------------------------------------------------------------- run */
 
-static char *default_directory(const rl_sweep *sweep, rl_error *err) { return rl_format(err, "results/%s", sweep->name); }
-
 static void print_outcome(const rl_sweep_outcome *outcome, const char *directory)
 {
     char elapsed[32];
     rl_format_seconds(elapsed, outcome->elapsed_s);
+    if (outcome->num_hung)
+        printf("%s%d rank%s no more%s: the job ends here; the next start does the rest\n", rl_red(stdout), (int)outcome->num_hung,
+               outcome->num_hung == 1 ? " answers" : "s answer", rl_plain(stdout));
+    if (outcome->disk_full)
+        printf("%sthe disk is full%s: free some of it, or set keep: none; nothing was damaged\n", rl_red(stdout), rl_plain(stdout));
     if (outcome->stopped) {
         printf("%sstopped%s after %s: %lld of %lld runs done; the same command resumes\n", rl_bold(stdout), rl_plain(stdout),
                elapsed, (long long)outcome->runs.done, (long long)outcome->runs.planned);
@@ -86,7 +92,10 @@ static void print_outcome(const rl_sweep_outcome *outcome, const char *directory
     if (outcome->runs.failed)
         printf(", %s%lld failed%s (relearn status %s says why)", rl_red(stdout), (long long)outcome->runs.failed,
                rl_plain(stdout), directory);
-    printf("; %lld stages computed in %s\n", (long long)outcome->stages_computed, elapsed);
+    printf("; %lld stages computed in %s", (long long)outcome->stages_computed, elapsed);
+    if (outcome->stages_computed && outcome->elapsed_s > 0)
+        printf(", workers busy %.1f %% of it", 100 * outcome->busy_s / (outcome->elapsed_s * outcome->num_workers));
+    printf("\n");
     printf("results: %s/results.h5   tables: relearn show %s\n", directory, directory);
 }
 
@@ -100,40 +109,44 @@ static rl_status refuse_strangers(int num_ranks, rl_error *err)
                    tasks);
 }
 
-static rl_status make_plan(rl_sweep **sweep, rl_cycle **cycle, rl_plan **plan, char **directory, const rl_args *args,
-                           rl_error *err)
+/* Where DIR will be. -1: unknown. */
+static double free_bytes_at(const char *directory)
 {
-    rl_status status = RL_OK;
-    const char *sets[RL_MAX_GIVEN], *out = rl_args_text(args, "out", NULL);
-    size_t num_sets = rl_args_all(args, "set", sets);
-    RL_TRY(rl_linalg_init(NULL, err));
-    RL_TRY(rl_sweep_read(sweep, args->operands[0], sets, num_sets, rl_args_text(args, "filter", NULL), err));
-    *directory = out ? rl_strdup(out, err) : default_directory(*sweep, err);
-    if (!*directory) return RL_ERR_MEMORY;
-    RL_TRY(rl_cycle_create(cycle, *directory, NULL, err));
-    RL_TRY(rl_plan_create(plan, *sweep, *cycle, *directory, 0, err));
-    for (int64_t r = 0; r < (*plan)->sweep->num_runs && status == RL_OK; r++)
-        if ((*plan)->run_lacks[r])
-            status = rl_fail(err, RL_ERR_INPUT, "%s; download the model there first (relearn plan costs it without)", (*plan)->run_lacks[r]);
-cleanup:
-    return status;
-}
-
-/* A sweep keeps its stages' models: say before hours of work that they may not fit. Measured where DIR will be. */
-static void warn_of_full_disk(const rl_plan *plan, const char *directory)
-{
-    char need[32], have[32], *place = rl_strdup(directory, NULL);
+    char *place = rl_strdup(directory, NULL);
     while (place && !rl_path_exists(place)) {
         char *parent = rl_path_parent(place, NULL);
         rl_free(place);
         place = parent;
     }
-    double free_bytes = place ? (double)rl_disk_free_bytes(place) : -1;
+    double bytes = place ? (double)rl_disk_free_bytes(place) : -1;
     rl_free(place);
-    if (free_bytes < 0 || free_bytes >= plan->disk_bytes) return;
-    rl_format_bytes(need, plan->disk_bytes);
-    rl_format_bytes(have, free_bytes);
-    fprintf(stderr, "relearn: warning: the sweep may need %s in %s, where %s are free\n", need, directory, have);
+    return bytes;
+}
+
+/* Before hours of work: is there room for one stage at all, and likely for all that will lie there at once? */
+static rl_status check_disk(const rl_plan *plan, const char *directory, int num_ranks, int rank, rl_error *err)
+{
+    char need[32], have[32];
+    rl_simulation forecast;
+    const rl_simulation_options of = {.num_workers = num_ranks > 1 ? num_ranks - 1 : 1};
+    double room = free_bytes_at(directory), least = 0;
+    for (int32_t n = 0; n < plan->num_nodes; n++)
+        if (!plan->nodes[n].done && 2 * plan->nodes[n].disk_bytes > least) least = 2 * plan->nodes[n].disk_bytes;
+    rl_format_bytes(have, room);
+    rl_format_bytes(need, least);
+    if (room >= 0 && room < least)
+        return rl_fail(err, RL_ERR_IO, "%s: %s are free where one stage alone needs %s; nothing was computed", directory, have, need);
+    rl_status status = rl_simulate(&forecast, plan, &of, err);
+    if (status != RL_OK || room < 0 || rank != 0) return status;
+    double held = 0; /* what lies there already is not free any more */
+    for (int32_t n = 0; n < plan->num_nodes; n++) held += plan->nodes[n].done ? plan->nodes[n].disk_bytes : 0;
+    rl_format_bytes(need, forecast.peak_disk_bytes - held);
+    if (forecast.peak_disk_bytes - held > room)
+        fprintf(stderr,
+                "relearn: warning: the sweep may need %s in %s, where %s are free; keep: final or none in the sweep deletes models that no "
+                "run needs any more\n",
+                need, directory, have);
+    return RL_OK;
 }
 
 /* /stats of a results.h5 that has none for what it holds now. The runs are safe without: a failure is a warning. Collective. */
@@ -159,45 +172,56 @@ static void make_statistics(const rl_sweep_outcome *outcome, const char *directo
     rl_free(path);
 }
 
+static rl_status work(const rl_planned *p, const rl_args *args, int rank, int num_ranks, int *exit_code, rl_error *err)
+{
+    screen view = {.live = rl_is_terminal(stderr)};
+    rl_sweep_outcome outcome = {0};
+    const rl_cluster_options cluster = {
+        .directory = p->directory, .metrics_file = rl_args_text(args, "metrics", NULL), .context = &view, .on_progress = on_progress, .on_notice = on_notice};
+    if (rank == 0) rl_planned_warn_of_machine(p);
+    rl_status status = check_disk(p->plan, p->directory, num_ranks, rank, err);
+    status = rl_cluster_agree(MPI_COMM_WORLD, status, err);
+    if (status != RL_OK) return status;
+    status = rl_cluster_run(MPI_COMM_WORLD, p->plan, p->cycle, &cluster, &outcome, err);
+    if (rank == 0 && view.live) end_live_view();
+    if (status != RL_OK) return status;
+    if (rank == 0) print_outcome(&outcome, p->directory);
+    if (outcome.num_hung > 0) { /* ranks that answer no more cannot be waited for */
+        fflush(stdout);
+        MPI_Abort(MPI_COMM_WORLD, 75);
+    }
+    make_statistics(&outcome, p->directory, rank);
+    *exit_code = outcome.stopped ? 75 : outcome.runs.failed ? 1 : 0;
+    return RL_OK;
+}
+
 static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
 {
     rl_status status = RL_OK;
-    rl_sweep *sweep = NULL;
-    rl_cycle *cycle = NULL;
-    rl_plan *plan = NULL;
-    char *directory = NULL;
+    rl_planned p = {0};
+    rl_planning planning = rl_planning_from(args);
     int rank = 0, num_ranks = 1;
-    rl_sweep_outcome outcome = {0};
-    screen view = {.live = rl_is_terminal(stderr)};
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
+    planning.must_have_folder = true;
+    planning.retry_failed = rl_args_flag(args, "retry-failed");
     status = refuse_strangers(num_ranks, err);
-    if (status == RL_OK) status = make_plan(&sweep, &cycle, &plan, &directory, args, err);
+    if (status == RL_OK) status = rl_planned_make(&p, &planning, err);
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
     if (rank == 0)
-        status = rl_print_plan(rl_args_flag(args, "dry-run") ? stdout : stderr, plan, num_ranks, directory, err);
+        status = rl_print_plan(rl_args_flag(args, "dry-run") ? stdout : stderr, p.plan, num_ranks, p.directory, err);
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
-    if (rl_args_flag(args, "dry-run")) goto cleanup;
-    if (rank == 0) warn_of_full_disk(plan, directory);
-    const rl_cluster_options cluster = {directory, &view, on_progress, on_notice};
-    status = rl_cluster_run(MPI_COMM_WORLD, plan, cycle, &cluster, &outcome, err);
-    if (rank == 0 && view.live) end_live_view();
-    if (status != RL_OK) goto cleanup;
-    if (rank == 0) print_outcome(&outcome, directory);
-    make_statistics(&outcome, directory, rank);
-    *exit_code = outcome.stopped ? 75 : outcome.runs.failed ? 1 : 0;
+    if (!rl_args_flag(args, "dry-run")) status = work(&p, args, rank, num_ranks, exit_code, err);
 cleanup:
-    rl_plan_free(plan);
-    rl_cycle_free(cycle);
-    rl_sweep_free(sweep);
-    rl_free(directory);
+    rl_planned_clear(&p);
     return status;
 }
 
 const rl_command rl_command_run = {
-    "run", "SWEEP.yaml [--out DIR] [--set PATH=VALUE]... [--filter EXPR] [--dry-run]",
+    "run", "SWEEP.yaml [--out DIR] [--set PATH=VALUE]... [--filter EXPR] [--retry-failed] [--dry-run]",
     "the sweep: finetune, prune, retrain, analyse; resumes whatever is in DIR", 1, 1, options,
     "Under mpirun or srun, rank 0 coordinates and sleeps between messages, the others work: mpirun -n 3 for two cores.\n"
     "Alone, one process does everything. SIGTERM, SIGINT and SIGUSR1 stop at the next step with exit code 75; the same\n"
-    "command goes on from there.\n",
+    "command goes on from there. What DIR already holds stays in its results.h5, also when --filter or --set ask for less.\n"
+    "A run that failed by itself stays failed until --retry-failed; one that the machine failed (files, memory) is tried again.\n",
     run, true};

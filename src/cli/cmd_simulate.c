@@ -1,5 +1,6 @@
 /* cmd_simulate.c: relearn simulate SWEEP.yaml --ranks N -- the scheduler in virtual time. Computes nothing. */
 #include "gantt.h"
+#include "planning.h"
 
 #include <errno.h>
 #include <math.h>
@@ -14,7 +15,8 @@ static const rl_option options[] = {
     {"spread", "P", "stages take P percent more or less than predicted (standard deviation of the logarithm; default 0)"},
     {"message-us", "U", "the coordinator's microseconds a message (default 50)"},
     {"svg", "FILE", "draw who worked on what when"},
-    {"out", "DIR", "count what DIR already holds as done (default: nothing is done)"},
+    {"out", "DIR", "count what DIR already holds as done (default: results/NAME, if it is there)"},
+    {"like", "DIR", "stage times as another sweep's journal has them"},
     {"set", "PATH=VALUE", "as in run (repeatable)"},
     {"filter", "EXPR", "as in run"},
     {"json", NULL, "JSON on standard output"},
@@ -125,24 +127,16 @@ cleanup:
 static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
 {
     rl_status status = RL_OK;
-    rl_sweep *sweep = NULL;
-    rl_cycle *cycle = NULL;
-    rl_plan *plan = NULL;
-    const char *sets[RL_MAX_GIVEN], *directory = rl_args_text(args, "out", NULL);
-    size_t num_sets = rl_args_all(args, "set", sets);
+    rl_planned p = {0};
+    const rl_planning planning = rl_planning_from(args);
     rl_simulation_options o;
     int64_t ranks = 1;
     (void)exit_code;
     RL_TRY(read_options(&o, &ranks, args, err));
-    RL_TRY(rl_linalg_init(NULL, err));
-    RL_TRY(rl_sweep_read(&sweep, args->operands[0], sets, num_sets, rl_args_text(args, "filter", NULL), err));
-    RL_TRY(rl_cycle_create(&cycle, directory, NULL, err));
-    RL_TRY(rl_plan_create(&plan, sweep, cycle, directory, 0, err));
-    RL_TRY(simulate(args, plan, &o, ranks, err));
+    RL_TRY(rl_planned_make(&p, &planning, err));
+    RL_TRY(simulate(args, p.plan, &o, ranks, err));
 cleanup:
-    rl_plan_free(plan);
-    rl_cycle_free(cycle);
-    rl_sweep_free(sweep);
+    rl_planned_clear(&p);
     return status;
 }
 

@@ -262,16 +262,23 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     int64_t num_damaged = 0;
     holdings h = {.lock = {.descriptor = -1}};
     rl_sweep_outcome result = {0};
-    const rl_work work = {plan, cycle, options->directory};
+    rl_rank_log log = {.descriptor = -1};
+    const rl_work work = {plan, cycle, options->directory, &log};
     MPI_Comm_rank(comm, &rank);
     RL_TRY(agree_on_plan(comm, plan, err));
     if (rank == 0) status = take_hold(&h, plan, options, err);
     RL_TRY(rl_cluster_agree(comm, status, err));
     RL_TRY(rl_inspect(comm, plan, options, h.journal, err));
+    rl_rank_log_open(&log, options->directory, rank);
     if (rank == 0)
         status = rl_coordinate(comm, &work, options, h.journal, &h.state, &result, err);
     else
         rl_worker_loop(comm, &work);
+    if (rank == 0 && result.num_hung > 0) { /* one rank will never come: the caller ends the job */
+        result.stopped = true;
+        *outcome = result;
+        goto cleanup;
+    }
     RL_TRY(rl_cluster_agree(comm, status, err));
     MPI_Bcast(&result, (int)sizeof result, MPI_BYTE, 0, comm);
     if (!result.stopped)
@@ -282,12 +289,16 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     result.runs.done -= num_damaged;
     if (rank == 0)
         status = rl_journal_append(h.journal,
-                                   json_pack("{s:s, s:I, s:I, s:b}", "event", "end", "done", (json_int_t)result.runs.done,
-                                             "failed", (json_int_t)result.runs.failed, "stopped", (int)result.stopped),
+                                   json_pack("{s:s, s:I, s:I, s:b, s:f, s:f, s:i, s:I, s:f}", "event", "end", "done",
+                                             (json_int_t)result.runs.done, "failed", (json_int_t)result.runs.failed, "stopped",
+                                             (int)result.stopped, "elapsed_s", result.elapsed_s, "busy_s", result.busy_s, "workers",
+                                             (int)result.num_workers, "messages", (json_int_t)result.messages, "messages_s",
+                                             result.messages_s),
                                    true, err);
     RL_TRY(rl_cluster_agree(comm, status, err));
     *outcome = result;
 cleanup:
+    rl_rank_log_close(&log);
     if (rank == 0) let_go(&h, plan);
     return status;
 }

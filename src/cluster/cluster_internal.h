@@ -7,6 +7,7 @@
 typedef enum rl_tag {
     RL_TAG_ASSIGN = 1, /* coordinator -> worker: int32 node; -1: leave the loop */
     RL_TAG_STOP,       /* coordinator -> worker: stop at the next step (no payload) */
+    RL_TAG_GIVE_UP,    /* coordinator -> worker: int32 node; hand that one back, it takes far too long */
     RL_TAG_REPORT      /* worker -> coordinator: rl_report */
 } rl_tag;
 
@@ -23,7 +24,18 @@ typedef struct rl_report {
     int32_t kind, node;
     double f1, tokens_per_second, seconds;
     rl_error error;
+    char log[1200]; /* FAILED: the last lines of the rank's log; other reports travel without */
 } rl_report;
+
+/* rank_log.c: DIR/logs/rank-N.log */
+typedef struct rl_rank_log {
+    int descriptor; /* -1: none */
+    char run[RL_RUN_ID], stage[32], tail[1200];
+} rl_rank_log;
+void rl_rank_log_open(rl_rank_log *log, const char *directory, int rank);
+void rl_rank_log_close(rl_rank_log *log);
+void rl_rank_log_begin(rl_rank_log *log, const char *run, const char *stage);
+void rl_rank_log_line(rl_rank_log *log, const char *format, ...) RL_PRINTF(2, 3);
 
 /* Where a working process sends its reports: over MPI, or straight into the coordinator when it works alone. */
 typedef struct rl_report_sink {
@@ -36,6 +48,7 @@ typedef struct rl_work {
     rl_plan *plan;
     rl_cycle *cycle;
     const char *directory;
+    rl_rank_log *log;
 } rl_work;
 
 /* worker.c: execute a node in this process, reporting steps, F1s and the outcome (exactly one of DONE, FAILED, RETURNED). */
@@ -57,6 +70,30 @@ rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_opt
 rl_status rl_inspect(MPI_Comm comm, rl_plan *plan, const rl_cluster_options *options, rl_journal *journal, rl_error *err);
 /* A line for people, on the terminal and in the journal. */
 void rl_cluster_notice(const rl_cluster_options *options, rl_journal *journal, const char *text);
+
+/* cleaning.c: stage folders that no unfinished run needs any more (policy.keep). */
+typedef struct rl_cleaning {
+    int32_t *users;        /* [num_nodes] unfinished runs that need the stage */
+    double freed_bytes;
+    int64_t num_deleted;
+} rl_cleaning;
+rl_status rl_cleaning_begin(rl_cleaning *cleaning, const rl_work *work, rl_error *err); /* deletes what an earlier start left */
+void rl_cleaning_end(rl_cleaning *cleaning);
+/* The shard of a run is written: its stages lose a user. */
+void rl_cleaning_run_done(rl_cleaning *cleaning, const rl_work *work, int64_t run);
+/* Bytes that must stay free: what one stage under way may still write. */
+double rl_disk_reserve_bytes(const rl_plan *plan);
+
+/* metrics.c: the file for node_exporter's textfile collector, replaced whole. */
+typedef struct rl_metrics {
+    const char *sweep;
+    const rl_sweep_progress *progress;
+    int32_t num_workers, num_busy;
+    int64_t messages, retries;
+    double messages_s, busy_s, disk_free_bytes;
+    bool finished;
+} rl_metrics;
+void rl_metrics_write(const char *file, const rl_metrics *metrics);
 
 /* journal.c */
 rl_status rl_journal_history(const rl_plan *plan, const char *directory, double *node_seconds, char gathered[RL_DIGEST_HEX],

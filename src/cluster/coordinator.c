@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const double tick_interval_s = 1.0, progress_file_interval_s = 5.0;
+static const double tick_interval_s = 1.0, progress_file_interval_s = 2.0;
+static const double sync_interval_s = 0.05;
+static const double least_patience_s = 5.0, hung_after_s = 60.0; /* the former times policy.stuck_after */
 
 typedef struct coordinator {
     const rl_work *work;
@@ -18,9 +20,20 @@ typedef struct coordinator {
     int32_t num_workers;
     int32_t *running;      /* [num_workers] node or -1 */
     double *running_since; /* [num_workers] */
+    double *given_up_s;    /* [num_workers] when it was told to hand its node back; 0: not */
+    bool *hung;            /* [num_workers] answers no more: gets nothing any more */
+    int32_t *idle, num_idle; /* workers without a node */
+    bool many;             /* MPI ranks, and not one process that does both */
+    double reserve_bytes;
+    int8_t *attempts;      /* [num_nodes] failed ones */
+    int64_t retries;
+    rl_cleaning cleaning;
+    char *metrics_file;
+    double last_watch_s, last_sync_s;
+    double left_s[RL_NUM_STAGE_KINDS + 1], seen_s[RL_NUM_STAGE_KINDS + 1], modelled_s[RL_NUM_STAGE_KINDS + 1]; /* by kind; last: shards */
+    json_t *failures;      /* the newest ten */
     double *speed;         /* [num_workers] tokens/s, 0 = none */
     double start_s, last_tick_s, last_file_s, last_f1;
-    double predicted_s, observed_s; /* of nodes finished in this start: corrects the forecast */
     int64_t nodes_done, nodes_failed;
     char event[512];
     rl_status status;      /* the journal or progress file refused: the sweep stops, nothing is lost */
@@ -51,6 +64,14 @@ static json_t *node_event(const coordinator *c, const char *event, int32_t worke
                      "key", shard ? run : node->stage.key, "run", run, "worker", (int)worker);
 }
 
+static int kind_of(const rl_node *node) { return node->kind == RL_NODE_SHARD ? RL_NUM_STAGE_KINDS : (int)node->stage.kind; }
+
+static const char *failure_kind(rl_status status)
+{
+    static const char *const names[] = {"", "usage", "input", "io", "memory", "diverged", "stuck", "internal"};
+    return names[status];
+}
+
 static void record(coordinator *c, json_t *event, bool sync)
 {
     rl_status status = rl_journal_append(c->journal, event, sync, c->status == RL_OK ? c->err : NULL);
@@ -59,19 +80,29 @@ static void record(coordinator *c, json_t *event, bool sync)
 
 /* ------------------------------------------------------------------------------------------------- progress */
 
+/* Per kind of stage: predicted seconds left, by how much this start's stages differed from theirs. */
+static double factor_of(const coordinator *c, int kind)
+{
+    double seen = 0, modelled = 0;
+    if (c->modelled_s[kind] > 0) return c->seen_s[kind] / c->modelled_s[kind];
+    for (int k = 0; k < RL_NUM_STAGE_KINDS; k++) seen += c->seen_s[k], modelled += c->modelled_s[k];
+    return modelled > 0 ? seen / modelled : 1;
+}
+
 static double estimate_left(const coordinator *c)
 {
-    double left = rl_scheduler_remaining_seconds(c->scheduler), now = rl_now_s();
-    double factor = c->predicted_s > 0 ? c->observed_s / c->predicted_s : 1.0;
-    double spent = 0;
+    double left = 0, now = rl_now_s(), seen = 0;
+    for (int k = 0; k <= RL_NUM_STAGE_KINDS; k++) {
+        left += c->left_s[k] * factor_of(c, k);
+        seen += c->seen_s[k];
+    }
+    if (seen <= 0) return NAN; /* nothing measured yet */
     for (int32_t w = 0; w < c->num_workers; w++)
         if (c->running[w] >= 0) {
-            double node = c->work->plan->nodes[c->running[w]].seconds * factor, done = now - c->running_since[w];
-            spent += done < node ? done : node;
+            const rl_node *node = &c->work->plan->nodes[c->running[w]];
+            left -= fmin(now - c->running_since[w], node->seconds * factor_of(c, kind_of(node)));
         }
-    if (c->observed_s <= 0) return NAN; /* nothing measured yet */
-    left = left * factor - spent;
-    return (left > 0 ? left : 0) / c->num_workers;
+    return fmax(left, 0) / c->num_workers;
 }
 
 static rl_sweep_progress progress_of(const coordinator *c, bool is_event)
@@ -89,25 +120,55 @@ static rl_sweep_progress progress_of(const coordinator *c, bool is_event)
     return p;
 }
 
-/* The small side file that `status` reads while the sweep lives. */
-static void write_progress_file(coordinator *c, const rl_sweep_progress *p)
+static json_t *worker_activity(const coordinator *c, int32_t w)
 {
-    json_t *running = json_array();
+    char text[256] = "idle";
+    double now = rl_now_s();
+    bool busy = c->running[w] >= 0;
+    if (c->hung[w]) snprintf(text, sizeof text, "answers no more");
+    if (busy) describe(c, c->running[w], text, sizeof text);
+    return json_pack("{s:i, s:i, s:s, s:o, s:o, s:o}", "worker", (int)w, "rank", c->num_workers > 1 || c->many ? (int)w + 1 : 0, "task", text,
+                     "seconds", rl_json_number(busy ? now - c->running_since[w] : NAN), "predicted_s",
+                     rl_json_number(busy ? c->work->plan->nodes[c->running[w]].seconds : NAN), "tokens_per_second",
+                     rl_json_number(busy ? c->speed[w] : NAN));
+}
+
+/* The small side files that `status` and Prometheus read while the sweep lives. */
+static void write_progress_file(coordinator *c, const rl_sweep_progress *p, bool finished)
+{
+    json_t *workers = json_array();
+    int32_t busy = 0;
+    double disk_free = (double)rl_disk_free_bytes(c->options->directory);
     for (int32_t w = 0; w < c->num_workers; w++) {
-        char text[256];
-        if (c->running[w] < 0) continue;
-        describe(c, c->running[w], text, sizeof text);
-        json_array_append_new(running, json_pack("{s:i, s:s, s:o}", "worker", (int)w, "task", text, "tokens_per_second",
-                                                 rl_json_number(c->speed[w])));
+        busy += c->running[w] >= 0;
+        json_array_append_new(workers, worker_activity(c, w));
     }
-    json_t *root = json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:o}", "elapsed_s", rl_json_number(p->elapsed_s), "eta_s", rl_json_number(p->eta_s),
-                             "tokens_per_second", rl_json_number(p->tokens_per_second), "last_f1", rl_json_number(p->last_f1), "nodes_done",
-                             (json_int_t)p->nodes_done, "nodes_total", (json_int_t)p->nodes_total, "running", running);
+    json_t *root = json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:O, s:o}", "elapsed_s",
+                             rl_json_number(p->elapsed_s), "eta_s", rl_json_number(p->eta_s), "tokens_per_second",
+                             rl_json_number(p->tokens_per_second), "last_f1", rl_json_number(p->last_f1), "nodes_done",
+                             (json_int_t)p->nodes_done, "nodes_total", (json_int_t)p->nodes_total, "runs_running",
+                             (json_int_t)p->runs.running, "retries", (json_int_t)c->retries, "messages",
+                             (json_int_t)c->outcome->messages, "messages_s", rl_json_number(c->outcome->messages_s), "busy_s",
+                             rl_json_number(c->outcome->busy_s), "disk_free_bytes", rl_json_number(disk_free), "failures", c->failures,
+                             "workers", workers);
     char *path = rl_path_join(c->options->directory, "progress.json", NULL);
-    if (path) rl_json_write(path, root, NULL); /* only for onlookers: its failure harms nothing */
+    if (path && root) rl_json_write(path, root, NULL); /* only for onlookers: its failure harms nothing */
     rl_free(path);
     json_decref(root);
+    const rl_metrics metrics = {c->work->plan->sweep->name, p, c->num_workers, busy, c->outcome->messages, c->retries,
+                                c->outcome->messages_s, c->outcome->busy_s, disk_free, finished};
+    if (c->metrics_file) rl_metrics_write(c->metrics_file, &metrics);
     c->last_file_s = rl_now_s();
+}
+
+/* A full disk stops the sweep while what runs can still be put away: nothing is damaged, the same command goes on. */
+static void watch_disk(coordinator *c)
+{
+    double disk_free = (double)rl_disk_free_bytes(c->options->directory);
+    if (disk_free < 0 || disk_free >= 0.25 * c->reserve_bytes || c->outcome->disk_full) return;
+    c->outcome->disk_full = true;
+    record(c, json_pack("{s:s, s:o}", "event", "disk_full", "free_bytes", json_real(disk_free)), true);
+    rl_stop_request();
 }
 
 static void tell(coordinator *c, bool is_event)
@@ -115,7 +176,9 @@ static void tell(coordinator *c, bool is_event)
     rl_sweep_progress p = progress_of(c, is_event);
     c->last_tick_s = rl_now_s();
     if (c->options->on_progress) c->options->on_progress(c->options->context, &p);
-    if (c->last_tick_s - c->last_file_s >= progress_file_interval_s) write_progress_file(c, &p);
+    if (c->last_tick_s - c->last_file_s < progress_file_interval_s) return;
+    write_progress_file(c, &p, false);
+    watch_disk(c);
 }
 
 /* --------------------------------------------------------------------------------------------------- events */
@@ -129,17 +192,22 @@ static void started(coordinator *c, int32_t worker, int32_t node)
 
 /* Every run that this failure takes down gets its reason, once. Not synchronised one by one (10,000 runs may share a stage):
  * what a crash loses of this, the next start finds out again. */
-static void blame_runs(coordinator *c, const char *message)
+static void blame_runs(coordinator *c, const rl_report *report)
 {
     const rl_plan *plan = c->work->plan;
+    char what[256];
+    describe(c, report->node, what, sizeof what);
     for (int64_t r = 0; r < plan->sweep->num_runs; r++) {
         if (c->state->run_errors[r] || plan->num_run_nodes[r] == 0) continue;
         int32_t shard = plan->run_nodes[r][plan->num_run_nodes[r] - 1];
         if (rl_scheduler_state(c->scheduler, shard) != RL_NODE_FAILED) continue;
-        c->state->run_errors[r] = rl_strdup(message, NULL);
-        record(c, json_pack("{s:s, s:s, s:s}", "event", "run_failed", "run", plan->sweep->runs[r].id, "error", message),
+        c->state->run_errors[r] = rl_strdup(report->error.message, NULL);
+        record(c, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "event", "run_failed", "run", plan->sweep->runs[r].id, "error",
+                            report->error.message, "kind", failure_kind(report->error.status), "stage", what, "log", report->log),
                false);
     }
+    json_array_append_new(c->failures, json_pack("{s:s, s:s}", "task", what, "error", report->error.message));
+    if (json_array_size(c->failures) > 10) json_array_remove(c->failures, 0);
 }
 
 /* The operating system refused (a full disk above all): no fault of the run, and the next one would meet it too. The sweep stops; all that
@@ -153,42 +221,88 @@ static void storage_failed(coordinator *c, int32_t worker, const rl_report *repo
     record(c, node_event(c, "returned", worker, report->node), false);
 }
 
-static void finished(coordinator *c, int32_t worker, const rl_report *report)
+static void node_done(coordinator *c, int32_t worker, const rl_report *report, const char *what)
 {
-    char what[256];
-    json_t *event = NULL;
-    describe(c, report->node, what, sizeof what);
-    c->running[worker] = -1;
-    c->speed[worker] = 0;
-    if (report->kind == RL_REPORT_FAILED && report->error.status == RL_ERR_IO) {
-        storage_failed(c, worker, report);
+    const rl_node *node = &c->work->plan->nodes[report->node];
+    int kind = kind_of(node);
+    rl_scheduler_done(c->scheduler, worker, report->node);
+    c->nodes_done++;
+    c->outcome->stages_computed++;
+    c->outcome->busy_s += report->seconds;
+    c->state->node_seconds[report->node] = report->seconds;
+    c->left_s[kind] -= node->seconds;
+    c->seen_s[kind] += report->seconds;
+    c->modelled_s[kind] += node->seconds;
+    json_t *event = node_event(c, "done", worker, report->node);
+    json_object_set_new(event, "seconds", json_real(report->seconds));
+    json_object_set_new(event, "modelled_s", json_real(node->modelled_s));
+    bool sync = node->kind == RL_NODE_SHARD || rl_now_s() - c->last_sync_s > sync_interval_s;
+    record(c, event, sync); /* what a crash loses of stages, their folders tell */
+    if (sync) c->last_sync_s = rl_now_s();
+    if (node->kind == RL_NODE_SHARD) rl_cleaning_run_done(&c->cleaning, c->work, node->run);
+    snprintf(c->event, sizeof c->event, "finished %s in %.1f s", what, report->seconds);
+}
+
+static void node_failed(coordinator *c, int32_t worker, const rl_report *report, const char *what)
+{
+    bool again = c->attempts[report->node] < c->work->plan->sweep->policy.retries;
+    json_t *event = node_event(c, again ? "retry" : "failed", worker, report->node);
+    json_object_set_new(event, "error", json_string(report->error.message));
+    json_object_set_new(event, "kind", json_string(failure_kind(report->error.status)));
+    if (report->log[0]) json_object_set_new(event, "log", json_string(report->log));
+    record(c, event, true);
+    if (again) {
+        c->attempts[report->node]++;
+        c->retries++;
+        rl_scheduler_returned(c->scheduler, worker, report->node);
+        snprintf(c->event, sizeof c->event, "once more: %s: %.200s", what, report->error.message);
         return;
     }
-    if (report->kind == RL_REPORT_DONE) {
-        rl_scheduler_done(c->scheduler, worker, report->node);
-        c->nodes_done++;
-        c->outcome->stages_computed++;
-        c->state->node_seconds[report->node] = report->seconds;
-        c->predicted_s += c->work->plan->nodes[report->node].seconds;
-        c->observed_s += report->seconds;
-        event = node_event(c, "done", worker, report->node);
-        json_object_set_new(event, "seconds", json_real(report->seconds));
-        record(c, event, true);
-        snprintf(c->event, sizeof c->event, "finished %s in %.1f s", what, report->seconds);
-    } else if (report->kind == RL_REPORT_FAILED) {
-        rl_scheduler_failed(c->scheduler, worker, report->node);
-        c->nodes_failed++;
-        event = node_event(c, "failed", worker, report->node);
-        json_object_set_new(event, "error", json_string(report->error.message));
-        record(c, event, true);
-        blame_runs(c, report->error.message);
-        snprintf(c->event, sizeof c->event, "FAILED %s: %.200s", what, report->error.message);
-    } else {
-        rl_scheduler_returned(c->scheduler, worker, report->node);
-        rl_stop_request(); /* a rank that was signalled alone would get it back at once, and return it for ever */
-        record(c, node_event(c, "returned", worker, report->node), false);
-        snprintf(c->event, sizeof c->event, "stopped %s; it resumes where it was", what);
+    rl_scheduler_failed(c->scheduler, worker, report->node);
+    c->nodes_failed++;
+    c->left_s[kind_of(&c->work->plan->nodes[report->node])] -= c->work->plan->nodes[report->node].seconds;
+    blame_runs(c, report);
+    snprintf(c->event, sizeof c->event, "FAILED %s: %.200s", what, report->error.message);
+}
+
+static void node_returned(coordinator *c, int32_t worker, const rl_report *report, const char *what)
+{
+    rl_scheduler_returned(c->scheduler, worker, report->node);
+    rl_stop_request(); /* a rank that was signalled alone would get it back at once, and return it for ever */
+    record(c, node_event(c, "returned", worker, report->node), false);
+    snprintf(c->event, sizeof c->event, "stopped %s; it resumes where it was", what);
+}
+
+/* Handed back because it took too long: a failure, whatever the worker called it. */
+static void call_it_stuck(const coordinator *c, rl_report *report)
+{
+    const rl_node *node = &c->work->plan->nodes[report->node];
+    report->kind = RL_REPORT_FAILED;
+    report->error.status = RL_ERR_STOPPED; /* failure_kind: stuck */
+    snprintf(report->error.message, sizeof report->error.message, "took more than %g times its predicted %.1f s (stuck_after)",
+             c->work->plan->sweep->policy.stuck_after, node->seconds);
+}
+
+static void finished(coordinator *c, int32_t worker, const rl_report *sent)
+{
+    char what[256];
+    rl_report report = *sent;
+    describe(c, report.node, what, sizeof what);
+    if (c->given_up_s[worker] > 0 && report.kind == RL_REPORT_RETURNED && !rl_stop_requested()) call_it_stuck(c, &report);
+    c->running[worker] = -1;
+    c->given_up_s[worker] = 0;
+    c->idle[c->num_idle++] = worker;
+    c->speed[worker] = 0;
+    if (report.kind == RL_REPORT_FAILED && report.error.status == RL_ERR_IO) {
+        storage_failed(c, worker, &report);
+        return;
     }
+    if (report.kind == RL_REPORT_DONE)
+        node_done(c, worker, &report, what);
+    else if (report.kind == RL_REPORT_FAILED)
+        node_failed(c, worker, &report, what);
+    else
+        node_returned(c, worker, &report, what);
     tell(c, true);
 }
 
@@ -217,10 +331,21 @@ static void send_to_self(void *context, const rl_report *report)
     if (rl_now_s() - c->last_tick_s >= tick_interval_s) tell(c, false);
 }
 
+/* Longer than any stage of its kind should take. */
+static bool takes_too_long(const coordinator *c, int32_t worker)
+{
+    double multiple = c->work->plan->sweep->policy.stuck_after;
+    if (multiple <= 0 || c->running[worker] < 0) return false;
+    const rl_node *node = &c->work->plan->nodes[c->running[worker]];
+    double predicted = node->seconds * fmax(factor_of(c, kind_of(node)), 1);
+    return rl_now_s() - c->running_since[worker] > multiple * fmax(predicted, least_patience_s);
+}
+
 static bool self_should_stop(void *context)
 {
-    const coordinator *c = context;
-    return c->status != RL_OK;
+    coordinator *c = context;
+    if (c->given_up_s[0] <= 0 && takes_too_long(c, 0)) c->given_up_s[0] = rl_now_s();
+    return c->status != RL_OK || c->given_up_s[0] > 0;
 }
 
 static void drive_alone(coordinator *c)
@@ -230,6 +355,7 @@ static void drive_alone(coordinator *c)
         if (rl_stop_requested() || c->status != RL_OK) rl_scheduler_stop(c->scheduler);
         int32_t node = rl_scheduler_assign(c->scheduler, 0);
         if (node < 0) return;
+        c->num_idle = 0;
         started(c, 0, node);
         rl_work_on_node(c->work, node, &sink);
     }
@@ -239,12 +365,38 @@ static void drive_alone(coordinator *c)
 
 static void assign_idle(coordinator *c, MPI_Comm comm)
 {
-    for (int32_t w = 0; w < c->num_workers; w++) {
-        if (c->running[w] >= 0) continue;
-        int32_t node = rl_scheduler_assign(c->scheduler, w);
-        if (node < 0) continue; /* another idle worker may still get one: affinity decides */
+    if (rl_stop_requested() || c->status != RL_OK) return; /* the loop is about to tell all */
+    while (c->num_idle > 0 && rl_scheduler_num_ready(c->scheduler) > 0) {
+        int32_t w = c->idle[c->num_idle - 1], node = rl_scheduler_assign(c->scheduler, w);
+        if (node < 0) return;
+        c->num_idle--;
         started(c, w, node);
         MPI_Send(&node, 1, MPI_INT32_T, w + 1, RL_TAG_ASSIGN, comm);
+    }
+}
+
+/* A stage that takes far too long is first asked for, which training heeds at its next step. A rank that does not answer is left
+ * alone: its node is failed, the others go on without it, and the job ends with 75 (an MPI rank cannot be replaced). */
+static void watch_workers(coordinator *c, MPI_Comm comm)
+{
+    for (int32_t w = 0; w < c->num_workers; w++) {
+        double asked = c->given_up_s[w];
+        if (asked <= 0 && takes_too_long(c, w)) {
+            c->given_up_s[w] = rl_now_s();
+            MPI_Send(&c->running[w], 1, MPI_INT32_T, w + 1, RL_TAG_GIVE_UP, comm);
+            record(c, node_event(c, "stuck", w, c->running[w]), true);
+        } else if (asked > 0 && rl_now_s() - asked > hung_after_s && !c->hung[w]) {
+            rl_report report = {.kind = RL_REPORT_FAILED, .node = c->running[w], .error = {.status = RL_ERR_STOPPED}};
+            char what[256];
+            snprintf(report.error.message, sizeof report.error.message,
+                     "rank %d answers no more, %.0f s after it was asked to give up this stage", (int)w + 1, rl_now_s() - asked);
+            describe(c, report.node, what, sizeof what);
+            c->hung[w] = true;
+            c->outcome->num_hung++;
+            c->running[w] = -1;
+            node_failed(c, w, &report, what);
+            tell(c, true);
+        }
     }
 }
 
@@ -255,8 +407,15 @@ static bool receive_one(coordinator *c, MPI_Comm comm)
     rl_report report;
     MPI_Iprobe(MPI_ANY_SOURCE, RL_TAG_REPORT, comm, &waiting, &from);
     if (!waiting) return false;
+    double start = rl_now_s();
+    report.log[0] = '\0';
     MPI_Recv(&report, (int)sizeof report, MPI_BYTE, from.MPI_SOURCE, RL_TAG_REPORT, comm, &from);
-    handle(c, from.MPI_SOURCE - 1, &report);
+    if (!c->hung[from.MPI_SOURCE - 1]) { /* a late answer comes for a node that is not its any more */
+        handle(c, from.MPI_SOURCE - 1, &report);
+        assign_idle(c, comm);
+    }
+    c->outcome->messages++;
+    c->outcome->messages_s += rl_now_s() - start;
     return true;
 }
 
@@ -281,6 +440,10 @@ static void drive_ranks(coordinator *c, MPI_Comm comm)
             idle_polls = 0;
         else
             rl_poll_pause(&idle_polls);
+        if (rl_now_s() - c->last_watch_s >= tick_interval_s) {
+            watch_workers(c, comm);
+            c->last_watch_s = rl_now_s();
+        }
         if (rl_now_s() - c->last_tick_s >= tick_interval_s) tell(c, false);
     }
 }
@@ -301,16 +464,28 @@ static void record_start(coordinator *c, int num_ranks)
     json_t *runs = json_array();
     gethostname(host, sizeof host - 1);
     for (int64_t r = 0; r < sweep->num_runs; r++) json_array_append_new(runs, json_string(sweep->runs[r].id));
-    record(c, json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s, s:o}", "event", "start", "sweep", sweep->name, "version",
+    record(c, json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s, s:s, s:o}", "event", "start", "sweep", sweep->name, "version",
                         RL_VERSION, "host", host, "pid", (int)getpid(), "ranks", num_ranks, "nodes",
-                        (int)c->work->plan->num_nodes, "gemm_backend", rl_gemm_backend(), "isa", rl_isa_name(), "runs", runs),
+                        (int)c->work->plan->num_nodes, "gemm_backend", rl_gemm_backend(), "gemm_version",
+                        rl_gemm_backend_version(), "isa", rl_isa_name(), "runs", runs),
            true);
     for (int64_t r = 0; r < sweep->num_runs; r++) {
         const char *reason = c->work->plan->run_error[r];
         if (!reason) continue;
         c->state->run_errors[r] = rl_strdup(reason, NULL);
-        record(c, json_pack("{s:s, s:s, s:s}", "event", "run_failed", "run", sweep->runs[r].id, "error", reason),
+        bool refused = c->work->plan->num_run_nodes[r] == 0; /* by the plan, each time anew; else left as an earlier start failed it */
+        record(c, json_pack("{s:s, s:s, s:s, s:s}", "event", "run_failed", "run", sweep->runs[r].id, "error", reason, "kind",
+                            refused ? "refused" : "left"),
                false);
+    }
+}
+
+static void count_left(coordinator *c)
+{
+    for (int32_t n = 0; n < c->work->plan->num_nodes; n++) {
+        const rl_node *node = &c->work->plan->nodes[n];
+        c->nodes_done += node->done;
+        if (!node->done) c->left_s[kind_of(node)] += node->seconds;
     }
 }
 
@@ -326,8 +501,21 @@ rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_opt
     RL_ALLOC(c.running, c.num_workers, err);
     RL_ALLOC(c.running_since, c.num_workers, err);
     RL_ALLOC(c.speed, c.num_workers, err);
-    for (int32_t w = 0; w < c.num_workers; w++) c.running[w] = -1;
-    for (int32_t n = 0; n < work->plan->num_nodes; n++) c.nodes_done += work->plan->nodes[n].done;
+    RL_ALLOC(c.given_up_s, c.num_workers, err);
+    RL_ALLOC(c.hung, c.num_workers, err);
+    RL_ALLOC(c.idle, c.num_workers, err);
+    RL_ALLOC(c.attempts, work->plan->num_nodes, err);
+    RL_TRY(rl_cleaning_begin(&c.cleaning, work, err));
+    c.metrics_file = options->metrics_file ? rl_strdup(options->metrics_file, err) : rl_path_join(options->directory, "metrics.prom", err);
+    if (!c.metrics_file) {
+        status = RL_ERR_MEMORY;
+        goto cleanup;
+    }
+    c.failures = json_array();
+    c.many = num_ranks > 1;
+    c.reserve_bytes = rl_disk_reserve_bytes(work->plan);
+    for (int32_t w = c.num_workers; w > 0; w--) c.running[w - 1] = -1, c.idle[c.num_idle++] = w - 1;
+    count_left(&c);
     record_start(&c, num_ranks);
     if (num_ranks > 1)
         drive_ranks(&c, comm);
@@ -335,12 +523,20 @@ rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_opt
         drive_alone(&c);
     outcome->runs = rl_scheduler_counts(c.scheduler);
     outcome->elapsed_s = rl_now_s() - c.start_s;
+    outcome->num_workers = c.num_workers;
     outcome->stopped = rl_stop_requested() && outcome->runs.done + outcome->runs.failed < outcome->runs.planned;
     status = c.status;
     rl_sweep_progress last = progress_of(&c, false);
-    write_progress_file(&c, &last);
+    write_progress_file(&c, &last, true);
 cleanup:
     dismiss(comm, num_ranks);
+    rl_cleaning_end(&c.cleaning);
+    json_decref(c.failures);
+    rl_free(c.metrics_file);
+    rl_free(c.given_up_s);
+    rl_free(c.hung);
+    rl_free(c.idle);
+    rl_free(c.attempts);
     rl_scheduler_free(c.scheduler);
     rl_free(c.running);
     rl_free(c.running_since);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-static const double report_interval_s = 0.5;
+static const double report_interval_s = 0.5, log_interval_s = 10;
 
 void rl_poll_pause(int *idle_polls)
 {
@@ -19,15 +19,20 @@ void rl_poll_pause(int *idle_polls)
 
 typedef struct reporter {
     const rl_report_sink *sink;
+    rl_rank_log *log;
     int32_t node;
-    double last_s, tokens, seconds;
+    double last_s, last_log_s, tokens, seconds;
 } reporter;
 
 static void on_step(void *context, const rl_stage *stage, const rl_step_record *record, int64_t total_steps)
 {
     reporter *r = context;
     (void)stage;
-    (void)total_steps;
+    if (rl_now_s() - r->last_log_s >= log_interval_s) {
+        rl_rank_log_line(r->log, "step %lld of %lld, loss %.4f, learning rate %.3g, gradient norm %.4f", (long long)record->step,
+                         (long long)total_steps, record->loss, record->learning_rate, record->grad_norm);
+        r->last_log_s = rl_now_s();
+    }
     r->tokens += (double)record->tokens;
     r->seconds += record->seconds;
     if (rl_now_s() - r->last_s < report_interval_s || r->seconds <= 0) return;
@@ -41,6 +46,7 @@ static void on_f1(void *context, const rl_stage *stage, double f1)
 {
     reporter *r = context;
     (void)stage;
+    rl_rank_log_line(r->log, "F1 %.4f", f1);
     rl_report report = {.kind = RL_REPORT_F1, .node = r->node, .f1 = f1, .tokens_per_second = NAN};
     r->sink->send(r->sink->context, &report);
 }
@@ -84,19 +90,40 @@ cleanup:
     return status;
 }
 
+static void begin_log(const rl_work *work, const rl_node *node)
+{
+    char stage[32] = "shard";
+    if (node->kind == RL_NODE_STAGE) snprintf(stage, sizeof stage, "%s %d", rl_stage_kind_name(node->stage.kind), (int)node->stage.round);
+    rl_rank_log_begin(work->log, work->plan->sweep->runs[node->run].id, stage);
+    rl_rank_log_line(work->log, "begins, predicted %.1f s", node->seconds);
+}
+
+static void end_log(rl_rank_log *log, rl_report *report)
+{
+    if (report->kind == RL_REPORT_DONE)
+        rl_rank_log_line(log, "done in %.1f s", report->seconds);
+    else if (report->kind == RL_REPORT_FAILED)
+        rl_rank_log_line(log, "FAILED after %.1f s: %.900s", report->seconds, report->error.message);
+    else
+        rl_rank_log_line(log, "stopped after %.1f s, resumable", report->seconds);
+    snprintf(report->log, sizeof report->log, "%s", log->tail);
+}
+
 void rl_work_on_node(const rl_work *work, int32_t index, const rl_report_sink *sink)
 {
     const rl_node *node = &work->plan->nodes[index];
-    reporter r = {.sink = sink, .node = index, .last_s = rl_now_s()};
+    reporter r = {.sink = sink, .log = work->log, .node = index, .last_s = rl_now_s()};
     const rl_cycle_hooks hooks = {&r, on_step, on_f1, should_stop, on_notice};
     rl_report report = {.node = index, .f1 = NAN, .tokens_per_second = NAN};
     double start = rl_now_s();
+    begin_log(work, node);
     rl_cycle_set_hooks(work->cycle, &hooks);
     rl_status status = node->kind == RL_NODE_SHARD ? write_shard(work, node, &report.error)
                                                    : rl_stage_execute(work->cycle, &node->stage, &report.error);
     report.seconds = rl_now_s() - start;
     report.error.status = status;
     report.kind = status == RL_OK ? RL_REPORT_DONE : status == RL_ERR_STOPPED ? RL_REPORT_RETURNED : RL_REPORT_FAILED;
+    end_log(work->log, &report);
     sink->send(sink->context, &report);
 }
 
@@ -105,12 +132,25 @@ void rl_work_on_node(const rl_work *work, int32_t index, const rl_report_sink *s
 typedef struct worker {
     MPI_Comm comm;
     bool told_to_stop;
+    int32_t node; /* under way, or -1 */
+    bool given_up;
 } worker;
 
 static void send_to_coordinator(void *context, const rl_report *report)
 {
     worker *w = context;
-    MPI_Send(report, (int)sizeof *report, MPI_BYTE, 0, RL_TAG_REPORT, w->comm);
+    size_t size = report->kind == RL_REPORT_FAILED ? sizeof *report : offsetof(rl_report, log);
+    MPI_Send(report, (int)size, MPI_BYTE, 0, RL_TAG_REPORT, w->comm);
+}
+
+/* An order that crossed the report of the node it means is of no consequence. */
+static bool told_to_give_up(worker *w)
+{
+    int waiting = 0;
+    int32_t node = -1;
+    MPI_Iprobe(0, RL_TAG_GIVE_UP, w->comm, &waiting, MPI_STATUS_IGNORE);
+    if (waiting) MPI_Recv(&node, 1, MPI_INT32_T, 0, RL_TAG_GIVE_UP, w->comm, MPI_STATUS_IGNORE);
+    return waiting && node == w->node;
 }
 
 static bool told_to_stop(void *context)
@@ -122,7 +162,8 @@ static bool told_to_stop(void *context)
         MPI_Recv(NULL, 0, MPI_BYTE, 0, RL_TAG_STOP, w->comm, MPI_STATUS_IGNORE);
         w->told_to_stop = true;
     }
-    return w->told_to_stop;
+    if (told_to_give_up(w)) w->given_up = true;
+    return w->told_to_stop || w->given_up;
 }
 
 static int32_t next_assignment(worker *w)
@@ -140,8 +181,14 @@ static int32_t next_assignment(worker *w)
 
 void rl_worker_loop(MPI_Comm comm, const rl_work *work)
 {
-    worker w = {.comm = comm};
+    worker w = {.comm = comm, .node = -1};
     const rl_report_sink sink = {&w, send_to_coordinator, told_to_stop};
-    for (int32_t node; (node = next_assignment(&w)) >= 0;) rl_work_on_node(work, node, &sink);
+    for (int32_t node; (node = next_assignment(&w)) >= 0;) {
+        w.node = node;
+        w.given_up = false;
+        rl_work_on_node(work, node, &sink);
+        w.node = -1;
+    }
+    told_to_give_up(&w);
     told_to_stop(&w); /* a stop that crossed our last report: nothing may stay unreceived */
 }

@@ -208,6 +208,10 @@ rl_status rl_sweep_file_set(rl_sweep_file *file, const char *assignment, rl_erro
     }
     snprintf(path, sizeof path, "%.*s", (int)(equals - assignment), assignment);
     const rl_key *key = rl_key_find(path);
+    if (rl_policy_is_key(path)) {
+        status = rl_policy_set(&file->policy, path, equals + 1, (rl_place){kept, 0, 0}, err);
+        goto cleanup;
+    }
     if (!key) {
         const char *nearest = rl_key_nearest(path);
         status = rl_fail(err, RL_ERR_USAGE, "--set %s: '%s' is no setting%s%s", assignment, path,

@@ -215,7 +215,7 @@ static rl_status stage_node(builder *b, int32_t *index, const rl_stage *stage, i
     rl_node *node = &b->plan->nodes[*index];
     node->stage = *stage;
     for (int32_t d = 0; d < stage->num_depends; d++) node->depends[d] = nodes[stage->depends[d]];
-    node->seconds = rl_stage_seconds(stage, workload, b->gflops);
+    node->seconds = node->modelled_s = rl_stage_seconds(stage, workload, b->gflops);
     node->disk_bytes = rl_stage_disk_bytes(stage, workload);
     node->done = rl_names_find(b->stages_there, stage->key, strlen(stage->key)) >= 0 &&
                  rl_stage_is_complete(b->directory, stage->key);
@@ -240,7 +240,7 @@ static rl_status shard_node(builder *b, int32_t *nodes, int32_t num_stages, int6
     if (status != RL_OK) return status;
     rl_node *node = &b->plan->nodes[index];
     memcpy(node->depends, nodes, (size_t)num_stages * sizeof *nodes);
-    node->seconds = 0.05;
+    node->seconds = node->modelled_s = 0.05;
     for (int32_t i = 0; i < num_stages; i++) { /* a shard holds what its analyses hold */
         const rl_node *stage = &b->plan->nodes[nodes[i]];
         bool analysis = stage->stage.kind == RL_STAGE_IDENTIFY || stage->stage.kind == RL_STAGE_ANALYSE;
@@ -250,6 +250,7 @@ static rl_status shard_node(builder *b, int32_t *nodes, int32_t num_stages, int6
     char name[RL_RUN_ID + 3]; /* as rl_plan_shard_path */
     snprintf(name, sizeof name, "%s.h5", b->sweep->runs[run].id);
     node->done = rl_names_find(b->shards_there, name, strlen(name)) >= 0;
+    if (node->done) b->sweep->runs[run].skipped = false; /* it is there: nothing is left out */
     nodes[num_stages] = index;
     return RL_OK;
 }
@@ -266,20 +267,26 @@ static rl_status add_run(builder *b, int64_t r, const rl_stage *stages, int32_t 
         if (!b->inputs.lacks[input]) return RL_OK;
     }
     const rl_workload *workload = &b->inputs.workloads[input];
+    double memory = rl_memory_bytes(workload, &b->sweep->runs[r].settings), limit = b->sweep->policy.memory_per_rank_bytes;
+    if (limit > 0 && memory > limit) {
+        plan->run_error[r] = rl_format(err, "needs about %.2f GB of memory on its rank, more than memory_per_rank (%.2f GB)", 1e-9 * memory,
+                                       1e-9 * limit);
+        return plan->run_error[r] ? RL_OK : RL_ERR_MEMORY;
+    }
     RL_ALLOC(nodes, num_stages + 1, err);
     plan->run_nodes[r] = nodes;
     plan->num_run_nodes[r] = num_stages + 1;
     for (int32_t i = 0; i < num_stages; i++) RL_TRY(stage_node(b, &nodes[i], &stages[i], r, nodes, workload, err));
     RL_TRY(shard_node(b, nodes, num_stages, r, err));
     plan->num_stages_unshared += num_stages;
-    double memory = rl_memory_bytes(workload, &b->sweep->runs[r].settings);
     if (memory > plan->memory_bytes_per_rank) plan->memory_bytes_per_rank = memory;
 cleanup:
     return status;
 }
 
 /* Runs whose stages are all the same (prune.select: none at several ratios) are one run: the first stays. */
-static rl_status identify_run(builder *b, bool *is_new, rl_run *run, const rl_stage *stages, int32_t num_stages, rl_error *err)
+static rl_status identify_run(builder *b, bool *is_new, int32_t *twin, rl_run *run, const rl_stage *stages, int32_t num_stages,
+                              rl_error *err)
 {
     char key[RL_DIGEST_HEX];
     int32_t id = 0, before = rl_names_count(b->run_keys);
@@ -288,6 +295,7 @@ static rl_status identify_run(builder *b, bool *is_new, rl_run *run, const rl_st
     run->id[RL_RUN_ID - 1] = '\0';
     rl_status status = rl_names_intern(b->run_keys, key, RL_DIGEST_HEX - 1, &id, err);
     *is_new = id == before;
+    *twin = id; /* ids count kept runs: the index of the one that stays */
     if (status != RL_OK || !*is_new) return status;
     before = rl_names_count(b->run_ids); /* 48 bits: among a million runs two different ones may share them */
     status = rl_names_intern(b->run_ids, run->id, RL_RUN_ID - 1, &id, err);
@@ -307,7 +315,7 @@ static rl_status add_runs(builder *b, rl_error *err)
     for (int64_t r = 0; r < total; r++) {
         rl_run moved = sweep->runs[r];
         bool is_new = false;
-        int32_t input = 0, num_stages = 0;
+        int32_t input = 0, num_stages = 0, twin = 0;
         if (same_inputs(b->last_measured, &moved.settings))
             input = b->last_input;
         else
@@ -315,8 +323,9 @@ static rl_status add_runs(builder *b, rl_error *err)
         b->last_measured = &sweep->runs[r].settings; /* stays what it was: duplicates only move runs forward */
         b->last_input = input;
         RL_TRY(rl_cycle_stages(&stages, &num_stages, &sweep->runs[r].settings, b->contents, err));
-        RL_TRY(identify_run(b, &is_new, &moved, stages, num_stages, err));
+        RL_TRY(identify_run(b, &is_new, &twin, &moved, stages, num_stages, err));
         if (!is_new) {
+            sweep->runs[twin].skipped &= moved.skipped; /* asked for under either name */
             rl_free(moved.axis_values);
             sweep->runs[r].axis_values = NULL;
         } else {
@@ -345,7 +354,7 @@ static rl_status mark_unneeded(rl_plan *plan, rl_error *err)
     RL_ALLOC(needed, plan->num_nodes, err);
     for (int32_t n = plan->num_nodes - 1; n >= 0; n--) {
         rl_node *node = &plan->nodes[n];
-        if (node->kind == RL_NODE_SHARD) needed[n] = !node->done;
+        if (node->kind == RL_NODE_SHARD) needed[n] = !node->done && !plan->sweep->runs[node->run].skipped;
         if (!needed[n]) node->done = true;
         for (int32_t d = 0; d < node->num_depends; d++) needed[node->depends[d]] |= needed[n] && !node->done;
     }
@@ -397,6 +406,7 @@ static rl_status sum_up(rl_plan *plan, rl_error *err)
     rl_status status = RL_OK;
     double *finish = NULL;
     RL_ALLOC(finish, plan->num_nodes, err);
+    plan->total_seconds = plan->remaining_seconds = plan->critical_path_seconds = 0;
     for (int32_t n = 0; n < plan->num_nodes; n++) {
         const rl_node *node = &plan->nodes[n];
         for (int32_t d = 0; d < node->num_depends; d++)
@@ -410,6 +420,31 @@ static rl_status sum_up(rl_plan *plan, rl_error *err)
 cleanup:
     rl_free(finish);
     return status;
+}
+
+rl_status rl_plan_leave_out(rl_plan *plan, const bool *leave_out, rl_error *err)
+{
+    rl_status status = RL_OK;
+    for (int64_t r = 0; r < plan->sweep->num_runs; r++) {
+        int32_t count = plan->num_run_nodes[r];
+        bool shard_there = count && plan->nodes[plan->run_nodes[r][count - 1]].done;
+        if (leave_out[r] && !shard_there) ((rl_sweep *)(uintptr_t)plan->sweep)->runs[r].skipped = true;
+    }
+    RL_TRY(mark_unneeded(plan, err));
+    RL_TRY(name_runs(plan, err));
+    RL_TRY(sum_up(plan, err));
+cleanup:
+    return status;
+}
+
+rl_status rl_plan_correct(rl_plan *plan, const double *factor, const double *observed, rl_error *err)
+{
+    for (int32_t n = 0; n < plan->num_nodes; n++) {
+        rl_node *node = &plan->nodes[n];
+        if (node->kind == RL_NODE_STAGE && factor[node->stage.kind] > 0) node->seconds = node->modelled_s * factor[node->stage.kind];
+        if (observed && isfinite(observed[n])) node->seconds = observed[n];
+    }
+    return sum_up(plan, err);
 }
 
 static rl_status refuse_when_all_broken(const rl_plan *plan, rl_error *err)

@@ -208,6 +208,7 @@ rl_status rl_sweep_resolve(rl_buffer *text, const rl_sweep_file *file, rl_error 
     RL_TRY(rl_buffer_printf(text, err, "# resolved by relearn " RL_VERSION ": everything that decides the runs, with absolute paths\nsweep: "));
     RL_TRY(scalar(text, file->name, err));
     RL_TRY(rl_buffer_printf(text, err, "\n"));
+    RL_TRY(rl_policy_print(text, &file->policy, err));
     RL_TRY(concepts(text, &file->scope, err));
     RL_TRY(grid(text, file, err));
     RL_TRY(excludes(text, file, err));

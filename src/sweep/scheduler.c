@@ -158,7 +158,7 @@ static void start_states(rl_scheduler *s)
             s->state[n] = RL_NODE_DONE;
         else
             s->remaining_s += node->seconds;
-        if (node->done && is_shard(s, n)) s->counts.done++;
+        if (node->done && is_shard(s, n)) s->counts.done += !s->plan->sweep || !s->plan->sweep->runs || !s->plan->sweep->runs[node->run].skipped;
     }
     for (int32_t n = 0; n < s->num_nodes; n++)
         if (s->state[n] == RL_NODE_WAITING && s->missing[n] == 0) push_ready(s, n);

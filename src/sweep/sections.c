@@ -9,7 +9,8 @@
 #include <pcre2.h>
 
 static const char *const top_level[] = {"sweep", "data",  "concepts", "grid",    "exclude", "filter", "protocol", "model",
-                                        "seed",  "concept", "arm",    "train",   "rank",    "prune",  "retrain",  "analyse"};
+                                        "seed",  "concept", "arm",    "train",   "rank",    "prune",  "retrain",  "analyse",
+                                        "keep",  "retries", "memory_per_rank", "stuck_after"};
 enum { NUM_TOP_LEVEL = sizeof top_level / sizeof *top_level };
 
 /* "exclude:" with nothing behind it, or "~": as if the key were not there. */
@@ -357,6 +358,7 @@ rl_status rl_sweep_file_sections(rl_sweep_file *file, const rl_yaml *root, rl_er
     RL_TRY(expect(root, RL_YAML_MAP, "a sweep", err));
     RL_TRY(check_top_level(root, err));
     RL_TRY(read_name(file, root, err));
+    RL_TRY(rl_sweep_file_policy(file, root, err));
     RL_TRY(read_concepts(file, root, err));
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         if ((node = find(root, maps[i]))) RL_TRY(read_settings(file, maps[i], node, err));

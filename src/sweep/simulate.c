@@ -5,14 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-bool rl_policy_deletes(const rl_sweep_policy *policy, const rl_stage *stage)
-{
-    bool analysis = stage->kind == RL_STAGE_IDENTIFY || stage->kind == RL_STAGE_ANALYSE;
-    bool last = stage->kind == RL_STAGE_RETRAIN && stage->round == stage->settings->retrain_rounds;
-    if (policy->keep == RL_KEEP_FINAL) return !analysis && !last;
-    return policy->keep == RL_KEEP_NONE;
-}
-
 typedef struct task { /* a worker and when it will be free, in a binary heap by time */
     double until;
     int32_t worker, node;

@@ -240,6 +240,7 @@ rl_status rl_sweep_read(rl_sweep **out, const char *path, const char *const *set
     RL_ALLOC(owned, 1, err);
     RL_ALLOC(file, 1, err);
     RL_TRY(rl_names_create(&owned->pool, err));
+    file->policy = rl_policy_defaults();
     file->scope.pool = owned->pool;
     RL_TRY(rl_scope_keep(&file->path, &file->scope, path, err));
     file->scope.folder = absolute_folder_of(path, err);
@@ -258,6 +259,7 @@ rl_status rl_sweep_read(rl_sweep **out, const char *path, const char *const *set
     owned->sweep.path = (char *)(uintptr_t)kept;
     owned->sweep.name = (char *)(uintptr_t)file->name;
     owned->sweep.resolved = resolved.data;
+    owned->sweep.policy = file->policy;
     resolved = (rl_buffer){0};
     *out = &owned->sweep;
     owned = NULL;

@@ -36,6 +36,7 @@ typedef struct rl_sweep_file {
     int num_axes;
     rl_exclude excludes[RL_MAX_EXCLUDES];
     int num_excludes;
+    rl_sweep_policy policy;
     bool overridden;      /* by --set */
     rl_filter filters[2]; /* the file's own, and --filter's */
     const char *filter_texts[2];
@@ -51,6 +52,12 @@ rl_status rl_sweep_file_set(rl_sweep_file *file, const char *assignment, rl_erro
 rl_axis *rl_sweep_file_find_axis(rl_sweep_file *file, const rl_key *key);
 rl_status rl_sweep_file_assign(rl_sweep_file *file, const rl_key *key, const char *text, rl_place place, rl_error *err);
 void rl_sweep_file_clear(rl_sweep_file *file);
+/* policy.c */
+rl_sweep_policy rl_policy_defaults(void);
+bool rl_policy_is_key(const char *name);
+rl_status rl_policy_set(rl_sweep_policy *policy, const char *name, const char *text, rl_place place, rl_error *err);
+rl_status rl_policy_print(rl_buffer *text, const rl_sweep_policy *policy, rl_error *err);
+rl_status rl_sweep_file_policy(rl_sweep_file *file, const rl_yaml *root, rl_error *err);
 /* resolve.c */
 rl_status rl_sweep_resolve(rl_buffer *text, const rl_sweep_file *file, rl_error *err);
 

@@ -2,7 +2,7 @@
 import json
 import xml.etree.ElementTree
 
-from cli_support import refused, relearn, run_tests, world
+from cli_support import refused, relearn, run_tests, shards, world
 
 
 def test_simulate_prints_and_draws():
@@ -31,6 +31,94 @@ def test_simulate_refuses_nonsense():
     refused("simulate", "sweep.yaml", "--ranks", "0", says="is not an integer >= 1")
     refused("simulate", "sweep.yaml", "--ranks", "4", "--kill-every", "often", says="--kill-every: 'often' is no number")
     refused("simulate", "sweep.yaml", "--ranks", "4", "--svg", "no/such/folder/g.svg", says="no/such/folder")
+
+
+def events(directory, kind=None):
+    lines = [json.loads(line) for line in (world / directory / "journal.jsonl").read_text().splitlines() if line]
+    return [e for e in lines if kind in (None, e["event"])]
+
+
+def stages(directory):
+    return sorted(path.name for path in (world / directory / "stages").iterdir())
+
+
+def test_keep_deletes_what_no_run_needs():
+    relearn("run", "sweep.yaml", "--out", "all", ranks=3)
+    relearn("run", "sweep.yaml", "--out", "final", "--set", "keep=final", ranks=3)
+    relearn("run", "sweep.yaml", "--out", "none", "--set", "keep=none")
+    assert shards("all") == shards("final") == shards("none")
+    assert stages("none") == [], stages("none")
+    kinds = [json.loads((world / "final/stages" / s / "stage.json").read_text()) for s in stages("final")]
+    assert sorted({(k["kind"], k["round"]) for k in kinds if k["kind"] != "analyse"}) == [("identify", 0), ("retrain", 2)], kinds
+    assert "0 stages computed" in relearn("run", "sweep.yaml", "--out", "none", "--set", "keep=none").stdout
+    run = sorted(shards("none"))[0][:-3]
+    refused("export", "none", run, "base", "--to", "gone", says=["was deleted", "--set keep=all"])
+    planned = {k: json.loads(relearn("plan", "sweep.yaml", "--set", f"keep={k}", "--set", "seed=0..40", "--json").stdout)
+               for k in ("all", "none")}
+    assert planned["none"]["peak_disk_bytes"] < 0.5 * planned["all"]["peak_disk_bytes"], planned
+    refused("plan", "sweep.yaml", "--set", "keep=some", says="'some' is not all, final or none")
+
+
+def test_an_interrupted_deletion_is_finished():
+    relearn("run", "sweep.yaml", "--out", "half", "--set", "seed=0")
+    (world / "half/stages/0123.gone").mkdir()
+    (world / "half/stages/0123.gone/x").write_text("x")
+    relearn("run", "sweep.yaml", "--out", "half", "--set", "seed=0", "--set", "keep=none")
+    assert stages("half") == []
+
+
+def test_asking_for_less_loses_nothing():
+    whole = (world / "all/results.h5").stat().st_size
+    before = shards("all")
+    relearn("run", "sweep.yaml", "--out", "all", "--filter", "seed=0")
+    relearn("run", "sweep.yaml", "--out", "all", "--set", "seed=1")
+    state = json.loads(relearn("status", "all", "--json").stdout)
+    assert state["planned"] == 4 and state["done"] == 4, state
+    assert shards("all") == before and (world / "all/results.h5").stat().st_size >= whole * 0.9
+    relearn("run", "sweep.yaml", "--out", "all", "--set", "seed=5", "--filter", "prune.select=concept")
+    state = json.loads(relearn("status", "all", "--json").stdout)
+    assert state["done"] == 5 and state["waiting"] == 1 and state["failed"] == 0, state
+    assert "seed: 0" not in (world / "all/sweep.yaml").read_text()
+
+
+def test_a_contradiction_is_refused_by_name():
+    line = refused("run", "sweep.yaml", "--out", "all", "--set", "train.learning_rate=1e-3",
+                   says=["train.learning_rate", "0.001", "--out another folder", "grid: train.learning_rate: ["])
+    assert "all/sweep.yaml" in line, line
+    relearn("plan", "sweep.yaml", "--set", "train.learning_rate=1e-3")  # another folder: no word
+
+
+def test_memory_is_refused_before_a_run_starts():
+    refused("plan", "sweep.yaml", "--set", "memory_per_rank=1MB", says=["memory on its rank", "memory_per_rank (0.00 GB)"])
+    relearn("plan", "sweep.yaml", "--set", "memory_per_rank=64 GiB")
+    refused("plan", "sweep.yaml", "--set", "memory_per_rank=much", says="is not a size such as 8GB")
+
+
+def test_what_takes_too_long_is_retried_then_left_failed_and_redone_alone():
+    relearn("run", "sweep.yaml", "--out", "stuck", "--set", "stuck_after=1e-7", "--set", "seed=0", "--set", "retries=2", code=1)
+    state = json.loads(relearn("status", "stuck", "--json").stdout)
+    assert state["failed"] == 2 and all("stuck_after" in run["error"] for run in state["runs"]), state
+    assert len(events("stuck", "retry")) == 2 and len(events("stuck", "failed")) == 1
+    assert "begins" in events("stuck", "run_failed")[0]["log"], events("stuck", "run_failed")[0]
+    relearn("run", "sweep.yaml", "--out", "stuck", "--set", "seed=0..1", code=1)  # the new seed works, the failed ones stay
+    state = json.loads(relearn("status", "stuck", "--json").stdout)
+    assert state["done"] == 2 and state["failed"] == 2, state
+    relearn("run", "sweep.yaml", "--out", "stuck", "--set", "seed=0..2", "--retry-failed")
+    state = json.loads(relearn("status", "stuck", "--json").stdout)
+    assert state["done"] == 4 and state["failed"] == 0 and state["waiting"] == 2, state
+
+
+def test_logs_and_metrics():
+    relearn("run", "sweep.yaml", "--out", "seen", "--metrics", "seen.prom", ranks=3)
+    ids = {name[:-3] for name in shards("seen")}
+    lines = [line for n in (1, 2) for line in (world / f"seen/logs/rank-{n}.log").read_text().splitlines()]
+    assert lines and all(line.split()[0].endswith("Z") and line.split()[1] in ids for line in lines), lines[:5]
+    assert any("finetune" in line and "F1 " in line for line in lines)
+    text = (world / "seen.prom").read_text()
+    assert 'relearn_runs{sweep="' in text and 'state="done"} 4' in text and "# TYPE relearn_eta_seconds gauge" not in text.split("# TYPE relearn_runs")[0]
+    assert "relearn_finished" in text
+    end = events("seen", "end")[-1]
+    assert end["workers"] == 2 and 0 < end["busy_s"] <= 2 * end["elapsed_s"] and end["messages"] > 32, end
 
 
 run_tests(globals())

@@ -1,0 +1,27 @@
+/* planning.h -- from a sweep file and the folder it goes on in to a plan: what run, plan, simulate and nightly begin with. */
+#ifndef RELEARN_PLANNING_H
+#define RELEARN_PLANNING_H
+
+#include "cli.h"
+
+typedef struct rl_planned {
+    rl_sweep *sweep;
+    rl_cycle *cycle;
+    rl_plan *plan;
+    char *directory; /* NULL: none, nothing is done yet */
+    rl_sweep_past past;
+} rl_planned;
+typedef struct rl_planning {
+    const char *file, *directory, *filter, *like; /* directory NULL: results/NAME, when it is there or must_have_folder */
+    const char *sets[RL_MAX_GIVEN + 8];
+    size_t num_sets;
+    bool must_have_folder, retry_failed;
+} rl_planning;
+/* From the options --out, --set, --filter, --like where the command has them. */
+rl_planning rl_planning_from(const rl_args *args);
+rl_status rl_planned_make(rl_planned *out, const rl_planning *planning, rl_error *err);
+void rl_planned_clear(rl_planned *planned);
+/* Says when what lies there was computed by other kernels than this start's: nothing of it can be used again. */
+void rl_planned_warn_of_machine(const rl_planned *planned);
+
+#endif

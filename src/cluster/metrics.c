@@ -1,0 +1,39 @@
+/* metrics.c -- a sweep's state in Prometheus' text format, for node_exporter's textfile collector. */
+#include "cluster_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+static void add(rl_buffer *text, const rl_metrics *m, const char *name, const char *type, const char *help, const char *label, double value)
+{
+    if (!isfinite(value)) return; /* unknown: no sample */
+    if (help) rl_buffer_printf(text, NULL, "# HELP relearn_%s %s\n# TYPE relearn_%s %s\n", name, help, name, type);
+    rl_buffer_printf(text, NULL, "relearn_%s{sweep=\"%s\"%s} %.17g\n", name, m->sweep, label, value);
+}
+
+void rl_metrics_write(const char *file, const rl_metrics *m)
+{
+    rl_buffer text = {0};
+    const rl_sweep_progress *p = m->progress;
+    add(&text, m, "runs", "gauge", "Runs of the sweep by state.", ",state=\"done\"", (double)p->runs.done);
+    add(&text, m, "runs", "gauge", NULL, ",state=\"failed\"", (double)p->runs.failed);
+    add(&text, m, "runs", "gauge", NULL, ",state=\"running\"", (double)p->runs.running);
+    add(&text, m, "runs", "gauge", NULL, ",state=\"waiting\"", (double)p->runs.waiting);
+    add(&text, m, "stages", "gauge", "Stages and shards of the plan.", "", (double)p->nodes_total);
+    add(&text, m, "stages_done", "gauge", "Stages and shards done.", "", (double)p->nodes_done);
+    add(&text, m, "stage_failures_total", "counter", "Stages that failed in this start.", "", (double)p->nodes_failed);
+    add(&text, m, "stage_retries_total", "counter", "Failed stages tried again in this start.", "", (double)m->retries);
+    add(&text, m, "workers", "gauge", "Ranks that work.", "", (double)m->num_workers);
+    add(&text, m, "workers_busy", "gauge", "Ranks that have a stage.", "", (double)m->num_busy);
+    add(&text, m, "busy_seconds_total", "counter", "Seconds of finished stages over all ranks.", "", m->busy_s);
+    add(&text, m, "tokens_per_second", "gauge", "Training tokens a second over all ranks.", "", p->tokens_per_second);
+    add(&text, m, "elapsed_seconds", "gauge", "Since this start.", "", p->elapsed_s);
+    add(&text, m, "eta_seconds", "gauge", "Predicted seconds left.", "", p->eta_s);
+    add(&text, m, "last_f1", "gauge", "The newest word-level validation F1.", "", p->last_f1);
+    add(&text, m, "coordinator_messages_total", "counter", "Messages handled by the coordinator.", "", (double)m->messages);
+    add(&text, m, "coordinator_busy_seconds_total", "counter", "Time the coordinator spent on them.", "", m->messages_s);
+    add(&text, m, "disk_free_bytes", "gauge", "Free where the sweep writes.", "", m->disk_free_bytes);
+    add(&text, m, "finished", "gauge", "1 once this start has ended.", "", m->finished ? 1 : 0);
+    if (text.length) rl_write_file(file, text.data, text.length, NULL); /* only for onlookers: its failure harms nothing */
+    rl_buffer_free(&text);
+}

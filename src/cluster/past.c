@@ -1,0 +1,123 @@
+/* past.c -- what the journal of a folder says to the next start: how long stages took, which runs failed and why, and what computed them. */
+#include "cluster_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void rl_sweep_past_clear(rl_sweep_past *past)
+{
+    for (int32_t i = 0; past->failed && i < rl_names_count(past->failed); i++) rl_free(past->reasons[i]);
+    rl_free(past->reasons);
+    rl_free(past->machines);
+    rl_names_free(past->failed);
+    *past = (rl_sweep_past){0};
+}
+
+typedef struct reading {
+    rl_sweep_past *past;
+    size_t capacity;
+    double observed[RL_NUM_STAGE_KINDS], modelled[RL_NUM_STAGE_KINDS];
+} reading;
+
+static const char *text_of(const json_t *event, const char *key)
+{
+    const char *text = json_string_value(json_object_get(event, key));
+    return text ? text : "";
+}
+
+static void on_done(reading *r, const json_t *event)
+{
+    double seconds = json_number_value(json_object_get(event, "seconds")), modelled = json_number_value(json_object_get(event, "modelled_s"));
+    for (int k = 0; k < RL_NUM_STAGE_KINDS && seconds > 0 && modelled > 0; k++)
+        if (!strcmp(text_of(event, "stage"), rl_stage_kind_name((rl_stage_kind)k))) {
+            r->observed[k] += seconds;
+            r->modelled[k] += modelled;
+        }
+}
+
+static rl_status on_failed(reading *r, const json_t *event, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_sweep_past *past = r->past;
+    const char *run = text_of(event, "run");
+    int32_t id = 0;
+    if ((size_t)rl_names_count(past->failed) == r->capacity) {
+        size_t capacity = r->capacity ? 2 * r->capacity : 16;
+        char **reasons = rl_regrow(past->reasons, r->capacity, capacity, sizeof *reasons, err);
+        if (!reasons) return RL_ERR_MEMORY;
+        past->reasons = reasons;
+        bool *machines = rl_regrow(past->machines, r->capacity, capacity, sizeof *machines, err);
+        if (!machines) return RL_ERR_MEMORY;
+        past->machines = machines;
+        r->capacity = capacity;
+    }
+    RL_TRY(rl_names_intern(past->failed, run, strlen(run), &id, err));
+    rl_free(past->reasons[id]);
+    past->reasons[id] = rl_strdup(text_of(event, "error"), err);
+    const char *kind = text_of(event, "kind");
+    past->machines[id] = strcmp(kind, "diverged") != 0 && strcmp(kind, "stuck") != 0 && strcmp(kind, "internal") != 0 && strcmp(kind, "input") != 0 &&
+                         strcmp(kind, "left") != 0;
+    if (!past->reasons[id]) status = RL_ERR_MEMORY;
+cleanup:
+    return status;
+}
+
+static rl_status visit(void *context, const json_t *event, rl_error *err)
+{
+    reading *r = context;
+    const char *kind = text_of(event, "event");
+    if (!strcmp(kind, "done")) on_done(r, event);
+    if (!strcmp(kind, "run_failed")) return on_failed(r, event, err);
+    if (!strcmp(kind, "start")) {
+        r->past->num_starts++;
+        snprintf(r->past->gemm_backend, sizeof r->past->gemm_backend, "%s", text_of(event, "gemm_backend"));
+        snprintf(r->past->gemm_version, sizeof r->past->gemm_version, "%s", text_of(event, "gemm_version"));
+        snprintf(r->past->isa, sizeof r->past->isa, "%s", text_of(event, "isa"));
+    }
+    return RL_OK;
+}
+
+rl_status rl_sweep_past_read(rl_sweep_past *out, const char *directory, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_sweep_past past = {0};
+    reading r = {.past = &past};
+    int64_t damaged = 0;
+    RL_TRY(rl_names_create(&past.failed, err));
+    RL_TRY(rl_journal_read(directory, visit, &r, &damaged, err));
+    for (int k = 0; k < RL_NUM_STAGE_KINDS; k++)
+        if (r.modelled[k] > 0) past.factor[k] = r.observed[k] / r.modelled[k];
+    *out = past;
+    past = (rl_sweep_past){0};
+cleanup:
+    rl_sweep_past_clear(&past);
+    return status;
+}
+
+rl_status rl_sweep_past_apply(const rl_sweep_past *past, rl_plan *plan, bool retry_failed, rl_error *err)
+{
+    rl_status status = RL_OK;
+    bool *leave_out = NULL;
+    int64_t n = plan->sweep->num_runs;
+    RL_ALLOC(leave_out, n, err);
+    for (int64_t r = 0; r < n; r++) {
+        int32_t count = plan->num_run_nodes[r];
+        bool there = count && plan->nodes[plan->run_nodes[r][count - 1]].done && !plan->sweep->runs[r].skipped;
+        int32_t id = past->failed ? rl_names_find(past->failed, plan->sweep->runs[r].id, RL_RUN_ID - 1) : -1;
+        leave_out[r] = plan->sweep->runs[r].skipped;
+        if (there || plan->run_error[r]) continue;
+        if (retry_failed) {
+            leave_out[r] = id < 0;
+        } else if (id >= 0 && !past->machines[id]) { /* the same seed would fail in the same way */
+            plan->run_error[r] = rl_strdup(past->reasons[id], err);
+            leave_out[r] = true;
+            if (!plan->run_error[r]) status = RL_ERR_MEMORY;
+            if (status != RL_OK) goto cleanup;
+        }
+    }
+    RL_TRY(rl_plan_leave_out(plan, leave_out, err));
+    RL_TRY(rl_plan_correct(plan, past->factor, NULL, err));
+cleanup:
+    rl_free(leave_out);
+    return status;
+}

@@ -1,0 +1,199 @@
+/* extend.c -- a sweep that goes on in a folder: what it asks for beside what the folder already holds. */
+#include "sweep_file.h"
+
+#include <string.h>
+
+/* All settings of a run as one text. Two runs with equal texts are one run. */
+static rl_status fingerprint(rl_buffer *text, const rl_run_settings *settings, rl_error *err)
+{
+    rl_status status = RL_OK;
+    text->length = 0;
+    for (size_t i = 0; i < rl_num_keys; i++) {
+        RL_TRY(rl_key_get(text, &rl_keys[i], settings, err));
+        RL_TRY(rl_buffer_append(text, "\n", 1, err));
+    }
+cleanup:
+    return status;
+}
+
+static rl_status all_fingerprints(rl_names *names, const rl_sweep *sweep, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_buffer text = {0};
+    int32_t id = 0;
+    for (int64_t r = 0; r < sweep->num_runs; r++) {
+        RL_TRY(fingerprint(&text, &sweep->runs[r].settings, err));
+        RL_TRY(rl_names_intern(names, text.data, text.length, &id, err));
+    }
+cleanup:
+    rl_buffer_free(&text);
+    return status;
+}
+
+/* Is every run of `part` one of `names`? */
+static rl_status is_within(bool *within, const rl_names *names, const rl_sweep *part, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_buffer text = {0};
+    *within = true;
+    for (int64_t r = 0; r < part->num_runs && *within; r++) {
+        RL_TRY(fingerprint(&text, &part->runs[r].settings, err));
+        *within = rl_names_find(names, text.data, text.length) >= 0;
+    }
+cleanup:
+    rl_buffer_free(&text);
+    return status;
+}
+
+/* Distinct values of one setting over a sweep's runs, in order of first appearance. */
+static rl_status values_of(rl_names *values, const rl_sweep *sweep, const rl_key *key, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_buffer text = {0};
+    int32_t id = 0;
+    for (int64_t r = 0; r < sweep->num_runs; r++) {
+        text.length = 0;
+        RL_TRY(rl_key_get(&text, key, &sweep->runs[r].settings, err));
+        RL_TRY(rl_names_intern(values, text.data ? text.data : "", text.length, &id, err));
+    }
+cleanup:
+    rl_buffer_free(&text);
+    return status;
+}
+
+static rl_status list_text(rl_buffer *text, const rl_names *values, int32_t most, rl_error *err)
+{
+    rl_status status = RL_OK;
+    for (int32_t i = 0; i < rl_names_count(values); i++) {
+        if (i == most) return rl_buffer_printf(text, err, ", ...");
+        RL_TRY(rl_buffer_printf(text, err, "%s%s", i ? ", " : "", rl_names_get(values, i)));
+    }
+cleanup:
+    return status;
+}
+
+static bool is_axis_of(const rl_sweep *sweep, const rl_key *key)
+{
+    for (int32_t a = 0; a < sweep->num_axes; a++)
+        if (!strcmp(sweep->axes[a], key->path)) return true;
+    return false;
+}
+
+/* Both name other single values: no grid of this sweep holds both. */
+static rl_status refuse(const rl_sweep *sweep, const rl_sweep *old, const rl_key *key, const rl_names *now, const rl_names *then,
+                        const char *previous, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_buffer asked = {0}, held = {0};
+    (void)old;
+    RL_TRY(list_text(&asked, now, 4, err));
+    RL_TRY(list_text(&held, then, 4, err));
+    const char *asked_text = asked.length ? asked.data : "unset", *held_text = held.length ? held.data : "unset";
+    status = rl_fail(err, RL_ERR_INPUT,
+                     "%s: %s is %s here and %s in the runs of %s; give --out another folder, or extend by making it an axis with both "
+                     "(grid: %s: [%s, %s])",
+                     sweep->path, key->path, asked_text, held_text, previous, key->path, held_text, asked_text);
+cleanup:
+    rl_buffer_free(&asked);
+    rl_buffer_free(&held);
+    return status;
+}
+
+/* "PATH=[values of both]" when the old sweep has values that this one lacks; NULL otherwise. */
+static rl_status widened(char **assignment, const rl_sweep *sweep, const rl_sweep *old, const rl_key *key, const char *previous,
+                         rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_names *now = NULL, *then = NULL;
+    rl_buffer list = {0};
+    int32_t id = 0, before = 0;
+    RL_TRY(rl_names_create(&now, err));
+    RL_TRY(rl_names_create(&then, err));
+    RL_TRY(values_of(now, sweep, key, err));
+    RL_TRY(values_of(then, old, key, err));
+    before = rl_names_count(now);
+    for (int32_t i = 0; i < rl_names_count(then); i++) {
+        const char *value = rl_names_get(then, i);
+        bool known = rl_names_find(now, value, strlen(value)) >= 0;
+        if (!known && !is_axis_of(sweep, key) && !is_axis_of(old, key)) {
+            status = refuse(sweep, old, key, now, then, previous, err);
+            goto cleanup;
+        }
+        RL_TRY(rl_names_intern(now, value, strlen(value), &id, err));
+    }
+    if (rl_names_count(now) == before) goto cleanup;
+    RL_TRY(rl_buffer_printf(&list, err, "%s=[", key->path));
+    for (int32_t i = 0; i < rl_names_count(now); i++)
+        RL_TRY(rl_buffer_printf(&list, err, key->type == RL_KEY_MODEL || key->type == RL_KEY_FILE ? "%s\"%s\"" : "%s%s", i ? ", " : "",
+                                rl_names_get(now, i)));
+    RL_TRY(rl_buffer_printf(&list, err, "]"));
+    *assignment = list.data;
+    list = (rl_buffer){0};
+cleanup:
+    rl_buffer_free(&list);
+    rl_names_free(now);
+    rl_names_free(then);
+    return status;
+}
+
+/* The grid of both: this file with every axis widened by the old one's values. */
+static rl_status join(rl_sweep **whole, const rl_sweep *sweep, const rl_sweep *old, const char *path, const char *const *sets, size_t num_sets,
+                      const char *previous, rl_error *err)
+{
+    rl_status status = RL_OK;
+    char **added = NULL;
+    const char **all = NULL;
+    size_t count = num_sets;
+    RL_ALLOC(added, rl_num_keys, err);
+    RL_ALLOC(all, num_sets + rl_num_keys, err);
+    for (size_t i = 0; i < num_sets; i++) all[i] = sets[i];
+    for (size_t i = 0; i < rl_num_keys; i++) {
+        RL_TRY(widened(&added[i], sweep, old, &rl_keys[i], previous, err));
+        if (added[i]) all[count++] = added[i];
+    }
+    RL_TRY(rl_sweep_read(whole, path, all, count, NULL, err));
+cleanup:
+    for (size_t i = 0; added && i < rl_num_keys; i++) rl_free(added[i]);
+    rl_free(added);
+    rl_free(all);
+    return status;
+}
+
+static rl_status skip_others(rl_sweep *whole, const rl_names *asked, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_buffer text = {0};
+    for (int64_t r = 0; r < whole->num_runs; r++) {
+        RL_TRY(fingerprint(&text, &whole->runs[r].settings, err));
+        whole->runs[r].skipped = rl_names_find(asked, text.data, text.length) < 0;
+    }
+cleanup:
+    rl_buffer_free(&text);
+    return status;
+}
+
+rl_status rl_sweep_extend(rl_sweep **whole, const rl_sweep *sweep, const char *path, const char *const *sets, size_t num_sets,
+                          const char *previous, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_sweep *old = NULL, *made = NULL;
+    rl_names *asked = NULL;
+    rl_error why = {0};
+    bool within = true;
+    if (!rl_path_exists(previous)) return RL_OK;
+    if (rl_sweep_read(&old, previous, NULL, 0, NULL, &why) != RL_OK) return RL_OK; /* its files are gone, or another version wrote it */
+    if (!strcmp(old->resolved, sweep->resolved)) goto cleanup;
+    RL_TRY(rl_names_create(&asked, err));
+    RL_TRY(all_fingerprints(asked, sweep, err));
+    RL_TRY(is_within(&within, asked, old, err));
+    if (within) goto cleanup; /* the old runs are all among these */
+    RL_TRY(join(&made, sweep, old, path, sets, num_sets, previous, err));
+    RL_TRY(skip_others(made, asked, err));
+    *whole = made;
+    made = NULL;
+cleanup:
+    rl_names_free(asked);
+    rl_sweep_free(made);
+    rl_sweep_free(old);
+    return status;
+}
