@@ -83,6 +83,8 @@ typedef struct rl_run_status {
     char id[RL_RUN_ID];
     char state[16];    /* "done", "failed", "running", "waiting" */
     char *error;       /* NULL unless failed */
+    char *log;         /* the last lines of the log of the rank that failed; or NULL */
+    json_t *axes;      /* {"seed": "0", ...}; NULL when the journal does not say */
     double f1;         /* last word-level validation F1 known; NaN */
     double seconds;
 } rl_run_status;
@@ -96,6 +98,7 @@ typedef struct rl_sweep_status {
     double elapsed_s, eta_s, tokens_per_second;
     char started[21], updated[21];
     int64_t damaged_records;
+    json_t *live;      /* progress.json: "workers", "failures", "disk_free_bytes", ...; NULL when there is none */
 } rl_sweep_status;
 rl_status rl_sweep_status_read(rl_sweep_status **out, const char *directory, rl_error *err);
 void rl_sweep_status_free(rl_sweep_status *status);

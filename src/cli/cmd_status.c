@@ -4,9 +4,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <time.h>
 
-static const rl_option options[] = {{"watch", NULL, "repeat every 2 seconds while the sweep lives"},
+static const rl_option options[] = {{"watch", NULL, "follow the sweep while it lives, anew every 2 seconds"},
                                     {"json", NULL, "JSON on standard output"},
                                     {NULL, NULL, NULL}};
 
@@ -15,8 +15,9 @@ static rl_status print_json(const rl_sweep_status *s, rl_error *err)
     json_t *runs = json_array();
     for (int64_t r = 0; r < s->num_runs; r++) {
         const rl_run_status *run = &s->runs[r];
-        json_array_append_new(runs, json_pack("{s:s, s:s, s:o, s:o, s:s?}", "id", run->id, "state", run->state, "f1",
-                                              rl_json_number(run->f1), "seconds", rl_json_number(run->seconds), "error", run->error));
+        json_array_append_new(runs, json_pack("{s:s, s:s, s:O?, s:o, s:o, s:s?, s:s?}", "id", run->id, "state", run->state, "axes",
+                                              run->axes, "f1", rl_json_number(run->f1), "seconds", rl_json_number(run->seconds),
+                                              "error", run->error, "log", run->log));
     }
     json_t *root = json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:s, s:s, s:I, s:o}", "sweep", s->name,
                              "alive", (int)s->alive, "planned", (json_int_t)s->counts.planned, "done",
@@ -26,12 +27,27 @@ static rl_status print_json(const rl_sweep_status *s, rl_error *err)
                              rl_json_number(s->elapsed_s), "eta_s", rl_json_number(s->eta_s), "tokens_per_second", rl_json_number(s->tokens_per_second),
                              "started", s->started, "updated", s->updated, "damaged_journal_records",
                              (json_int_t)s->damaged_records, "runs", runs);
+    json_object_set_new(root, "live", s->alive && s->live ? json_incref(s->live) : json_null());
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     if (text) printf("%s\n", text);
     rl_status status = text ? RL_OK : rl_fail(err, RL_ERR_MEMORY, "the status cannot be printed as JSON");
     free(text); /* jansson's allocation, not ours */
     json_decref(root);
     return status;
+}
+
+/* "seed=0 prune.select=concept": the axes in which the runs differ. */
+static void print_axes(const rl_sweep_status *s, const rl_run_status *run)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(run->axes, name, value)
+    {
+        bool varies = false;
+        for (int64_t r = 0; r < s->num_runs && !varies; r++)
+            varies = s->runs[r].axes && !json_equal(json_object_get(s->runs[r].axes, name), value);
+        if (varies) printf(" %s=%s", name, json_string_value(value));
+    }
 }
 
 static void print_runs(const rl_sweep_status *s)
@@ -41,9 +57,95 @@ static void print_runs(const rl_sweep_status *s)
         const char *colour = !strcmp(run->state, "failed") ? rl_red(stdout) : !strcmp(run->state, "done") ? rl_green(stdout) : "";
         char f1[16] = "     -";
         if (isfinite(run->f1)) snprintf(f1, sizeof f1, "%6.4f", run->f1);
-        printf("  %s  %s%-8s%s F1 %s  %8.1f s%s%s\n", run->id, colour, run->state, rl_plain(stdout), f1, run->seconds,
-               run->error ? "  " : "", run->error ? run->error : "");
+        printf("  %s  %s%-8s%s F1 %s  %8.1f s ", run->id, colour, run->state, rl_plain(stdout), f1, run->seconds);
+        print_axes(s, run);
+        printf("%s%s\n", run->error ? "  " : "", run->error ? run->error : "");
     }
+    if (s->counts.failed) printf("relearn run SWEEP.yaml --out DIR --retry-failed redoes exactly the failed runs; logs/ says more\n");
+}
+
+/* ----------------------------------------------------------------------------------------------------- watching */
+
+static void print_line(const rl_sweep_status *s)
+{
+    char eta[32], speed[32];
+    rl_format_seconds(eta, s->eta_s);
+    rl_format_number(speed, isfinite(s->tokens_per_second) ? s->tokens_per_second : 0);
+    printf("%s %s %s: %lld/%lld runs, %lld failed, %lld running, stages %lld/%lld, %s tokens/s, ETA %s\n", s->updated, s->name,
+           s->alive ? "running" : "not running", (long long)s->counts.done, (long long)s->counts.planned, (long long)s->counts.failed,
+           (long long)s->counts.running, (long long)s->nodes_done, (long long)s->nodes_total, speed, eta);
+}
+
+static void print_bar(const rl_sweep_status *s, int width)
+{
+    int64_t total = s->counts.planned > 0 ? s->counts.planned : 1;
+    int length = width - 30 > 10 ? width - 30 : 10, done = (int)(s->counts.done * length / total);
+    int failed = (int)(s->counts.failed * length / total);
+    printf("[%s", rl_green(stdout));
+    for (int i = 0; i < length; i++) {
+        if (i == done) printf("%s", rl_red(stdout));
+        if (i == done + failed) printf("%s", rl_plain(stdout));
+        putchar(i < done ? '#' : i < done + failed ? 'x' : '.');
+    }
+    printf("%s] %3.0f %%\n", rl_plain(stdout), 100.0 * (double)s->counts.done / (double)total);
+}
+
+static void print_workers(const json_t *live, int rows)
+{
+    const json_t *workers = json_object_get(live, "workers"), *worker;
+    size_t i;
+    printf("\n%s%5s  %-52s %10s %10s %10s%s\n", rl_bold(stdout), "rank", "works on", "since", "predicted", "tokens/s", rl_plain(stdout));
+    json_array_foreach(workers, i, worker)
+    {
+        char since[32] = "", predicted[32] = "", speed[32] = "";
+        const json_t *seconds = json_object_get(worker, "seconds"), *expected = json_object_get(worker, "predicted_s");
+        double tokens = json_number_value(json_object_get(worker, "tokens_per_second"));
+        if ((int)i >= rows) {
+            printf("       ... and %zu more\n", json_array_size(workers) - i);
+            break;
+        }
+        if (json_is_number(seconds)) rl_format_seconds(since, json_number_value(seconds));
+        if (json_is_number(expected)) rl_format_seconds(predicted, json_number_value(expected));
+        if (tokens > 0) rl_format_number(speed, tokens);
+        printf("%5lld  %-52.52s %10s %10s %10s\n", (long long)json_integer_value(json_object_get(worker, "rank")),
+               json_string_value(json_object_get(worker, "task")), since, predicted, speed);
+    }
+}
+
+static void print_failures(const json_t *live, int width)
+{
+    const json_t *failures = json_object_get(live, "failures");
+    size_t n = json_array_size(failures);
+    if (n) printf("\n%slast failures%s\n", rl_bold(stdout), rl_plain(stdout));
+    for (size_t i = n > 5 ? n - 5 : 0; i < n; i++) {
+        const json_t *failure = json_array_get(failures, i);
+        char line[512];
+        snprintf(line, sizeof line, "  %s: %s", json_string_value(json_object_get(failure, "task")),
+                 json_string_value(json_object_get(failure, "error")));
+        printf("%.*s\n", width - 1, line);
+    }
+}
+
+static void print_screen(const rl_sweep_status *s)
+{
+    char elapsed[32], eta[32], speed[32], now[21], disk[32];
+    int width = rl_terminal_width(stdout);
+    rl_utc_timestamp(now);
+    rl_format_seconds(elapsed, s->elapsed_s);
+    rl_format_seconds(eta, s->eta_s);
+    rl_format_number(speed, isfinite(s->tokens_per_second) ? s->tokens_per_second : 0);
+    rl_format_bytes(disk, json_number_value(json_object_get(s->live, "disk_free_bytes")));
+    printf("\033[H\033[2J%s%s%s  %s  started %s, now %s\n\n", rl_bold(stdout), s->name, rl_plain(stdout),
+           s->alive ? "running" : "not running", s->started, now);
+    print_bar(s, width);
+    printf("runs    %lld done, %s%lld failed%s, %lld running, %lld waiting of %lld\n", (long long)s->counts.done,
+           s->counts.failed ? rl_red(stdout) : "", (long long)s->counts.failed, rl_plain(stdout), (long long)s->counts.running,
+           (long long)s->counts.waiting, (long long)s->counts.planned);
+    printf("stages  %lld of %lld; %s tokens/s; %s elapsed, ETA %s; %s free\n", (long long)s->nodes_done, (long long)s->nodes_total, speed,
+           elapsed, eta, disk);
+    if (s->live) print_workers(s->live, 16);
+    if (s->live) print_failures(s->live, width);
+    printf("\n%sCtrl-C leaves; the sweep goes on%s\n", rl_dim(stdout), rl_plain(stdout));
 }
 
 static void print_text(const rl_sweep_status *s)
@@ -64,28 +166,58 @@ static void print_text(const rl_sweep_status *s)
     print_runs(s);
 }
 
-static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
+static void pause_watching(void)
 {
-    bool watch = rl_args_flag(args, "watch"), alive = false;
-    (void)exit_code;
-    do {
+    const struct timespec step = {0, 100 * 1000 * 1000};
+    for (int i = 0; i < 20 && !rl_stop_requested(); i++) nanosleep(&step, NULL);
+}
+
+/* Redrawn every 2 seconds on the terminal's other page; a line each time elsewhere; one JSON object each time with --json. */
+static rl_status watch(const char *directory, bool json, rl_error *err)
+{
+    rl_status status = rl_stop_install(err);
+    bool screen = !json && rl_is_terminal(stdout), alive = true;
+    if (status == RL_OK && screen) printf("\033[?1049h");
+    while (status == RL_OK && alive && !rl_stop_requested()) {
         rl_sweep_status *s = NULL;
-        rl_status status = rl_sweep_status_read(&s, args->operands[0], err);
-        if (status != RL_OK) return status;
-        if (watch && rl_is_terminal(stdout)) printf("\033[H\033[2J");
-        if (rl_args_flag(args, "json"))
+        status = rl_sweep_status_read(&s, directory, err);
+        if (status != RL_OK) break;
+        if (json)
             status = print_json(s, err);
+        else if (screen)
+            print_screen(s);
         else
-            print_text(s);
+            print_line(s);
         fflush(stdout);
         alive = s->alive;
         rl_sweep_status_free(s);
-        if (status != RL_OK) return status;
-        if (watch && alive) sleep(2);
-    } while (watch && alive);
-    return RL_OK;
+        if (alive) pause_watching();
+    }
+    if (screen) printf("\033[?1049l");
+    return status;
+}
+
+static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
+{
+    bool json = rl_args_flag(args, "json");
+    rl_sweep_status *s = NULL;
+    (void)exit_code;
+    if (rl_args_flag(args, "watch")) {
+        rl_status status = watch(args->operands[0], json, err);
+        if (status != RL_OK || json || !rl_is_terminal(stdout)) return status;
+    }
+    rl_status status = rl_sweep_status_read(&s, args->operands[0], err);
+    if (status != RL_OK) return status;
+    if (json)
+        status = print_json(s, err);
+    else
+        print_text(s);
+    rl_sweep_status_free(s);
+    return status;
 }
 
 const rl_command rl_command_status = {"status", "DIR [--watch] [--json]",
-                                      "progress, rate, ETA and failures of a live or finished sweep", 1, 1, options, NULL, run,
-                                      false};
+                                      "progress, rate, ETA and failures of a live or finished sweep", 1, 1, options,
+                                      "--watch fills the terminal: runs by state, what each rank works on, rate, ETA and the last failures. Where output is\n"
+                                      "no terminal it prints a line every 2 seconds. Times are UTC.\n",
+                                      run, false};

@@ -461,13 +461,19 @@ static void record_start(coordinator *c, int num_ranks)
 {
     char host[128] = "unknown";
     const rl_sweep *sweep = c->work->plan->sweep;
-    json_t *runs = json_array();
+    json_t *runs = json_array(), *axes = json_array(), *values = json_array();
     gethostname(host, sizeof host - 1);
-    for (int64_t r = 0; r < sweep->num_runs; r++) json_array_append_new(runs, json_string(sweep->runs[r].id));
-    record(c, json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s, s:s, s:o}", "event", "start", "sweep", sweep->name, "version",
+    for (int32_t a = 0; a < sweep->num_axes; a++) json_array_append_new(axes, json_string(sweep->axes[a]));
+    for (int64_t r = 0; r < sweep->num_runs; r++) {
+        json_t *row = json_array();
+        for (int32_t a = 0; a < sweep->num_axes; a++) json_array_append_new(row, json_string(sweep->runs[r].axis_values[a]));
+        json_array_append_new(values, row);
+        json_array_append_new(runs, json_string(sweep->runs[r].id));
+    }
+    record(c, json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s, s:s, s:o, s:o, s:o}", "event", "start", "sweep", sweep->name, "version",
                         RL_VERSION, "host", host, "pid", (int)getpid(), "ranks", num_ranks, "nodes",
                         (int)c->work->plan->num_nodes, "gemm_backend", rl_gemm_backend(), "gemm_version",
-                        rl_gemm_backend_version(), "isa", rl_isa_name(), "runs", runs),
+                        rl_gemm_backend_version(), "isa", rl_isa_name(), "axes", axes, "values", values, "runs", runs),
            true);
     for (int64_t r = 0; r < sweep->num_runs; r++) {
         const char *reason = c->work->plan->run_error[r];

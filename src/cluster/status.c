@@ -14,11 +14,20 @@ typedef struct reading {
     int64_t *f1_round;  /* [rows] the round that a run's f1 was measured after */
 } reading;
 
+static void clear_run(rl_run_status *run)
+{
+    rl_free(run->error);
+    rl_free(run->log);
+    json_decref(run->axes);
+    *run = (rl_run_status){0};
+}
+
 void rl_sweep_status_free(rl_sweep_status *status)
 {
     if (!status) return;
-    for (int64_t r = 0; status->runs && r < status->num_runs; r++) rl_free(status->runs[r].error);
+    for (int64_t r = 0; status->runs && r < status->num_runs; r++) clear_run(&status->runs[r]);
     rl_free(status->runs);
+    json_decref(status->live);
     rl_free(status->name);
     rl_free(status);
 }
@@ -34,8 +43,22 @@ static void set_state(rl_run_status *run, const char *state)
     snprintf(run->state, sizeof run->state, "%s", state);
     if (strcmp(state, "failed")) {
         rl_free(run->error);
-        run->error = NULL;
+        rl_free(run->log);
+        run->error = run->log = NULL;
     }
+}
+
+/* {"seed": "0", ...} of the i-th run of a start; NULL when it does not say. */
+static json_t *axes_of(const json_t *start, int64_t i)
+{
+    const json_t *names = json_object_get(start, "axes"), *row = json_array_get(json_object_get(start, "values"), (size_t)i);
+    if (!json_is_array(row)) return NULL;
+    json_t *axes = json_object();
+    for (size_t a = 0; a < json_array_size(row); a++) {
+        const char *name = json_string_value(json_array_get(names, a));
+        if (name) json_object_set(axes, name, json_array_get(row, a));
+    }
+    return axes;
 }
 
 /* A start names all its runs; ones seen before keep what is known of them, except that nothing is running any more. */
@@ -62,14 +85,17 @@ static rl_status on_start(reading *r, const json_t *event, rl_error *err)
         if (old >= 0 && old < s->num_runs && !strcmp(s->runs[old].state, "done")) {
             runs[i] = s->runs[old];
             rounds[i] = r->f1_round[old];
-            s->runs[old].error = NULL;
+            s->runs[old] = (rl_run_status){0}; /* moved */
+            json_decref(runs[i].axes);
+            runs[i].axes = axes_of(event, i);
             continue;
         }
         snprintf(runs[i].id, sizeof runs[i].id, "%s", id);
         set_state(&runs[i], "waiting");
+        runs[i].axes = axes_of(event, i);
         runs[i].f1 = NAN;
     }
-    for (int64_t i = 0; i < s->num_runs; i++) rl_free(s->runs[i].error);
+    for (int64_t i = 0; i < s->num_runs; i++) clear_run(&s->runs[i]);
     rl_free(s->runs);
     rl_names_free(r->ids);
     rl_free(r->f1_round);
@@ -120,6 +146,10 @@ static rl_status visit(void *context, const json_t *event, rl_error *err)
         set_state(run, "failed");
         rl_free(run->error);
         run->error = rl_strdup(text_of(event, "error"), err);
+        if (json_object_get(event, "log")) {
+            rl_free(run->log);
+            run->log = rl_strdup(text_of(event, "log"), err);
+        }
         return run->error ? RL_OK : RL_ERR_MEMORY;
     }
     if (!strcmp(kind, "f1")) on_f1(run, &r->f1_round[row], event);
@@ -156,7 +186,7 @@ static void read_side_file(rl_sweep_status *s, const char *directory)
         if (s->alive) s->eta_s = real_of(root, "eta_s");
         if (s->alive) s->tokens_per_second = real_of(root, "tokens_per_second");
     }
-    json_decref(root);
+    s->live = root;
     rl_free(path);
 }
 

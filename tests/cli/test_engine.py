@@ -1,8 +1,10 @@
 """The engine around the runs: simulation, policies, failures that can be redone alone, observability."""
 import json
+import subprocess
+import time
 import xml.etree.ElementTree
 
-from cli_support import refused, relearn, run_tests, shards, world
+from cli_support import options, refused, relearn, run_tests, shards, world
 
 
 def test_simulate_prints_and_draws():
@@ -119,6 +121,28 @@ def test_logs_and_metrics():
     assert "relearn_finished" in text
     end = events("seen", "end")[-1]
     assert end["workers"] == 2 and 0 < end["busy_s"] <= 2 * end["elapsed_s"] and end["messages"] > 32, end
+
+
+def test_status_names_axes_and_watches():
+    state = json.loads(relearn("status", "seen", "--json").stdout)
+    assert {run["axes"]["prune.select"] for run in state["runs"]} == {"concept", "random"}, state["runs"][0]
+    assert state["live"] is None and state["alive"] is False
+    text = relearn("status", "seen").stdout
+    assert "seed=1 prune.select=random" in text and "model=" not in text, text
+    lines = relearn("status", "seen", "--watch").stdout.splitlines()
+    assert len(lines) == 1 and "4/4 runs" in lines[0] and "\033" not in lines[0], lines
+
+
+def test_watch_follows_a_living_sweep():
+    sweep = subprocess.Popen([options.program, "run", "sweep.yaml", "--out", "lives", "--set", "train.epochs=200", "--set", "seed=0..3"],
+                             cwd=world, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (world / "lives/progress.json").exists() and sweep.poll() is None:
+        time.sleep(0.05)
+    live = json.loads(relearn("status", "lives", "--json").stdout)["live"]
+    lines = relearn("status", "lives", "--watch").stdout.splitlines()
+    assert sweep.wait() == 0
+    assert live is None or "task" in live["workers"][0], live
+    assert all(" runs, " in line for line in lines) and len(lines) >= 1, lines
 
 
 run_tests(globals())
