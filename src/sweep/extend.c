@@ -107,6 +107,7 @@ static rl_status widened(char **assignment, const rl_sweep *sweep, const rl_swee
     rl_names *now = NULL, *then = NULL;
     rl_buffer list = {0};
     int32_t id = 0, before = 0;
+    bool is_number = key->type == RL_KEY_INT || key->type == RL_KEY_REAL || key->type == RL_KEY_BOOL;
     RL_TRY(rl_names_create(&now, err));
     RL_TRY(rl_names_create(&then, err));
     RL_TRY(values_of(now, sweep, key, err));
@@ -124,7 +125,7 @@ static rl_status widened(char **assignment, const rl_sweep *sweep, const rl_swee
     if (rl_names_count(now) == before) goto cleanup;
     RL_TRY(rl_buffer_printf(&list, err, "%s=[", key->path));
     for (int32_t i = 0; i < rl_names_count(now); i++)
-        RL_TRY(rl_buffer_printf(&list, err, key->type == RL_KEY_MODEL || key->type == RL_KEY_FILE ? "%s\"%s\"" : "%s%s", i ? ", " : "",
+        RL_TRY(rl_buffer_printf(&list, err, is_number ? "%s%s" : "%s\"%s\"", i ? ", " : "",
                                 rl_names_get(now, i)));
     RL_TRY(rl_buffer_printf(&list, err, "]"));
     *assignment = list.data;
