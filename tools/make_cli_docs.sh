@@ -12,6 +12,7 @@ Printed by `tools/make_cli_docs.sh build/release/relearn` from the program's own
 | 0 | done |
 | 1 | some runs failed; the rest is complete and gathered |
 | 2 | wrong usage or bad input; nothing was computed |
+| 3 | `nightly` saw a metric move |
 | 70 | internal error |
 | 75 | stopped on request (SIGTERM, SIGINT, SIGUSR1); the same command resumes |
 
@@ -20,7 +21,7 @@ Environment: `RELEARN_GEMM` (onednn, cblas) and `RELEARN_ISA` (baseline, avx2, a
 instruction set; both are part of every stage key. `NO_COLOR` turns colours off.
 
 TEXT
-for command in run plan simulate status show gather report export finetune eval neurons doctor; do
+for command in run plan simulate nightly status show gather report export finetune eval neurons doctor; do
     printf '## %s\n\n```\n' "$command"
     "$program" "$command" --help
     printf '```\n\n'

@@ -33,7 +33,7 @@ typedef struct rl_command {
 } rl_command;
 
 extern const rl_command rl_command_run, rl_command_plan, rl_command_status, rl_command_show, rl_command_gather,
-    rl_command_export, rl_command_simulate, rl_command_finetune, rl_command_eval, rl_command_neurons, rl_command_doctor;
+    rl_command_export, rl_command_simulate, rl_command_nightly, rl_command_finetune, rl_command_eval, rl_command_neurons, rl_command_doctor;
 extern const rl_command rl_command_report;
 extern const rl_command rl_command_stats;
 

@@ -23,6 +23,7 @@ static const rl_option options[] = {
 
 typedef struct screen {
     bool live;          /* a terminal: one line that is redrawn */
+    double budget_s;    /* seconds after which the sweep stops, resumable; 0: none */
     double last_line_s; /* plain mode: a tick line at most every 10 s, an event at most every half second */
 } screen;
 
@@ -41,6 +42,7 @@ static void on_progress(void *context, const rl_sweep_progress *p)
 {
     screen *s = context;
     char text[512];
+    if (s->budget_s > 0 && p->elapsed_s > s->budget_s) rl_stop_request();
     status_line(text, sizeof text, p);
     if (s->live) {
         if (p->is_event) fprintf(stderr, "\r\033[K%s%s%s\n", rl_dim(stderr), p->last_event, rl_plain(stderr));
@@ -172,12 +174,16 @@ static void make_statistics(const rl_sweep_outcome *outcome, const char *directo
     rl_free(path);
 }
 
-static rl_status work(const rl_planned *p, const rl_args *args, int rank, int num_ranks, int *exit_code, rl_error *err)
+rl_status rl_planned_work(const rl_planned *p, const char *metrics_file, double budget_s, int *exit_code, rl_error *err)
 {
-    screen view = {.live = rl_is_terminal(stderr)};
+    screen view = {.live = rl_is_terminal(stderr), .budget_s = budget_s};
+    int rank = 0, num_ranks = 1;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
     rl_sweep_outcome outcome = {0};
     const rl_cluster_options cluster = {
-        .directory = p->directory, .metrics_file = rl_args_text(args, "metrics", NULL), .context = &view, .on_progress = on_progress, .on_notice = on_notice};
+        .directory = p->directory, .metrics_file = metrics_file, .context = &view, .on_progress = on_progress,
+        .on_notice = on_notice};
     if (rank == 0) rl_planned_warn_of_machine(p);
     rl_status status = check_disk(p->plan, p->directory, num_ranks, rank, err);
     status = rl_cluster_agree(MPI_COMM_WORLD, status, err);
@@ -211,7 +217,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     if (rank == 0)
         status = rl_print_plan(rl_args_flag(args, "dry-run") ? stdout : stderr, p.plan, num_ranks, p.directory, err);
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
-    if (!rl_args_flag(args, "dry-run")) status = work(&p, args, rank, num_ranks, exit_code, err);
+    if (!rl_args_flag(args, "dry-run")) status = rl_planned_work(&p, rl_args_text(args, "metrics", NULL), 0, exit_code, err);
 cleanup:
     rl_planned_clear(&p);
     return status;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const rl_command *const commands[] = {&rl_command_run,    &rl_command_plan,     &rl_command_status, &rl_command_show,
-                                             &rl_command_gather, &rl_command_stats, &rl_command_report, &rl_command_export, &rl_command_simulate, &rl_command_finetune,
+                                             &rl_command_gather, &rl_command_stats, &rl_command_report, &rl_command_export, &rl_command_simulate, &rl_command_nightly, &rl_command_finetune,
                                              &rl_command_eval,   &rl_command_neurons,  &rl_command_doctor};
 enum { NUM_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -15,7 +15,7 @@ static void print_help(FILE *out)
                  "usage: relearn COMMAND ...        relearn COMMAND --help says more\n\n");
     for (int i = 0; i < NUM_COMMANDS; i++) fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->help);
     fprintf(out, "\nExit codes: 0 done; 1 some runs failed, the rest is complete and gathered; 2 wrong usage or input, nothing was\n"
-                 "computed; 75 stopped on request, start again to resume; 70 internal error.\n");
+                 "computed; 3 nightly saw a metric move; 75 stopped on request, start again to resume; 70 internal error.\n");
 }
 
 static const rl_command *find_command(const char *name)

@@ -54,7 +54,8 @@ static rl_status find_folder(rl_planned *p, const rl_planning *planning, rl_erro
     if (!holds_finished_runs(p->directory)) return RL_OK;
     previous = rl_path_join(p->directory, "sweep.yaml", err);
     if (!previous) return RL_ERR_MEMORY;
-    RL_TRY(rl_sweep_extend(&whole, p->sweep, planning->file, planning->sets, planning->num_sets, previous, err));
+    RL_TRY(rl_sweep_extend(&whole, p->sweep, planning->file, planning->sets, planning->num_sets, previous,
+                           planning->both, err));
     if (whole) {
         rl_sweep_free(p->sweep);
         p->sweep = whole;

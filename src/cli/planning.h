@@ -16,11 +16,14 @@ typedef struct rl_planning {
     const char *sets[RL_MAX_GIVEN + 8];
     size_t num_sets;
     bool must_have_folder, retry_failed;
+    bool both; /* settings that contradict the folder's become an axis: nightly looks at what they change */
 } rl_planning;
 /* From the options --out, --set, --filter, --like where the command has them. */
 rl_planning rl_planning_from(const rl_args *args);
 rl_status rl_planned_make(rl_planned *out, const rl_planning *planning, rl_error *err);
 void rl_planned_clear(rl_planned *planned);
+/* cmd_run.c: execute, gather, statistics; progress and outcome are printed. budget_s > 0: stops after that. Collective. */
+rl_status rl_planned_work(const rl_planned *planned, const char *metrics_file, double budget_s, int *exit_code, rl_error *err);
 /* Says when what lies there was computed by other kernels than this start's: nothing of it can be used again. */
 void rl_planned_warn_of_machine(const rl_planned *planned);
 

@@ -12,6 +12,7 @@
  * agreement.c      seeds and finders with each other           -> /stats/agreement, /stats/finders
  * matrix.c         block-cyclic matrices from hyperslabs; ScaLAPACK
  * components.c, regression.c, variance.c                       -> /stats/components, regression, variance
+ * drift.c          new seeds against accumulated ones, for nightly
  * findings.c       the main findings as JSON
  * stats.c          all of it in order */
 #ifndef RELEARN_STATS_INTERNAL_H

@@ -101,7 +101,7 @@ cleanup:
 
 /* "PATH=[values of both]" when the old sweep has values that this one lacks; NULL otherwise. */
 static rl_status widened(char **assignment, const rl_sweep *sweep, const rl_sweep *old, const rl_key *key, const char *previous,
-                         rl_error *err)
+                         bool both, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_names *now = NULL, *then = NULL;
@@ -116,7 +116,7 @@ static rl_status widened(char **assignment, const rl_sweep *sweep, const rl_swee
     for (int32_t i = 0; i < rl_names_count(then); i++) {
         const char *value = rl_names_get(then, i);
         bool known = rl_names_find(now, value, strlen(value)) >= 0;
-        if (!known && !is_axis_of(sweep, key) && !is_axis_of(old, key)) {
+        if (!known && !both && !is_axis_of(sweep, key) && !is_axis_of(old, key)) {
             status = refuse(sweep, old, key, now, then, previous, err);
             goto cleanup;
         }
@@ -139,7 +139,7 @@ cleanup:
 
 /* The grid of both: this file with every axis widened by the old one's values. */
 static rl_status join(rl_sweep **whole, const rl_sweep *sweep, const rl_sweep *old, const char *path, const char *const *sets, size_t num_sets,
-                      const char *previous, rl_error *err)
+                      const char *previous, bool both, rl_error *err)
 {
     rl_status status = RL_OK;
     char **added = NULL;
@@ -149,7 +149,7 @@ static rl_status join(rl_sweep **whole, const rl_sweep *sweep, const rl_sweep *o
     RL_ALLOC(all, num_sets + rl_num_keys, err);
     for (size_t i = 0; i < num_sets; i++) all[i] = sets[i];
     for (size_t i = 0; i < rl_num_keys; i++) {
-        RL_TRY(widened(&added[i], sweep, old, &rl_keys[i], previous, err));
+        RL_TRY(widened(&added[i], sweep, old, &rl_keys[i], previous, both, err));
         if (added[i]) all[count++] = added[i];
     }
     RL_TRY(rl_sweep_read(whole, path, all, count, NULL, err));
@@ -174,7 +174,7 @@ cleanup:
 }
 
 rl_status rl_sweep_extend(rl_sweep **whole, const rl_sweep *sweep, const char *path, const char *const *sets, size_t num_sets,
-                          const char *previous, rl_error *err)
+                          const char *previous, bool both, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_sweep *old = NULL, *made = NULL;
@@ -188,7 +188,7 @@ rl_status rl_sweep_extend(rl_sweep **whole, const rl_sweep *sweep, const char *p
     RL_TRY(all_fingerprints(asked, sweep, err));
     RL_TRY(is_within(&within, asked, old, err));
     if (within) goto cleanup; /* the old runs are all among these */
-    RL_TRY(join(&made, sweep, old, path, sets, num_sets, previous, err));
+    RL_TRY(join(&made, sweep, old, path, sets, num_sets, previous, both, err));
     RL_TRY(skip_others(made, asked, err));
     *whole = made;
     made = NULL;

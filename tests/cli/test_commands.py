@@ -11,7 +11,7 @@ from cli_support import options, refused, relearn, run_tests, world
 def test_help_and_version():
     assert re.match(r"relearn \d+\.\d+\.\d+", relearn("--version").stdout)
     listing = relearn("--help").stdout
-    for command in "run plan simulate status show gather export finetune eval neurons doctor".split():
+    for command in "run plan simulate nightly status show gather export finetune eval neurons doctor".split():
         assert f"\n  {command} " in listing, command
         text = relearn(command, "--help").stdout
         assert text.startswith(f"relearn {command} "), text

@@ -1,0 +1,58 @@
+"""relearn nightly: new seeds go into the store that is there, unchanged nights pass, a real change is named."""
+import json
+
+from cli_support import refused, relearn, run_tests, shards, world
+
+
+def nightly(*more, code=0, ranks=0):
+    return relearn("nightly", "sweep.yaml", "--out", "nights", "--budget", "1h", *more, code=code, ranks=ranks).stdout
+
+
+def reports():
+    return [json.loads(path.read_text()) for path in sorted((world / "nights/nightly").glob("*.json"))]
+
+
+def seeds_done():
+    return sorted({int(run["axes"]["seed"]) for run in json.loads(relearn("status", "nights", "--json").stdout)["runs"]
+                   if run["state"] == "done"})
+
+
+def test_the_first_night_has_nothing_to_compare_with():
+    out = nightly("--seeds", "8")
+    assert "8 new seeds, 0 to 7" in out and "nothing to compare with yet" in out, out
+    assert seeds_done() == list(range(8)) and len(shards("nights")) == 16
+
+
+def test_an_unchanged_night_extends_the_store_and_passes():
+    before = shards("nights")
+    out = nightly("--seeds", "3", ranks=3)
+    assert "3 new seeds, 8 to 10" in out and "no drift" in out, out
+    assert seeds_done() == list(range(11))
+    assert before.items() <= shards("nights").items(), "old shards changed"
+    last = reports()[-1]
+    assert last["metrics_compared"] == 2 * 8 and last["metrics_moved"] == 0, last
+    assert {(m["seeds_before"], m["seeds_now"]) for m in last["metrics"]} == {(8, 3)}
+
+
+def test_another_learning_rate_is_drift():
+    out = nightly("--seeds", "3", "--set", "train.learning_rate=1e-5", code=3)
+    assert "DRIFT" in out and "base  f1" in out, out
+    last = reports()[-1]
+    moved = [m for m in last["metrics"] if m["moved"]]
+    assert moved and all(m["adjusted_p"] <= 0.05 and not m["predicted_low"] <= m["mean_now"] <= m["predicted_high"] for m in moved), last
+    assert last["metrics_moved"] == len(moved)
+    runs = json.loads(relearn("status", "nights", "--json").stdout)["runs"]
+    done = [run for run in runs if run["state"] == "done"]
+    assert len(done) == 2 * 14 and len({run["axes"]["train.learning_rate"] for run in done}) == 2, "the store lost runs"
+
+
+def test_bad_budgets():
+    refused("nightly", "sweep.yaml", says="--budget is missing")
+    for text in ("soon", "2x", "-1h", "0", "1h30"):
+        if text != "1h30":
+            refused("nightly", "sweep.yaml", "--budget", text, says="is no time such as 2h")
+    refused("nightly", "sweep.yaml", "--out", "short", "--budget", "0.001s", says="one new seed is predicted to take")
+    refused("nightly", "sweep.yaml", "--budget", "1h", "--q", "2", says="--q: '2' is no number between 0 and 1")
+
+
+run_tests(globals())

@@ -1,0 +1,87 @@
+/* Nightly's comparison: exact p-values counted by hand, intervals by formula, a real change flagged, unchanged nights left alone. */
+#include "support.h"
+
+#include "relearn/stats.h"
+
+static void test_p_values_counted_by_hand(void **state)
+{
+    rl_error err = {0};
+    int64_t moved = 0;
+    const double before[] = {1, 2, 3, 4}, now[] = {10, 11}, same[] = {2, 3};
+    (void)state;
+    rl_drift d[] = {{.before = before, .num_before = 4, .now = now, .num_now = 2},
+                    {.before = before, .num_before = 4, .now = same, .num_now = 2}};
+    assert_ok(rl_drift_compare(d, 2, 0.2, &moved, &err), err);
+    assert_close(d[0].p, 1.0 / 15, 1e-12, 0); /* of C(6,2) pairs only {10, 11} is as far out: {1, 2} is nearer */
+    assert_close(d[0].smallest, 1.0 / 15, 1e-12, 0);
+    assert_close(d[1].p, 1, 1e-12, 0); /* its sum is the expected one */
+    assert_close(d[0].adjusted, 2.0 / 15, 1e-12, 0);
+    assert_true(d[0].moved && !d[1].moved && d[0].exact);
+    assert_int_equal(moved, 1);
+    /* mean 2.5, s^2 = 5/3, t(0.975, 3) = 3.182446, sqrt(1/4 + 1/2) */
+    assert_close(d[0].low, 2.5 - 3.182446305 * sqrt(5.0 / 3) * sqrt(0.75), 1e-6, 0);
+    assert_close(d[0].high, 2.5 + 3.182446305 * sqrt(5.0 / 3) * sqrt(0.75), 1e-6, 0);
+}
+
+static void test_empty_sides_say_nothing(void **state)
+{
+    rl_error err = {0};
+    int64_t moved = 9;
+    const double one[] = {0.5};
+    (void)state;
+    rl_drift d[] = {{.now = one, .num_now = 1}, {.before = one, .num_before = 1}, {.before = one, .num_before = 1, .now = one, .num_now = 1}};
+    assert_ok(rl_drift_compare(d, 3, 0.05, &moved, &err), err);
+    assert_int_equal(moved, 0);
+    assert_true(isnan(d[0].p) && isnan(d[1].adjusted) && isnan(d[2].low));
+    assert_close(d[2].p, 1, 0, 0);
+}
+
+static void test_many_seeds_are_sampled(void **state)
+{
+    rl_error err = {0};
+    int64_t moved = 0;
+    double before[60], now[20];
+    (void)state;
+    for (int i = 0; i < 60; i++) before[i] = rl_rng_normal(1, RL_PURPOSE_BOOTSTRAP, 0, 0, (uint64_t)i);
+    for (int i = 0; i < 20; i++) now[i] = 3 + rl_rng_normal(2, RL_PURPOSE_BOOTSTRAP, 0, 0, (uint64_t)i);
+    rl_drift d = {.before = before, .num_before = 60, .now = now, .num_now = 20};
+    assert_ok(rl_drift_compare(&d, 1, 0.05, &moved, &err), err);
+    assert_true(!d.exact && d.moved && d.p <= 1e-4);
+}
+
+/* 200 nights on which nothing changed, 12 metrics that hang together as stages of one run do: any flag at all is a false one.
+ * The rate stays below 5 %: of 200, more than 19 have a chance under 0.1 %. */
+static void test_unchanged_nights_are_flagged_at_most_at_the_nominal_rate(void **state)
+{
+    enum { NIGHTS = 200, METRICS = 12, BEFORE = 8, NOW = 3 };
+    rl_error err = {0};
+    int flagged = 0;
+    (void)state;
+    for (uint32_t night = 0; night < NIGHTS; night++) {
+        double values[METRICS][BEFORE + NOW];
+        rl_drift d[METRICS] = {0};
+        int64_t moved = 0;
+        for (uint32_t s = 0; s < BEFORE + NOW; s++) {
+            double seed = rl_rng_normal(night, RL_PURPOSE_BOOTSTRAP, 9, 0, s); /* good and bad seeds */
+            for (uint32_t k = 0; k < METRICS; k++)
+                values[k][s] = 0.9 + 0.02 * (0.7 * seed + 0.7 * rl_rng_normal(night, RL_PURPOSE_BOOTSTRAP, 10, k, s));
+        }
+        for (int k = 0; k < METRICS; k++)
+            d[k] = (rl_drift){.before = values[k], .num_before = BEFORE, .now = values[k] + BEFORE, .num_now = NOW};
+        assert_ok(rl_drift_compare(d, METRICS, 0.05, &moved, &err), err);
+        flagged += moved > 0;
+    }
+    print_message("%d of %d unchanged nights were flagged\n", flagged, NIGHTS);
+    assert_true(flagged <= 19);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_p_values_counted_by_hand),
+        cmocka_unit_test(test_empty_sides_say_nothing),
+        cmocka_unit_test(test_many_seeds_are_sampled),
+        cmocka_unit_test(test_unchanged_nights_are_flagged_at_most_at_the_nominal_rate),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
