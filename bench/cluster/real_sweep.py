@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""A real sweep on 1, 2, 3, ... ranks: what `plan` predicted, what it took, how busy the workers were, what a message cost the coordinator.
+
+    bench/cluster/real_sweep.py --program build/release/relearn sweeps/quick/quick.yaml --ranks 1 2 3 -- --set seed=0..11
+
+One JSON line a rank count. `predicted_s` is plan's forecast for an empty folder, `predicted_like_s` the one with stage times learnt from the
+sweep just before (--like). `efficiency` is busy time over workers x makespan; `bound` what the longest path and the work allow at best.
+Needs an otherwise idle machine with a core a worker."""
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+parser = argparse.ArgumentParser()
+parser.add_argument("sweep")
+parser.add_argument("--program", default="build/release/relearn")
+parser.add_argument("--mpiexec", default="mpirun")
+parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 3])
+split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)  # what follows are options of relearn run
+options = parser.parse_args(sys.argv[1:split])
+options.more = sys.argv[split + 1:]
+
+
+def ask(command, ranks, folder, *more):
+    done = subprocess.run([options.program, command, options.sweep, "--ranks", str(ranks), "--out", str(folder), "--json", *options.more, *more],
+                          check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+with tempfile.TemporaryDirectory(prefix="relearn-bench-") as place:
+    before = None
+    for ranks in options.ranks:
+        folder = pathlib.Path(place) / f"ranks{ranks}"
+        plan = ask("plan", ranks, folder)
+        like = ask("plan", ranks, folder, "--like", str(before)) if before else None
+        start = time.monotonic()
+        subprocess.run([options.mpiexec, "-n", str(ranks), "--oversubscribe", options.program, "run", options.sweep, "--out", str(folder),
+                        *options.more], check=True, capture_output=True)
+        wall = time.monotonic() - start
+        events = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines() if line]
+        end = [e for e in events if e["event"] == "end"][-1]
+        done = [e for e in events if e["event"] == "done"]
+        line = {"runs": plan["num_runs"], "ranks": ranks, "workers": end["workers"], "wall_s": round(wall, 2), "makespan_s": round(end["elapsed_s"], 2),
+                "predicted_s": round(plan["wall_seconds"], 2), "predicted_over_wall": round(plan["wall_seconds"] / wall, 3),
+                "efficiency": round(end["busy_s"] / (end["workers"] * end["elapsed_s"]), 4), "stages": len(done)}
+        if like:
+            line.update(predicted_like_s=round(like["wall_seconds"], 2), predicted_like_over_wall=round(like["wall_seconds"] / wall, 3))
+        if end["messages"]:
+            line.update(messages=end["messages"], coordinator_us_per_message=round(1e6 * end["messages_s"] / end["messages"], 1))
+        print(json.dumps(line), flush=True)
+        before = folder
