@@ -85,7 +85,13 @@ def test_a_really_full_disk():
         filler = place / "filler"
         filler.write_bytes(b"x" * (1100 << 10))
         done = crash.run("small/sweep", code=2)
-        assert len(said(done)) >= 1 and "No space left on device" in said(done)[-1], done.stderr
+        assert len(said(done)) >= 1 and "are free where one stage alone needs" in said(done)[-1], done.stderr  # before it begins
+        filler.write_bytes(b"x" * 100)
+        subprocess.run(["mount", "-o", "remount,size=2300k", str(place)], check=True)  # room for a stage, not for thirty seeds
+        done = crash.run("small/many", arguments=[*crash.SWEEP, "--set", "seed=0..29"], code=None)
+        full = done.returncode == 2 and "No space left on device" in done.stderr or done.returncode == 75 and "disk is full" in done.stdout
+        assert full, (done.returncode, done.stdout, done.stderr)
+        shutil.rmtree(place / "many")
         filler.unlink()
         subprocess.run(["mount", "-o", "remount,size=64m", str(place)], check=True)
         crash.run("small/sweep")
