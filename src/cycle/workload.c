@@ -56,13 +56,27 @@ static bool has_file(const char *folder, const char *name)
     return found;
 }
 
+/* A tokenizer's file that is a link to nowhere. */
+static bool is_cut_short(const char *folder)
+{
+    static const char *const names[] = {"vocab.txt", "tokenizer.json", "vocab.json", "merges.txt"};
+    bool cut = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = rl_path_join(folder, names[i], NULL);
+        cut |= path && has_file(folder, names[i]) && !rl_path_exists(path);
+        rl_free(path);
+    }
+    return cut;
+}
+
 rl_status rl_cycle_estimate(rl_workload *out, const rl_run_settings *settings, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_corpus *train = NULL, *validation = NULL, *test = NULL;
     rl_concept_corpus concept = {0};
     rl_workload work = {0};
-    if (has_file(settings->model, "model.safetensors") || has_file(settings->model, "model.safetensors.index.json"))
+    if (has_file(settings->model, "model.safetensors") || has_file(settings->model, "model.safetensors.index.json") ||
+        is_cut_short(settings->model))
         return rl_fail(err, RL_ERR_INPUT, "%s: its weights are there", settings->model);
     RL_TRY(rl_model_config_read(&work.config, settings->model, err));
     RL_TRY(rl_cycle_read_corpora(&train, &validation, &test, settings, err));
