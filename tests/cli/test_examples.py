@@ -13,7 +13,7 @@ def plan(name, *more):
 
 
 def test_the_examples_plan():
-    assert plan("families.yaml")["num_runs"] == 6
+    assert plan("families.yaml")["num_runs"] == 10
     assert plan("finders.yaml")["num_runs"] == 16
     sites = plan("sites.yaml")
     assert sites["num_runs"] == 16 and sites["num_stages"] < sites["num_stages_unshared"], sites
@@ -61,12 +61,12 @@ def test_the_arms_that_control():
     assert len(shards("arms")) == 4
 
 
-def test_three_architectures_on_three_ranks():
+def test_five_architectures_on_three_ranks():
     relearn("run", str(sweeps / "families.yaml"), "--out", "families", *small, ranks=3)
-    assert len(shards("families")) == 6
+    assert len(shards("families")) == 10
     assert (world / "families/results.h5").exists()
     shown = relearn("show", "families").stdout
-    assert all(name in shown for name in ("small-bert", "small-distilbert", "small-electra")), shown
+    assert all(name in shown for name in ("small-bert", "small-distilbert", "small-electra", "small-roberta", "small-gpt2")), shown
 
 
 def test_the_paper_is_planned_from_config_json_alone():
