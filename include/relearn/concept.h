@@ -211,7 +211,9 @@ typedef struct rl_analysis_settings {
     const rl_ablation_task *ablation; /* needed by method ablation only */
 } rl_analysis_settings;
 /* Everything above in one streaming pass. base: the base stage's table for the null rule of `corrected` and similarity
- * (NULL: this is the base). vectors: rl_word_vectors_from_model's table [num types, vector_size]. */
+ * (NULL: this is the base). vectors: rl_word_vectors_from_model's table [num types, vector_size]. Method ablation has nothing to
+ * rank by where the concept's F1 is 0, linear_probe where every weight is: RL_ERR_INPUT for the base; for a later stage, which
+ * has lost that much, scores 0 and saliency NaN. */
 rl_status rl_analyse_neurons(rl_neuron_table **out, const rl_model *model, const rl_concept_data *data,
                              const rl_analysis_settings *settings, const rl_neuron_table *base, const float *vectors,
                              int64_t vector_size, rl_error *err);

@@ -87,6 +87,8 @@ typedef struct rl_plan {
  * every run is broken, or the fault is in data or concept files, the whole plan is RL_ERR_INPUT. directory NULL: nothing is done yet.
  * gflops: predicted sustained training rate of one rank (0: a default). */
 rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, double gflops, rl_error *err);
+/* The same for a start that computes: a model that is not downloaded yet is a broken one, its runs fail alone. */
+rl_status rl_plan_create_runnable(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, rl_error *err);
 /* Look at DIR again: done and needed anew, after something was moved away. The predictions stay those of the first look. */
 rl_status rl_plan_refresh(rl_plan *plan, const char *directory, rl_error *err);
 void rl_plan_free(rl_plan *plan);

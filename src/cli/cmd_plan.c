@@ -84,7 +84,7 @@ static void print_lacks(FILE *out, const rl_plan *plan)
     for (int64_t r = 0; r < plan->sweep->num_runs; r++) {
         const char *lacks = plan->run_lacks[r];
         if (!lacks || !strcmp(last, lacks)) continue;
-        if (!last[0]) fprintf(out, "  to download    costs are estimated from config.json; run refuses until it is there:\n");
+        if (!last[0]) fprintf(out, "  to download    costs are estimated from config.json; these runs fail until it is there:\n");
         fprintf(out, "                 %s\n", lacks);
         last = lacks;
     }

@@ -81,15 +81,6 @@ static rl_status learn_from(rl_sweep_past *past, const char *like, rl_error *err
     return status;
 }
 
-/* What a plan can cost from config.json alone, a run cannot begin. */
-static rl_status refuse_what_lacks_weights(const rl_plan *plan, rl_error *err)
-{
-    for (int64_t r = 0; r < plan->sweep->num_runs; r++)
-        if (plan->run_lacks[r] && !plan->sweep->runs[r].skipped)
-            return rl_fail(err, RL_ERR_INPUT, "%s; download the model there first (relearn plan costs it without)", plan->run_lacks[r]);
-    return RL_OK;
-}
-
 rl_status rl_planned_make(rl_planned *out, const rl_planning *planning, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -98,8 +89,10 @@ rl_status rl_planned_make(rl_planned *out, const rl_planning *planning, rl_error
     RL_TRY(rl_sweep_read(&p.sweep, planning->file, planning->sets, planning->num_sets, planning->filter, err));
     RL_TRY(find_folder(&p, planning, err));
     RL_TRY(rl_cycle_create(&p.cycle, p.directory, NULL, err));
-    RL_TRY(rl_plan_create(&p.plan, p.sweep, p.cycle, p.directory, 0, err));
-    if (planning->must_have_folder) RL_TRY(refuse_what_lacks_weights(p.plan, err));
+    if (planning->must_have_folder)
+        RL_TRY(rl_plan_create_runnable(&p.plan, p.sweep, p.cycle, p.directory, err));
+    else
+        RL_TRY(rl_plan_create(&p.plan, p.sweep, p.cycle, p.directory, 0, err));
     if (p.directory) RL_TRY(rl_sweep_past_read(&p.past, p.directory, err));
     if (planning->like) RL_TRY(learn_from(&p.past, planning->like, err));
     RL_TRY(rl_sweep_past_apply(&p.past, p.plan, planning->retry_failed, err));

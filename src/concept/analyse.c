@@ -15,6 +15,8 @@ typedef struct analysis {
     rl_finder finder;
     double *difference, *effect;                /* [C] */
     double *compared[RL_NUM_RANK_METHODS];      /* [N] scores of the finders in settings.compare, else NULL */
+    bool is_stage;                              /* there is a base table */
+    bool undefined;                             /* nothing could be ranked: scores 0, saliency NaN */
 } analysis;
 
 static bool faithful(const rl_analysis_settings *settings)
@@ -72,12 +74,23 @@ static rl_status score_by_ablation(analysis *a, const rl_model *model, rl_error 
     rl_status status = RL_OK;
     rl_neuron_table *t = a->table;
     double *prior = NULL;
+    rl_concept_f1 f1 = {.concept_f1 = 1};
+    if (a->is_stage) RL_TRY(rl_zeroed_f1(&f1, model, a->settings.ablation, NULL, 0, err));
+    a->undefined = f1.concept_f1 == 0;
+    if (a->undefined) return RL_OK; /* all of the F1 was removed: no fault of the run, but nothing is left to drop */
     RL_ALLOC(prior, t->num_neurons, err);
     for (int64_t n = 0; n < t->num_neurons; n++) prior[n] = fabs((double)t->mean_difference[n]);
     RL_TRY(rl_ablation_scores(t->score, model, a->settings.ablation, prior, err));
 cleanup:
     rl_free(prior);
     return status;
+}
+
+static bool all_zero(const double *score, int64_t N)
+{
+    for (int64_t n = 0; n < N; n++)
+        if (score[n] != 0) return false;
+    return true;
 }
 
 static rl_status run_pass(analysis *a, const rl_model *model, rl_error *err)
@@ -90,7 +103,8 @@ static rl_status run_pass(analysis *a, const rl_model *model, rl_error *err)
         if (is_compared(&a->settings, m)) RL_ALLOC(a->compared[m], N, err);
     RL_TRY(rl_finder_prepare(&a->finder, a->data, &a->settings, C, err));
     RL_TRY(rl_activations_visit(model, a->data->encoded, analyse_layer, a, err));
-    RL_TRY(rl_finder_finish(a->settings.method, a->table->score, N, err));
+    a->undefined = a->is_stage && a->settings.method == RL_RANK_LINEAR_PROBE && all_zero(a->table->score, N);
+    if (!a->undefined) RL_TRY(rl_finder_finish(a->settings.method, a->table->score, N, err));
     if (a->settings.method == RL_RANK_ABLATION) RL_TRY(score_by_ablation(a, model, err));
 cleanup:
     return status;
@@ -116,11 +130,11 @@ static rl_status find_null(rl_neuron_table *t, const analysis *a, const rl_neuro
     return RL_OK;
 }
 
-static void find_saliency(rl_neuron_table *t, rl_protocol protocol)
+static void find_saliency(rl_neuron_table *t, rl_protocol protocol, bool undefined)
 {
     double T = rl_saliency_T(protocol, t->num_layers_plus_1 - 1, t->hidden_size);
     for (int64_t n = 0; n < t->num_neurons; n++) {
-        if (t->null[n])
+        if (t->null[n] || undefined)
             t->saliency[n] = NAN;
         else if (protocol == RL_PROTOCOL_CORRECTED)
             t->saliency[n] = rl_saliency(t->rank[n], t->num_neurons);
@@ -181,7 +195,7 @@ rl_status rl_analyse_neurons(rl_neuron_table **out, const rl_model *model, const
 {
     rl_status status = RL_OK;
     rl_neuron_table *table = NULL;
-    analysis a = {.data = data, .settings = *settings};
+    analysis a = {.data = data, .settings = *settings, .is_stage = base != NULL};
     if (settings->method == RL_RANK_ABLATION && !settings->ablation)
         return rl_fail(err, RL_ERR_INPUT, "finder ablation needs sentences with labels to measure F1 on; got none");
     RL_REQUIRE(settings->top_words > 0 && data->corpus->num_words == data->encoded->num_words, err);
@@ -194,7 +208,7 @@ rl_status rl_analyse_neurons(rl_neuron_table **out, const rl_model *model, const
     RL_TRY(rl_rank_neurons(NULL, table->rank, table->score, table->num_neurons, faithful(settings), err));
     RL_TRY(find_agreement(table, &a, err));
     RL_TRY(find_null(table, &a, base, err));
-    find_saliency(table, settings->protocol);
+    find_saliency(table, settings->protocol, a.undefined);
     find_similarity(table, base, vectors, vector_size);
     RL_TRY(rl_read_top_words(table, data, base, vectors, vector_size, err));
     *out = table;

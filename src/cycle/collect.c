@@ -119,6 +119,7 @@ static rl_status collect_causal(rl_run_result *result, rl_cycle *cycle, const rl
     rl_stage_result *out = &result->stages[stage->round == 0 ? 0 : 1 + stage->round];
     char *folder = rl_stage_folder(cycle, stage->key, "", err);
     if (!folder) return RL_ERR_MEMORY;
+    RL_TRY(rl_stage_check(folder, false, err));
     RL_TRY(rl_stage_read_causal(out, folder, err));
     RL_TRY(rl_stage_read_seconds(&seconds, folder, err));
     out->seconds += seconds;
@@ -305,12 +306,8 @@ static rl_status collect_others(rl_run_result *result, rl_cycle *cycle, const rl
     for (int32_t s = 0; s < result->num_stages; s++) {
         RL_ALLOC(result->stages[s].also, n, err);
         result->stages[s].num_also = n;
-        for (int32_t i = 0; i < n; i++) {
-            char *table = rl_stage_folder(cycle, stages[own + i * result->num_stages + s].key, "/neurons.bin", err);
-            status = table ? rl_neuron_table_read(&result->stages[s].also[i], table, err) : RL_ERR_MEMORY;
-            rl_free(table);
-            if (status != RL_OK) goto cleanup;
-        }
+        for (int32_t i = 0; i < n; i++)
+            RL_TRY(rl_stage_read_table(&result->stages[s].also[i], cycle, stages[own + i * result->num_stages + s].key, err));
     }
 cleanup:
     return status;

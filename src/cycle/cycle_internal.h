@@ -57,6 +57,11 @@ rl_status rl_cycle_concept_data(rl_concept_data **out, const rl_inputs *in, cons
 rl_status rl_cycle_read_corpora(rl_corpus **train, rl_corpus **validation, rl_corpus **test,
                                 const rl_run_settings *settings, rl_error *err);
 
+rl_status rl_cycle_check_layers(const rl_run_settings *settings, rl_error *err); /* prune.layers: has the model such units? */
+
+/* execute.c: the neurons of a complete analysis, its folder checked first. */
+rl_status rl_stage_read_table(rl_neuron_table **out, rl_cycle *cycle, const char *key, rl_error *err);
+
 /* keys.c */
 int32_t rl_cycle_num_own(const rl_run_settings *settings);  /* stages of the run's own concept, at the front of its list */
 int32_t rl_cycle_others(int32_t concepts[RL_MAX_CONCEPTS], const rl_run_settings *settings); /* indices into settings->concepts */

@@ -260,9 +260,9 @@ cleanup:
 
 /* ------------------------------------------------------------------------------------------ prune, analyse */
 
-static rl_status read_ranking(rl_neuron_table **out, rl_cycle *cycle, const rl_stage *stage, rl_error *err)
+rl_status rl_stage_read_table(rl_neuron_table **out, rl_cycle *cycle, const char *key, rl_error *err)
 {
-    char *folder = rl_stage_folder(cycle, stage->ranking_key, "", err), *table = folder ? rl_path_join(folder, "neurons.bin", err) : NULL;
+    char *folder = rl_stage_folder(cycle, key, "", err), *table = folder ? rl_path_join(folder, "neurons.bin", err) : NULL;
     rl_status status = table ? rl_stage_check(folder, true, err) : RL_ERR_MEMORY;
     if (status == RL_OK) status = rl_neuron_table_read(out, table, err);
     rl_free(folder);
@@ -392,7 +392,7 @@ static rl_status prune(rl_cycle *cycle, const rl_stage *stage, const char *work,
     int32_t *ids = NULL;
     int64_t count = 0;
     RL_TRY(load_model(&model, cycle, stage, NULL, err));
-    RL_TRY(read_ranking(&table, cycle, stage, err));
+    RL_TRY(rl_stage_read_table(&table, cycle, stage->ranking_key, err));
     RL_TRY(choose(&ids, &count, stage->settings, model, table, err));
     if (stage->settings->prune_site == RL_SITE_LAYER_NORM)
         RL_TRY(remove_norms(model, stage->settings, ids, count, err));
@@ -427,8 +427,11 @@ static rl_status evaluate_or_copy(rl_cycle *cycle, const rl_stage *stage, const 
 {
     if (!stage->twin_key[0] || !rl_stage_is_complete(cycle->directory, stage->twin_key))
         return evaluate_stage(in, model, work, f1, err);
-    char *from = rl_stage_folder(cycle, stage->twin_key, "/evaluation.json", err), *to = rl_path_join(work, "evaluation.json", err);
-    rl_status status = from && to ? rl_copy_file(from, to, err) : RL_ERR_MEMORY;
+    char *folder = rl_stage_folder(cycle, stage->twin_key, "", err), *from = folder ? rl_path_join(folder, "evaluation.json", err) : NULL,
+         *to = rl_path_join(work, "evaluation.json", err);
+    rl_status status = from && to ? rl_stage_check(folder, false, err) : RL_ERR_MEMORY;
+    if (status == RL_OK) status = rl_copy_file(from, to, err);
+    rl_free(folder);
     rl_free(from);
     rl_free(to);
     return status;
@@ -495,7 +498,7 @@ static rl_status analyse(rl_cycle *cycle, const rl_stage *stage, const char *wor
     RL_TRY(load_model(&model, cycle, stage, NULL, err));
     RL_TRY(evaluate_or_copy(cycle, stage, in, model, work, &f1, err));
     RL_TRY(rl_cycle_concept(&concept, cycle, run, rl_stage_concept(stage), err));
-    if (stage->ranking_key[0]) RL_TRY(read_ranking(&base, cycle, stage, err));
+    if (stage->ranking_key[0]) RL_TRY(rl_stage_read_table(&base, cycle, stage->ranking_key, err));
     const rl_ablation_task task = ablation_task(in, rl_stage_concept(stage));
     const rl_analysis_settings settings = {.protocol = run->protocol,
                                            .top_words = run->top_words,
@@ -524,15 +527,13 @@ static rl_status check_cause(rl_cycle *cycle, const rl_stage *stage, const char 
     rl_causal_check check;
     int32_t *pruned = NULL, *order = NULL;
     int64_t count = 0;
-    char *prune_folder = rl_stage_folder(cycle, stage->prune_key, "", err),
-         *table = rl_stage_folder(cycle, stage->last_key, "/neurons.bin", err);
-    if (!prune_folder || !table) status = RL_ERR_MEMORY;
-    if (status != RL_OK) goto cleanup;
+    char *prune_folder = rl_stage_folder(cycle, stage->prune_key, "", err);
+    if (!prune_folder) return RL_ERR_MEMORY;
     RL_TRY(rl_cycle_inputs(&in, cycle, stage->settings, err));
     RL_TRY(load_model(&model, cycle, stage, NULL, err));
     RL_TRY(rl_stage_check(prune_folder, false, err));
     RL_TRY(rl_stage_read_pruned(&pruned, &count, prune_folder, err));
-    RL_TRY(rl_neuron_table_read(&last, table, err));
+    RL_TRY(rl_stage_read_table(&last, cycle, stage->last_key, err));
     RL_ALLOC(order, last->num_neurons, err);
     for (int32_t i = 0; i < (int32_t)last->num_neurons; i++) order[last->rank[i]] = i;
     const rl_ablation_task task = ablation_task(in, &stage->settings->concept);
@@ -544,7 +545,6 @@ cleanup:
     rl_free(pruned);
     rl_free(order);
     rl_free(prune_folder);
-    rl_free(table);
     return status;
 }
 

@@ -236,7 +236,7 @@ cleanup:
     return status;
 }
 
-static rl_status check_layers(const rl_run_settings *settings, rl_error *err)
+rl_status rl_cycle_check_layers(const rl_run_settings *settings, rl_error *err)
 {
     rl_model_config config = {0};
     rl_status status = rl_model_config_read(&config, settings->model, err);
@@ -244,6 +244,9 @@ static rl_status check_layers(const rl_run_settings *settings, rl_error *err)
     if (config.num_layers < 63 && settings->prune_layers >> (config.num_layers + 1))
         status = rl_fail(err, RL_ERR_INPUT, "%s: prune.layers names a hidden state that is not there; it has 0 to %lld",
                          settings->model, (long long)config.num_layers);
+    else if (settings->prune_layers == 1 && !rl_cycle_prunes_hidden(settings))
+        status = rl_fail(err, RL_ERR_INPUT, "prune.layers is 0, the embeddings, which have no %s; expected some of 1 to %lld",
+                         settings->prune_site == RL_SITE_FFN_UNIT ? "FFN units" : "attention heads", (long long)config.num_layers);
     rl_model_config_free(&config);
     return status;
 }
@@ -256,7 +259,7 @@ rl_status rl_cycle_check_model(rl_cycle *cycle, const rl_run_settings *settings,
     rl_status status = rl_model_check_folder(settings->model, err);
     if (status == RL_OK) status = rl_tokenizer_load(&tokenizer, settings->model, err);
     if (status == RL_OK) status = rl_model_sequence_limit(&max_length, settings->model, tokenizer, err);
-    if (status == RL_OK) status = check_layers(settings, err);
+    if (status == RL_OK) status = rl_cycle_check_layers(settings, err);
     rl_tokenizer_free(tokenizer);
     return status;
 }

@@ -75,8 +75,9 @@ rl_status rl_cycle_estimate(rl_workload *out, const rl_run_settings *settings, r
     rl_corpus *train = NULL, *validation = NULL, *test = NULL;
     rl_concept_corpus concept = {0};
     rl_workload work = {0};
-    if (has_file(settings->model, "model.safetensors") || has_file(settings->model, "model.safetensors.index.json") ||
-        is_cut_short(settings->model))
+    RL_TRY(rl_cycle_check_layers(settings, err));
+    if (rl_model_check_folder(settings->model, NULL) == RL_OK || has_file(settings->model, "model.safetensors") || 
+        has_file(settings->model, "model.safetensors.index.json") || is_cut_short(settings->model))
         return rl_fail(err, RL_ERR_INPUT, "%s: its weights are there", settings->model);
     RL_TRY(rl_model_config_read(&work.config, settings->model, err));
     RL_TRY(rl_cycle_read_corpora(&train, &validation, &test, settings, err));

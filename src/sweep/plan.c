@@ -51,6 +51,7 @@ typedef struct builder {
     int32_t last_input;
     const char *directory;
     double gflops;
+    bool may_lack; /* a model that is not downloaded yet has an estimate; else its runs are broken */
 } builder;
 
 static void builder_clear(builder *b)
@@ -94,9 +95,9 @@ static rl_status list_folder(rl_names **out, const char *directory, const char *
 static rl_status describe_inputs(rl_buffer *key, const rl_run_settings *s, bool with_model, rl_error *err)
 {
     key->length = 0;
-    return rl_buffer_printf(key, err, "%s|%s|%s|%s|%lld|%s|%d|%d|%llx|%llx|%s", with_model ? s->model : "", s->train_file, s->validation_file,
+    return rl_buffer_printf(key, err, "%s|%s|%s|%s|%lld|%s|%d|%d|%llx|%d|%llx|%s", with_model ? s->model : "", s->train_file, s->validation_file,
                             s->test_file ? s->test_file : "", (long long)s->data_limit, s->concept.name, (int)s->protocol,
-                            (int)s->arm, (unsigned long long)s->prune_layers, (unsigned long long)s->also,
+                            (int)s->arm, (unsigned long long)s->prune_layers, s->prune_layers ? (int)s->prune_site : 0, (unsigned long long)s->also,
                             s->similarity_vectors ? s->similarity_vectors : "");
 }
 
@@ -135,7 +136,8 @@ static bool same_inputs(const rl_run_settings *a, const rl_run_settings *b)
 {
     return a && a->model == b->model && a->train_file == b->train_file && a->validation_file == b->validation_file &&
            a->test_file == b->test_file && a->data_limit == b->data_limit && a->concept.name == b->concept.name &&
-           a->protocol == b->protocol && a->arm == b->arm && a->prune_layers == b->prune_layers && a->also == b->also &&
+           a->protocol == b->protocol && a->arm == b->arm && a->prune_layers == b->prune_layers &&
+           (!a->prune_layers || a->prune_site == b->prune_site) && a->also == b->also &&
            a->similarity_vectors == b->similarity_vectors;
 }
 
@@ -261,10 +263,12 @@ static rl_status add_run(builder *b, int64_t r, const rl_stage *stages, int32_t 
     rl_plan *plan = b->plan;
     int32_t *nodes = NULL;
     if (b->inputs.errors[input]) {
-        char **why = b->inputs.lacks[input] ? &plan->run_lacks[r] : &plan->run_error[r];
-        *why = rl_strdup(b->inputs.errors[input], err);
+        bool lacks = b->inputs.lacks[input], fails = !lacks || !b->may_lack;
+        char **why = fails ? &plan->run_error[r] : &plan->run_lacks[r];
+        *why = rl_format(err, "%s%s", b->inputs.errors[input],
+                         lacks && fails ? "; download the model there first (relearn plan costs it without)" : "");
         if (!*why) return RL_ERR_MEMORY;
-        if (!b->inputs.lacks[input]) return RL_OK;
+        if (fails) return RL_OK;
     }
     const rl_workload *workload = &b->inputs.workloads[input];
     double memory = rl_memory_bytes(workload, &b->sweep->runs[r].settings), limit = b->sweep->policy.memory_per_rank_bytes;
@@ -457,11 +461,11 @@ static rl_status refuse_when_all_broken(const rl_plan *plan, rl_error *err)
 /* Sustained share of the matrix-product rate that training reaches (bench/train/bench_step prints it). */
 static double default_gflops(void) { return 0.65 * rl_gemm_rate(rl_gemm_backend(), 160, 1152, 384, 0.02); }
 
-rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, double gflops, rl_error *err)
+static rl_status create(rl_plan **out, builder b, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_plan *plan = NULL;
-    builder b = {.sweep = sweep, .cycle = cycle, .directory = directory, .gflops = gflops > 0 ? gflops : default_gflops()};
+    rl_sweep *sweep = b.sweep;
     RL_ALLOC(plan, 1, err);
     b.plan = plan;
     plan->sweep = sweep;
@@ -474,8 +478,8 @@ rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const 
     RL_TRY(rl_names_create(&b.run_keys, err));
     RL_TRY(rl_names_create(&b.run_ids, err));
     RL_TRY(rl_names_create(&b.stage_keys, err));
-    RL_TRY(list_folder(&b.stages_there, directory, "stages", err));
-    RL_TRY(list_folder(&b.shards_there, directory, "runs", err));
+    RL_TRY(list_folder(&b.stages_there, b.directory, "stages", err));
+    RL_TRY(list_folder(&b.shards_there, b.directory, "runs", err));
     RL_TRY(rl_names_create(&b.inputs.keys, err));
     RL_TRY(add_runs(&b, err));
     RL_TRY(refuse_when_all_broken(plan, err));
@@ -488,4 +492,16 @@ cleanup:
     builder_clear(&b);
     rl_plan_free(plan);
     return status;
+}
+
+rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, double gflops, rl_error *err)
+{
+    const builder b = {.sweep = sweep, .cycle = cycle, .directory = directory, .gflops = gflops > 0 ? gflops : default_gflops(), .may_lack = true};
+    return create(out, b, err);
+}
+
+rl_status rl_plan_create_runnable(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, rl_error *err)
+{
+    const builder b = {.sweep = sweep, .cycle = cycle, .directory = directory, .gflops = default_gflops()};
+    return create(out, b, err);
 }

@@ -80,7 +80,7 @@ def test_the_paper_is_planned_from_config_json_alone():
     out = json.loads(relearn("plan", "paper.yaml", "--json").stdout)
     assert out["num_runs"] == 120 and out["core_seconds"] > 0, out
     assert all(run["error"] is None and "distil" in run["lacks"] or "gpt2" in run["lacks"] for run in out["runs"]), out
-    assert "run refuses until it is there" in relearn("plan", "paper.yaml").stdout
+    assert "these runs fail until it is there" in relearn("plan", "paper.yaml").stdout
     refused("run", "paper.yaml", "--out", "paper", says="download the model there first")
     assert not (world / "paper").exists()
 
@@ -118,6 +118,8 @@ def test_bad_names_get_the_good_ones():
            "analyse.similarity.vectors=x.bin": "this version reads no vector files"}
     for assignment, says in bad.items():
         refused("run", "sweep.yaml", "--out", "bad", "--set", assignment, says=says)
+    refused("run", "sweep.yaml", "--out", "bad", "--set", "prune.layers=0", "--set", "prune.site=[ffn,head]", says="some of 1 to 2")
+    refused("plan", str(sweeps / "families.yaml"), "--set", "prune.layers=9", says="it has 0 to 2")  # not: lacks its weights
     for concept, says in {"{ner: LOK}": "its types are PER, ORG, LOC; did you mean 'LOC'?",
                           "{pattern: '(o'}": "bad.yaml:4:23: pattern: '(o' is no regular expression",
                           "{pattern: xyz}": "no word is of concept location",

@@ -132,6 +132,21 @@ def test_a_model_with_an_unreadable_file_fails_alone():
     assert "cannot run     4 runs:" in plan and plan.count("vocab.txt") == 1, plan
 
 
+def test_a_model_that_is_not_downloaded_fails_alone():
+    (world / "no-weights-bert").mkdir()
+    config = json.loads((world / "tiny-bert/config.json").read_text())
+    config.pop("relearn_random_init", None)
+    (world / "no-weights-bert/config.json").write_text(json.dumps(config))
+    both = ("sweep.yaml", "--set", "model=[tiny-bert,no-weights-bert]")
+    plan = json.loads(relearn("plan", *both, "--json").stdout)
+    assert sum(run["lacks"] is not None for run in plan["runs"]) == 4, plan
+    relearn("run", *both, "--out", "no-weights", code=1)
+    state = json.loads(relearn("status", "no-weights", "--json").stdout)
+    assert state["done"] == 4 and state["failed"] == 4, state
+    assert all("download the model there first" in run["error"] for run in state["runs"] if run["state"] == "failed"), state
+    refused("run", "sweep.yaml", "--set", "model=no-weights-bert", "--out", "none", says="download the model there first")
+
+
 def test_only_broken_models_is_bad_input():
     refused("run", "sweep.yaml", "--out", "all-broken", "--set", "model=broken-bert", says="broken-bert/config.json:1:")
     assert not (world / "all-broken").exists()

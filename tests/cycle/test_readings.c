@@ -5,6 +5,8 @@
 #include "support.h"
 #include "world.h"
 
+#include <math.h>
+
 static support_world world;
 static rl_concept_settings concepts[2];
 
@@ -189,6 +191,85 @@ static void test_never_learned_has_not_seen_the_concept(void **state)
     rl_run_result_free(r);
 }
 
+/* The last byte of the first number in a file becomes another digit: still good JSON, other contents. */
+static void falsify(const char *directory, const char *key, const char *name)
+{
+    char path[4096], text[65536];
+    snprintf(path, sizeof path, "%s/stages/%s/%s", directory, key, name);
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    size_t n = fread(text, 1, sizeof text, file), at = strcspn(text, "123456789");
+    assert_true(at < n);
+    text[at] = text[at] == '9' ? '1' : (char)(text[at] + 1);
+    assert_int_equal(fseek(file, (long)at, SEEK_SET), 0);
+    assert_int_equal(fputc(text[at], file), text[at]);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Nothing is taken from a stage whose files are not what its record lists. */
+static void test_what_is_read_is_checked_first(void **state)
+{
+    rl_error err = {0};
+    rl_cycle *cycle = NULL;
+    rl_run_result *result = NULL;
+    rl_run_settings settings = settings_of(0);
+    int32_t n = 0;
+    char directory[4096], folder[8192];
+    (void)state;
+    settings.causal = true;
+    settings.prune.ratio = 0.25;
+    settings.also = 2;
+    rl_run_result_free(run("checked", &settings));
+    rl_stage *stages = stages_of(&n, &settings);
+    snprintf(directory, sizeof directory, "%s/checked", world.folder);
+    assert_ok(rl_cycle_create(&cycle, directory, NULL, &err), err);
+    falsify(directory, stages[8].key, "evaluation.json"); /* 6, 7: causes; 8: the base seen with the other concept */
+    assert_fails(rl_cycle_collect(&result, cycle, stages, n, &err), RL_ERR_INPUT, err, "evaluation.json: is damaged");
+    falsify(directory, stages[6].key, "causal.json");
+    assert_fails(rl_cycle_collect(&result, cycle, stages, n, &err), RL_ERR_INPUT, err, "causal.json: is damaged");
+    snprintf(folder, sizeof folder, "%s/stages/%s", directory, stages[8].key);
+    assert_ok(rl_remove_tree(folder, &err), err);
+    falsify(directory, stages[1].key, "evaluation.json"); /* which the other concept's copies */
+    assert_fails(rl_stage_execute(cycle, &stages[8], &err), RL_ERR_INPUT, err, "evaluation.json: is damaged");
+    rl_cycle_free(cycle);
+    rl_free(stages);
+}
+
+/* The better a removal worked the less there is to rank by: that is a result, not a failure. */
+static void test_a_removal_of_everything_is_no_failure_of_a_finder(void **state)
+{
+    static const rl_rank_method methods[] = {RL_RANK_ABLATION, RL_RANK_LINEAR_PROBE};
+    rl_run_settings settings = settings_of(0);
+    (void)state;
+    settings.prune.ratio = 1;
+    settings.prune.permanent = settings.prune.zero_beta = true;
+    for (int m = 0; m < 2; m++) {
+        settings.rank_method = methods[m];
+        rl_run_result *r = run("all-gone", &settings);
+        const rl_neuron_table *base = r->stages[0].neurons, *pruned = r->stages[1].neurons;
+        assert_true(r->stages[0].concept.f1 > 0 && !isnan(base->saliency[7]));
+        assert_close(r->stages[1].concept.f1, 0, 0, 0);
+        for (int n = 0; n < 48; n++) assert_true(isnan(pruned->saliency[n]) && pruned->score[n] == 0);
+        rl_run_result_free(r);
+    }
+}
+
+static void test_units_that_no_layer_has_are_refused(void **state)
+{
+    rl_error err = {0};
+    rl_cycle *cycle = NULL;
+    rl_run_settings settings = settings_of(0);
+    (void)state;
+    assert_ok(rl_cycle_create(&cycle, NULL, NULL, &err), err);
+    settings.prune_layers = 1; /* the embeddings */
+    assert_ok(rl_cycle_check_model(cycle, &settings, &err), err);
+    settings.prune_site = RL_SITE_FFN_UNIT;
+    assert_fails(rl_cycle_check_model(cycle, &settings, &err), RL_ERR_INPUT, err, "no FFN units; expected some of 1 to 2");
+    settings.prune_layers = 3;
+    assert_ok(rl_cycle_check_model(cycle, &settings, &err), err);
+    rl_cycle_free(cycle);
+}
+
 static void test_a_type_the_task_does_not_have_is_named(void **state)
 {
     rl_error err = {0};
@@ -210,6 +291,8 @@ int main(void)
         cmocka_unit_test(test_the_concept_has_an_F1_of_its_own), cmocka_unit_test(test_layers_finders_and_causes),
         cmocka_unit_test(test_other_concepts_are_followed),      cmocka_unit_test(test_never_learned_has_not_seen_the_concept),
         cmocka_unit_test(test_a_type_the_task_does_not_have_is_named),
+        cmocka_unit_test(test_what_is_read_is_checked_first),     cmocka_unit_test(test_units_that_no_layer_has_are_refused),
+        cmocka_unit_test(test_a_removal_of_everything_is_no_failure_of_a_finder),
     };
     return cmocka_run_group_tests(tests, make, NULL);
 }
