@@ -128,10 +128,11 @@ static rl_status train_step(trainer *t, int64_t epoch, rl_error *err)
     return RL_OK;
 }
 
-static rl_status look_at_grid(const trainer *t, int64_t end, rl_error *err)
+static rl_status look_at_grid(trainer *t, int64_t end, rl_error *err)
 {
     int64_t step = t->log.num_steps;
     if (!t->hooks->on_grid || t->hooks->grid_steps < 1 || step % t->hooks->grid_steps || step == end) return RL_OK;
+    rl_optimizer_read_all(&t->optimizer); /* the hook may look at words that this batch did not have */
     return t->hooks->on_grid(t->hooks->context, step, t->model, err);
 }
 

@@ -261,6 +261,45 @@ static void test_hooks_and_max_steps(void **state)
     drop(&a), drop(&b), drop(&c);
 }
 
+typedef struct grid_view {
+    float *weights; /* as the hook saw them */
+    int64_t num_weights, calls;
+} grid_view;
+static rl_status on_grid(void *context, int64_t step, const rl_model *model, rl_error *err)
+{
+    grid_view *view = context;
+    (void)err;
+    assert_int_equal(step, 4);
+    assert_int_equal(model->num_weights, view->num_weights);
+    memcpy(view->weights, model->weights, (size_t)view->num_weights * sizeof *view->weights);
+    view->calls++;
+    return RL_OK;
+}
+
+/* In the middle of an epoch the hook gets the model that a training of as many steps ends with: rows of the word table
+ * that the last batch did not read are up to date too. */
+static void test_the_grid_sees_every_row_up_to_date(void **state)
+{
+    rl_error err = {0};
+    rl_train_settings settings = toy_settings();
+    (void)state;
+    settings.batch_size = 1; /* a sentence has half of the vocabulary at most */
+    settings.epochs = 1;
+    settings.max_steps = 4;
+    outcome whole = train(0, settings, 42, NULL, NULL);
+    assert_ok(whole.status, whole.err);
+    grid_view view = {.num_weights = whole.model->num_weights};
+    view.weights = rl_calloc((size_t)view.num_weights, sizeof *view.weights, &err);
+    rl_train_hooks hooks = {.context = &view, .grid_steps = 4, .on_grid = on_grid};
+    settings.max_steps = 5;
+    outcome longer = train(0, settings, 42, NULL, &hooks);
+    assert_ok(longer.status, longer.err);
+    assert_int_equal(view.calls, 1);
+    assert_memory_equal(view.weights, whole.model->weights, (size_t)view.num_weights * sizeof *view.weights);
+    rl_free(view.weights);
+    drop(&whole), drop(&longer);
+}
+
 static void test_divergence_names_the_step(void **state)
 {
     rl_train_settings settings = toy_settings();
@@ -298,6 +337,7 @@ int main(void)
         cmocka_unit_test(test_clipping_by_global_norm),
         cmocka_unit_test(test_decay_takes_matrices_only),
         cmocka_unit_test(test_hooks_and_max_steps),
+        cmocka_unit_test(test_the_grid_sees_every_row_up_to_date),
         cmocka_unit_test(test_divergence_names_the_step),
         cmocka_unit_test(test_bad_settings_are_refused_before_training),
     };
