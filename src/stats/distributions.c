@@ -1,5 +1,5 @@
 /* distributions.c -- the few distribution functions that tests and intervals need, in double; held against scipy.stats by
- * tests/stats/test_distributions.c. */
+ * tests/stats/test_functions.c. */
 #include "stats_internal.h"
 
 #include <math.h>

@@ -3,6 +3,7 @@
 #include "stats_internal.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const int64_t most_splits = 200000, drawn_splits = 99999;
@@ -74,10 +75,10 @@ cleanup:
 }
 
 /* The mean of m further values of the same normal population: mean -+ t s sqrt(1/n + 1/m). */
-static void prediction_interval(rl_drift *d)
+static void prediction_interval(rl_drift *d, const double *before)
 {
     double squares = 0, n = (double)d->num_before, m = (double)d->num_now;
-    for (int64_t i = 0; i < d->num_before; i++) squares += (d->before[i] - d->mean_before) * (d->before[i] - d->mean_before);
+    for (int64_t i = 0; i < d->num_before; i++) squares += (before[i] - d->mean_before) * (before[i] - d->mean_before);
     d->low = d->high = NAN;
     if (d->num_before < 2) return;
     double half = rl_student_critical(1 - RL_STATS_LEVEL, n - 1) * sqrt(squares / (n - 1)) * sqrt(1 / n + 1 / m);
@@ -85,19 +86,29 @@ static void prediction_interval(rl_drift *d)
     d->high = d->mean_before + half;
 }
 
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Sorted first: sums round, and drawn splits fall, the same whatever order the values came in (a folder's, say). */
 static rl_status compare_one(rl_drift *d, rl_error *err)
 {
     rl_status status = RL_OK;
-    double *pooled = NULL;
+    double *pooled = NULL, *before;
     d->p = d->adjusted = d->smallest = d->low = d->high = NAN;
     d->moved = false;
     if (d->num_before < 1 || d->num_now < 1) return RL_OK;
-    d->mean_before = mean_of(d->before, d->num_before);
-    d->mean_now = mean_of(d->now, d->num_now);
-    prediction_interval(d);
     RL_ALLOC(pooled, d->num_before + d->num_now, err);
+    before = pooled + d->num_now;
     memcpy(pooled, d->now, (size_t)d->num_now * sizeof *pooled);
-    memcpy(pooled + d->num_now, d->before, (size_t)d->num_before * sizeof *pooled);
+    memcpy(before, d->before, (size_t)d->num_before * sizeof *pooled);
+    qsort(pooled, (size_t)d->num_now, sizeof *pooled, ascending);
+    qsort(before, (size_t)d->num_before, sizeof *pooled, ascending);
+    d->mean_before = mean_of(before, d->num_before);
+    d->mean_now = mean_of(pooled, d->num_now);
+    prediction_interval(d, before);
     status = permutation_test(d, pooled, d->num_before + d->num_now, d->num_now, err);
 cleanup:
     rl_free(pooled);

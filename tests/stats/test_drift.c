@@ -49,6 +49,23 @@ static void test_many_seeds_are_sampled(void **state)
     assert_true(!d.exact && d.moved && d.p <= 1e-4);
 }
 
+/* A folder lists its shards in any order: the same bits, drawn splits included. */
+static void test_the_order_of_values_does_not_matter(void **state)
+{
+    rl_error err = {0};
+    int64_t moved = 0;
+    double before[60], now[20], before_back[60], now_back[20];
+    (void)state;
+    for (int i = 0; i < 60; i++) before_back[59 - i] = before[i] = rl_rng_normal(1, RL_PURPOSE_BOOTSTRAP, 0, 0, (uint64_t)i);
+    for (int i = 0; i < 20; i++) now_back[19 - i] = now[i] = 0.3 + rl_rng_normal(2, RL_PURPOSE_BOOTSTRAP, 0, 0, (uint64_t)i);
+    rl_drift d[] = {{.before = before, .num_before = 60, .now = now, .num_now = 20},
+                    {.before = before_back, .num_before = 60, .now = now_back, .num_now = 20}};
+    assert_ok(rl_drift_compare(d, 2, 0.05, &moved, &err), err);
+    assert_true(!d[0].exact && d[0].p > 0.001);
+    assert_true(d[0].p == d[1].p && d[0].mean_before == d[1].mean_before && d[0].mean_now == d[1].mean_now);
+    assert_true(d[0].low == d[1].low && d[0].high == d[1].high);
+}
+
 /* 200 nights on which nothing changed, 12 metrics that hang together as stages of one run do: any flag at all is a false one.
  * The rate stays below 5 %: of 200, more than 19 have a chance under 0.1 %. */
 static void test_unchanged_nights_are_flagged_at_most_at_the_nominal_rate(void **state)
@@ -81,6 +98,7 @@ int main(void)
         cmocka_unit_test(test_p_values_counted_by_hand),
         cmocka_unit_test(test_empty_sides_say_nothing),
         cmocka_unit_test(test_many_seeds_are_sampled),
+        cmocka_unit_test(test_the_order_of_values_does_not_matter),
         cmocka_unit_test(test_unchanged_nights_are_flagged_at_most_at_the_nominal_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
