@@ -450,10 +450,9 @@ rl_status rl_step_comparisons(const rl_work *w, rl_outputs *o, rl_error *err)
     comparisons c = {.work = w};
     verdicts v = {0};
     bool select = false;
-    for (int32_t a = 0; a < w->source->num_axes; a++)
-        select = select || (axis_is(w->source, a, "prune.select") && w->source->varies[a]);
-    if (!select) RL_TRY(rl_outputs_skip(o, err, "comparisons: no concept arm beside a control; add the axis prune.select: [concept, random]"));
     RL_TRY(list_hypotheses(&c, err));
+    for (int64_t i = 0; i < c.count && !select; i++) select = axis_is(w->source, c.list[i].axis, "prune.select");
+    if (!select) RL_TRY(rl_outputs_skip(o, err, "comparisons: no concept arm beside a control; add the axis prune.select: [concept, random]"));
     if (c.count == 0) goto cleanup;
     RL_TRY(test_all(&c, err));
     RL_TRY(judge_all(&v, &c, err));

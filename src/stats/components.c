@@ -89,8 +89,8 @@ static rl_status centre(problem *p, int64_t *imputed, double *total, rl_error *e
     rl_status status = RL_OK;
     rl_matrix *x = &p->x;
     int64_t N = p->model->neurons, holes = 0;
-    double *sums = NULL, squares = 0;
-    RL_ALLOC(sums, 2 * N, err);
+    double *sums = rl_calloc((size_t)(2 * N), sizeof *sums, err), squares = 0;
+    RL_TRY(rl_store_agree(p->source->comm, sums ? RL_OK : RL_ERR_MEMORY, err));
     for (int j = 0; j < x->local_columns; j++)
         for (int i = 0; i < x->local_rows; i++) {
             double v = x->values[(size_t)j * (size_t)x->lld + (size_t)i];
@@ -110,7 +110,8 @@ static rl_status centre(problem *p, int64_t *imputed, double *total, rl_error *e
     MPI_Allreduce(&squares, total, 1, MPI_DOUBLE, MPI_SUM, p->source->comm);
     *total /= (double)(p->R - 1);
 cleanup:
-    return rl_store_agree(p->source->comm, status, err);
+    rl_free(sums);
+    return status;
 }
 
 /* -------------------------------------------------------------------------------------------- decomposition */

@@ -27,6 +27,7 @@ void rl_curves_free(rl_curves *c)
 static double f1_of(const rl_source *s, int64_t run, int64_t stage)
 {
     char name[64];
+    if (stage >= s->num_stages) return NAN;
     if (stage < 2)
         snprintf(name, sizeof name, "f1_%s", stage ? "pruned" : "base");
     else

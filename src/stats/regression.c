@@ -493,7 +493,6 @@ cleanup:
 rl_status rl_step_regression(const rl_work *w, rl_outputs *o, rl_error *err)
 {
     rl_status status = RL_OK;
-    static const char *const arms[] = {"concept", "random", "least", "none"};
     const rl_source *s = w->source;
     design d = {.work = w};
     fits f = {0};
@@ -502,13 +501,13 @@ rl_status rl_step_regression(const rl_work *w, rl_outputs *o, rl_error *err)
     if (s->num_models == 0 || s->num_stages < 3) return rl_outputs_skip(o, err, "regression: no retrained stage");
     for (int32_t a = 2; a < s->num_axes; a++) select = select || (s->varies[a] && !strcmp(s->columns[s->axes[a]].name, "prune.select"));
     status = make_design(&d, err);
-    if (status == RL_OK) status = fits_create(&f, 5, d.terms, err);
+    if (status == RL_OK) status = fits_create(&f, 1 + RL_NUM_PRUNE_SELECTS, d.terms, err);
     RL_TRY(rl_store_agree(s->comm, status, err));
     RL_TRY(rl_store_agree(s->comm, rl_grid_create(&grid, s->comm, 0, err), err));
     RL_TRY(add_fit(&f, &d, &grid, "all", err));
-    for (size_t i = 0; select && i < 4; i++) {
-        d.select = arms[i];
-        RL_TRY(add_fit(&f, &d, &grid, arms[i], err));
+    for (int i = 0; select && i < RL_NUM_PRUNE_SELECTS; i++) {
+        d.select = rl_prune_select_names[i];
+        RL_TRY(add_fit(&f, &d, &grid, d.select, err));
         if (f.num_runs[f.count - 1] == 0) f.count--; /* no such arm */
     }
     RL_TRY(output(&f, &d, o, err));

@@ -252,7 +252,7 @@ static rl_status read_model(rl_source_model *m, const rl_source *s, rl_place fil
     m->neurons = (int64_t)array.dims[0];
     RL_ALLOC(layer, m->neurons, err);
     RL_TRY(rl_h5_get(layer, file, path, &array, err));
-    m->layers = layer[m->neurons - 1] + 1;
+    m->layers = (int64_t)layer[m->neurons - 1] + 1;
     m->hidden_size = m->neurons / (m->layers > 0 ? m->layers : 1);
     if (m->layers < 1 || m->layers * m->hidden_size != m->neurons)
         status = rl_fail(err, RL_ERR_INPUT, "%s: %s does not number the layers of neurons", file.path, path);

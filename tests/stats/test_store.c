@@ -84,6 +84,91 @@ static void test_gaps_are_counted(void **state)
     rl_outputs_clear(&o);
 }
 
+typedef rl_status edit(rl_place file, rl_error *err);
+
+/* What is computed for a copy of golden/stats/NAME.h5 that rank 0 has changed first. */
+static void compute_edited(rl_outputs *o, const char *name, edit *change)
+{
+    char from[600], path[5100];
+    rl_error err = {0};
+    rl_status status = RL_OK;
+    snprintf(from, sizeof from, "%s/golden/stats/%s.h5", RELEARN_TESTS_DIR, name);
+    snprintf(path, sizeof path, "%s/edited.h5", shared_folder());
+    if (world_rank == 0) status = rl_copy_file(from, path, &err);
+    if (world_rank == 0 && status == RL_OK) {
+        rl_place file = {H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), path};
+        status = file.id < 0 ? RL_ERR_IO : change(file, &err);
+        rl_h5_close(file.id);
+    }
+    assert_ok_everywhere(status, err);
+    assert_ok_everywhere(rl_stats_outputs(o, MPI_COMM_WORLD, path, NULL, &err), err);
+}
+
+static rl_status rename_arm(rl_place file, const char *from, const char *to, rl_error *err)
+{
+    rl_array old = {0};
+    char texts[64][16] = {{0}}, values[1024] = {0};
+    rl_status status = rl_h5_shape(&old, file, "/runs/prune.select", err);
+    if (status != RL_OK || rl_array_bytes(&old) > sizeof values || rl_array_count(&old) > 64) return RL_ERR_INTERNAL;
+    status = rl_h5_get(values, file, "/runs/prune.select", &old, err);
+    rl_array wide = rl_text_array(16, old.dims[0]);
+    for (size_t i = 0; i < rl_array_count(&old); i++) {
+        bool renamed = !strncmp(values + i * old.width, from, old.width);
+        snprintf(texts[i], sizeof texts[i], "%.*s", renamed ? 15 : (int)old.width, renamed ? to : values + i * old.width);
+    }
+    hid_t dataset = H5I_INVALID_HID;
+    if (status == RL_OK && H5Ldelete(file.id, "/runs/prune.select", H5P_DEFAULT) < 0) status = RL_ERR_INTERNAL;
+    if (status == RL_OK) status = rl_h5_put(file, "/runs/prune.select", &wide, texts, err);
+    if (status == RL_OK) dataset = H5Dopen2(file.id, "/runs/prune.select", H5P_DEFAULT);
+    if (status == RL_OK) status = rl_h5_put_text((rl_place){dataset, file.path}, "long_name", "axis of the sweep's grid", err);
+    rl_h5_close(dataset);
+    return status;
+}
+
+static rl_status match_by_layer(rl_place file, rl_error *err) { return rename_arm(file, "random", "random_matched", err); }
+static rl_status take_concept_away(rl_place file, rl_error *err) { return rename_arm(file, "concept", "least", err); }
+
+static void test_controls_alone_are_said_to_answer_nothing(void **state)
+{
+    rl_outputs o = {0};
+    (void)state;
+    compute_edited(&o, "grid", take_concept_away);
+    assert_everywhere(o.skipped.length && strstr(o.skipped.data, "comparisons: no concept arm beside a control"));
+    rl_outputs_clear(&o);
+}
+
+static void test_every_selection_has_a_fit(void **state)
+{
+    rl_outputs o = {0};
+    (void)state;
+    compute_edited(&o, "grid", match_by_layer);
+    const rl_output *fit = rl_outputs_find(&o, "/stats/regression/fit"), *runs = rl_outputs_find(&o, "/stats/regression/num_runs");
+    bool fine = fit && runs && fit->array.dims[0] == 3;
+    fine = fine && !strcmp((const char *)fit->values + fit->array.width, "concept") &&
+           !strcmp((const char *)fit->values + 2 * fit->array.width, "random_matched");
+    fine = fine && ((const int32_t *)runs->values)[1] + ((const int32_t *)runs->values)[2] == ((const int32_t *)runs->values)[0];
+    assert_everywhere(fine);
+    rl_outputs_clear(&o);
+}
+
+static rl_status keep_base_only(rl_place file, rl_error *err)
+{
+    static const char *const links[] = {"/neurons", "/training", "/runs/f1_pruned"};
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++)
+        if (H5Lexists(file.id, links[i], H5P_DEFAULT) > 0 && H5Ldelete(file.id, links[i], H5P_DEFAULT) < 0)
+            return rl_fail(err, RL_ERR_INTERNAL, "%s stays", links[i]);
+    return RL_OK;
+}
+
+static void test_a_store_of_base_stages_has_scores_and_no_recovery(void **state)
+{
+    rl_outputs o = {0};
+    (void)state;
+    compute_edited(&o, "grid", keep_base_only);
+    assert_everywhere(isfinite(value_of(&o, "/stats/scores/f1", 0)) && isnan(value_of(&o, "/stats/recovery/rho", 0)));
+    rl_outputs_clear(&o);
+}
+
 /* The row of a comparison: concept - random at ratio 0.3 (cells 1 and 3), F1 after pruning. */
 static int64_t find_comparison(const rl_outputs *o)
 {
@@ -229,6 +314,9 @@ static int tests(void)
         cmocka_unit_test(test_comparisons_are_paired_by_seed),
         cmocka_unit_test(test_agreement_between_seeds),
         cmocka_unit_test(test_finders_are_compared_by_seed),
+        cmocka_unit_test(test_controls_alone_are_said_to_answer_nothing),
+        cmocka_unit_test(test_every_selection_has_a_fit),
+        cmocka_unit_test(test_a_store_of_base_stages_has_scores_and_no_recovery),
         cmocka_unit_test(test_results_are_replaced_whole),
         cmocka_unit_test(test_bad_files_are_refused),
     };
