@@ -28,7 +28,7 @@ def value_at(run, stage, i):
 def check_h5py(path):
     with h5py.File(path, "r") as f:
         assert f.attrs["format"] in ("relearn results 1", b"relearn results 1"), f.attrs["format"]
-        assert set(f) == {"neurons", "runs", "sweep_yaml", "training", "vocabulary", "words"}, set(f)
+        assert set(f) == {"causal", "finders", "layers", "neurons", "runs", "sweep_yaml", "training", "types", "vocabulary", "words"}, set(f)
         assert "seed: 0..9" in f["sweep_yaml"][()].decode()
         words = [w.decode() for w in f["vocabulary"][()]]
         assert words == ["the", "Anna", "Paris", "Zürich", "of"], words
@@ -101,6 +101,19 @@ def check_words_and_training(path):
     assert training.f1.sel(run=RUNS[0], stage="base", epoch=2).item() == value_at(0, 0, 0) + 1
 
 
+def check_types_and_readings(path):
+    types = xr.open_dataset(path, group="types", engine="h5netcdf")
+    assert dict(types.sizes) == {"run": 8, "stage": 4, "type": 3}, types.sizes
+    assert types.f1.sel(run=RUNS[0], stage="pruned", type="PER").item() == value_at(0, 1, 0) + 1.3
+    assert types.support.sel(run=RUNS[7], stage="retrained_1", type="MISC").item() == 7206
+    assert np.isnan(types.f1.sel(run=RUNS[FAILED])).all()
+    readings = {"layers/mini": ("cka", ("run", "stage", "layer")), "finders": ("spearman", ("run", "stage", "finder")),
+                "causal": ("concept_drop", ("run", "stage", "set"))}
+    for group, (name, dims) in readings.items():  # the synthetic runs have no readings: gaps, not zeros
+        reading = xr.open_dataset(path, group=group, engine="h5netcdf")[name]
+        assert reading.dims == dims and np.isnan(reading).all(), (group, reading)
+
+
 def check_shards(folder):
     shards = sorted(set(glob.glob(f"{folder}/*.h5")) - {f"{folder}/results.h5"})
     assert len(shards) == 7, shards
@@ -118,6 +131,7 @@ def main():
     check_runs(path)
     check_neurons(path)
     check_words_and_training(path)
+    check_types_and_readings(path)
     check_shards(folder)
     print(f"{path}: h5py {h5py.__version__} and xarray {xr.__version__} read what was written")
 
