@@ -1,7 +1,8 @@
 /* relearn/text.h -- from files to ids, and from ids to scores.
  *
- * In: CoNLL columns, concept corpora, a Hub folder's tokenizer. Out: interned words and labels, packed sub-word ids,
- * seqeval's precision/recall/F1. Leans on core and utf8proc. Every reader names FILE:LINE:COL when it refuses. */
+ * In: CoNLL columns, concept corpora, a Hub folder's tokenizer, fastText's word vectors. Out: interned words and labels,
+ * packed sub-word ids, seqeval's precision/recall/F1. Leans on core and utf8proc. Every reader names FILE:LINE:COL when
+ * it refuses. */
 #ifndef RELEARN_TEXT_H
 #define RELEARN_TEXT_H
 
@@ -99,6 +100,18 @@ rl_status rl_encode_corpus(rl_encoded **out, const rl_tokenizer *tokenizer, cons
 rl_status rl_encode_lines(rl_encoded **out, const rl_tokenizer *tokenizer, const rl_corpus *corpus, int64_t max_length,
                           rl_error *err);
 void rl_encoded_free(rl_encoded *encoded);
+
+/* ------------------------------------------------------------------------------------------- word vectors */
+
+/* table [num words, dimension] (rl_free): each word's vector out of a fastText .bin model or a .vec text file, told apart
+ * by what they hold (protocol §13). .bin: versions 12 and 11, not quantized; the bits of FastText::getWordVector, so a word
+ * that the dictionary lacks has the mean of its n-grams' rows. .vec: "COUNT DIMENSION", then a word and its numbers a line; the
+ * first line of a word counts. num_unknown (may be NULL): words without any vector; their rows are zero.
+ *   lowercase  look up the words in lower case, code point by code point (protocol §10, corrected)
+ * RL_ERR_INPUT names FILE:LINE:COL of a .vec file, "FILE: byte N" of a .bin; numbers that no asked word needs are not
+ * looked at. */
+rl_status rl_word_vectors_from_file(float **table, int64_t *dimension, int64_t *num_unknown, const char *path,
+                                    const rl_names *words, bool lowercase, rl_error *err);
 
 /* ------------------------------------------------------------------------------------------------ seqeval */
 

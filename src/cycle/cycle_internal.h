@@ -28,6 +28,7 @@ struct rl_cycle {
     rl_inputs *inputs[RL_CYCLE_SLOTS];
     rl_concept_inputs *concepts[RL_CYCLE_SLOTS];
     int next_inputs, next_concept;
+    rl_names *vectors_checked; /* file and words of word vectors that rl_cycle_check_data has read; NULL: none yet */
 };
 
 /* concept_source.c */

@@ -53,6 +53,7 @@ void rl_cycle_free(rl_cycle *cycle)
         inputs_free(cycle->inputs[i]);
         concept_free(cycle->concepts[i]);
     }
+    rl_names_free(cycle->vectors_checked);
     rl_free(cycle->directory);
     rl_free(cycle);
 }
@@ -141,14 +142,36 @@ rl_status rl_cycle_concept_data(rl_concept_data **out, const rl_inputs *in, cons
                                        settings->protocol, err);
 }
 
+/* Where a word vector file is given (protocol §10: corrected looks words up in lower case). A file that knows none of the
+ * words is another language's or another case's: every similarity would be 0. */
+static rl_status load_vector_file(float **vectors, int64_t *vector_size, const rl_run_settings *settings, const rl_names *words,
+                                  rl_error *err)
+{
+    int64_t unknown = 0, count = rl_names_count(words);
+    float *made = NULL;
+    rl_status status = rl_word_vectors_from_file(&made, vector_size, &unknown, settings->similarity_vectors, words,
+                                                 settings->protocol == RL_PROTOCOL_CORRECTED, err);
+    if (status == RL_OK && unknown == count)
+        status = rl_fail(err, RL_ERR_INPUT, "%s: it has a vector for none of the %lld words of the concept's corpus",
+                         settings->similarity_vectors, (long long)count);
+    if (status == RL_OK)
+        *vectors = made;
+    else
+        rl_free(made);
+    return status;
+}
+
 /* Word vectors need the initial model's embedding table and nothing else of it. */
 static rl_status load_vectors(rl_concept_inputs *concept, const rl_inputs *in, const rl_run_settings *settings, rl_error *err)
 {
     rl_model *initial = NULL;
+    const rl_names *words = concept->data->corpus->words;
+    if (settings->similarity_vectors)
+        return load_vector_file(&concept->vectors, &concept->vector_size, settings, words, err);
     rl_status status = rl_model_load(&initial, settings->model, in->train->labels, (uint64_t)settings->seed, err);
     if (status != RL_OK) return status;
     concept->vector_size = initial->config.hidden_size;
-    status = rl_word_vectors_from_model(&concept->vectors, initial, in->tokenizer, concept->data->corpus->words, err);
+    status = rl_word_vectors_from_model(&concept->vectors, initial, in->tokenizer, words, err);
     rl_model_free(initial);
     return status;
 }
@@ -202,9 +225,31 @@ cleanup:
 
 /* ------------------------------------------------------------------------------------------------- checks */
 
+/* Read the words' vectors once: the files may be gigabytes, and runs of a sweep mostly share them. */
+static rl_status check_vectors(rl_cycle *cycle, const rl_run_settings *settings, const rl_concept_settings *concept,
+                               const rl_names *words, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int32_t id = 0;
+    int64_t size = 0;
+    float *vectors = NULL;
+    rl_buffer key = {0};
+    if (!settings->similarity_vectors) return RL_OK;
+    RL_TRY(rl_buffer_printf(&key, err, "%s|%s|%s|%lld|%d", settings->similarity_vectors, concept->name, settings->train_file,
+                            (long long)settings->data_limit, settings->protocol == RL_PROTOCOL_CORRECTED));
+    if (!cycle->vectors_checked) RL_TRY(rl_names_create(&cycle->vectors_checked, err));
+    if (rl_names_find(cycle->vectors_checked, key.data, key.length) >= 0) goto cleanup;
+    RL_TRY(load_vector_file(&vectors, &size, settings, words, err));
+    RL_TRY(rl_names_intern(cycle->vectors_checked, key.data, key.length, &id, err));
+cleanup:
+    rl_free(vectors);
+    rl_buffer_free(&key);
+    return status;
+}
+
 /* The concept's words, and (where it has types) that the task has them. */
-static rl_status check_concept(const rl_run_settings *settings, const rl_concept_settings *concept, const rl_corpus *train,
-                               rl_error *err)
+static rl_status check_concept(rl_cycle *cycle, const rl_run_settings *settings, const rl_concept_settings *concept,
+                               const rl_corpus *train, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_concept_corpus read = {0};
@@ -213,6 +258,7 @@ static rl_status check_concept(const rl_run_settings *settings, const rl_concept
     RL_ALLOC(positive, read.corpus->num_words, err);
     RL_TRY(rl_concept_positive(positive, read.corpus, read.positives, read.num_positives, err));
     RL_TRY(rl_cycle_check_types(concept, train, err));
+    RL_TRY(check_vectors(cycle, settings, concept, read.corpus->words, err));
 cleanup:
     rl_free(positive);
     rl_corpus_free(read.corpus);
@@ -223,11 +269,10 @@ rl_status rl_cycle_check_data(rl_cycle *cycle, const rl_run_settings *settings, 
 {
     rl_status status = RL_OK;
     rl_corpus *train = NULL, *validation = NULL, *test = NULL;
-    (void)cycle;
     RL_TRY(rl_cycle_read_corpora(&train, &validation, &test, settings, err));
-    RL_TRY(check_concept(settings, &settings->concept, train, err));
+    RL_TRY(check_concept(cycle, settings, &settings->concept, train, err));
     for (int64_t i = 0; i < settings->num_concepts; i++)
-        if (settings->also >> i & 1) RL_TRY(check_concept(settings, &settings->concepts[i], train, err));
+        if (settings->also >> i & 1) RL_TRY(check_concept(cycle, settings, &settings->concepts[i], train, err));
     if (settings->arm == RL_ARM_NEVER_LEARNED) RL_TRY(rl_cycle_drop_concept(train, &settings->concept, err));
 cleanup:
     rl_corpus_free(train);

@@ -126,7 +126,8 @@ static rl_status check_values(rl_axis *axis, const rl_scope *scope, rl_error *er
     rl_names *seen = NULL;
     rl_buffer text = {0};
     RL_TRY(rl_names_create(&seen, err));
-    if (axis->key->type == RL_KEY_FILE || axis->key->type == RL_KEY_MODEL) RL_ALLOC(axis->paths, axis->count, err);
+    if (axis->key->type == RL_KEY_FILE || axis->key->type == RL_KEY_MODEL || axis->key->type == RL_KEY_VECTORS)
+        RL_ALLOC(axis->paths, axis->count, err);
     for (int64_t i = 0; i < axis->count; i++) {
         rl_run_settings scratch = rl_run_defaults(RL_PROTOCOL_CORRECTED);
         int32_t id = 0;

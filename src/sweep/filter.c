@@ -7,6 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool is_path_key(const rl_key *key)
+{
+    return key->type == RL_KEY_FILE || key->type == RL_KEY_MODEL || key->type == RL_KEY_VECTORS;
+}
+
 static const char *skip_blank(const char *at)
 {
     while (isspace((unsigned char)*at)) at++;
@@ -72,7 +77,7 @@ static rl_status parse_condition(rl_condition *condition, const char **at, const
                           path);
     char *value = rl_format(err, "%.*s", (int)length, *at + quoted);
     if (!value) return RL_ERR_MEMORY;
-    bool is_path = condition->key->type == RL_KEY_FILE || condition->key->type == RL_KEY_MODEL; /* a bare name is kept */
+    bool is_path = is_path_key(condition->key); /* a bare name is kept */
     status = is_path && !strchr(value, '/') ? rl_scope_keep(&condition->value, scope, value, err)
                                             : rl_key_canonical(&condition->value, condition->key, value, scope, place, err);
     rl_free(value);
@@ -89,8 +94,7 @@ static rl_status check_value(const rl_condition *condition, rl_place place, rl_e
 {
     rl_run_settings scratch = rl_run_defaults(RL_PROTOCOL_CORRECTED);
     const rl_key *key = condition->key;
-    if (key->type == RL_KEY_FILE || key->type == RL_KEY_MODEL || key->type == RL_KEY_CONCEPT || key->type == RL_KEY_CONCEPTS ||
-        key->type == RL_KEY_VECTORS || key->type == RL_KEY_LAYERS) {
+    if (is_path_key(key) || key->type == RL_KEY_CONCEPT || key->type == RL_KEY_CONCEPTS || key->type == RL_KEY_LAYERS) {
         if (condition->comparison <= RL_UNEQUAL) return RL_OK;
         return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column, "filter: %s can only be compared by == and !=",
                           key->path);
@@ -141,7 +145,7 @@ static int compare(const rl_key *key, const char *actual, const char *wanted)
         double a = strtod(actual, NULL), b = strtod(wanted, NULL);
         return a < b ? -1 : a > b;
     }
-    if (key->type == RL_KEY_FILE || key->type == RL_KEY_MODEL)
+    if (is_path_key(key))
         return strcmp(strchr(wanted, '/') ? actual : last_part(actual), wanted);
     return strcmp(actual, wanted);
 }

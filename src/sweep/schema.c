@@ -52,7 +52,7 @@ const rl_key rl_keys[] = {
     {"retrain.epochs", RL_KEY_INT, AT(retrain_epochs), 1, 1e6, NULL, "of one round"},
     {"retrain.evaluate_every", RL_KEY_INT, AT(evaluate_every), 0, 1e12, NULL, "steps between points of the recovery curve; 0 = epoch ends"},
     {"analyse.top_words", RL_KEY_INT, AT(top_words), 1, 64, NULL, "words kept per neuron"},
-    {"analyse.similarity.vectors", RL_KEY_VECTORS, AT(similarity_vectors), 0, 0, NULL, "where word vectors come from: model"},
+    {"analyse.similarity.vectors", RL_KEY_VECTORS, AT(similarity_vectors), 0, 0, NULL, "where word vectors come from: model, or a fastText .bin or .vec file"},
     {"analyse.also", RL_KEY_CONCEPTS, AT(also), 0, 0, NULL, "other concepts to follow: none, all, or names"},
     {"analyse.cka_words", RL_KEY_INT, AT(cka_words), 0, 1e6, NULL, "words compared with the base model by CKA; 0 = none"},
     {"analyse.causal", RL_KEY_BOOL, AT(causal), 0, 0, NULL, "zero pruned, newly salient and random neurons and see what F1 they carry"},
@@ -292,9 +292,16 @@ static rl_status set_layers(uint64_t *out, const rl_key *key, const char *text, 
 static rl_status set_vectors(const char **out, const rl_key *key, const char *text, const rl_scope *scope, rl_place place,
                              rl_error *err)
 {
-    (void)scope;
-    if (strcmp(text, "model")) return refuse(key, text, place, err, "model: this version reads no vector files");
-    *out = NULL;
+    const char *path = NULL;
+    rl_file_view view = {0};
+    rl_error why = {0};
+    rl_status status = strcmp(text, "model") ? rl_scope_absolute(&path, scope, text, err) : RL_OK;
+    if (status != RL_OK) return status;
+    if (path && rl_file_view_open(&view, path, &why) != RL_OK)
+        return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column,
+                          "%s: %s; model, or a fastText .bin or .vec file was expected", key->path, why.message);
+    rl_file_view_close(&view);
+    *out = path;
     return RL_OK;
 }
 

@@ -100,6 +100,25 @@ def test_concepts_from_words_and_patterns():
     assert shards("sources-again") == shards("sources")
 
 
+def test_word_vectors_of_a_file_are_an_axis():
+    words = sorted({word.lower() for word in (world / "tokens.txt").read_text().split()})
+    lines = [f"{word} {len(word)} {ord(word[0]) % 7} {i % 5 - 2}\n" for i, word in enumerate(words)]
+    (world / "w.vec").write_text(f"{len(words)} 3\n" + "".join(lines))
+    chosen = "prune.select==concept && seed==0"
+    axis = ["sweep.yaml", "--set", "analyse.similarity.vectors=[model,w.vec]", "--filter"]
+    both = [*axis, chosen]
+    assert json.loads(relearn("plan", *both, "--json").stdout)["num_runs"] == 2
+    one = [*axis, chosen + " && analyse.similarity.vectors==w.vec", "--json"]
+    assert json.loads(relearn("plan", *one).stdout)["num_runs"] == 1
+    relearn("run", *both, "--out", "vectors", ranks=2)
+    assert len(shards("vectors")) == 2
+    (world / "w.vec").write_text(f"{len(words)} 3\n" + "".join(lines[:3]) + f"{words[3]} 1 nan 2\n" + "".join(lines[4:]))
+    line = refused("run", *both, "--out", "nan", says=f"w.vec:5:{len(words[3]) + 4}: 'nan' is no finite number")
+    assert not list((world / "nan").glob("stages/*")), line
+    (world / "w.vec").write_text("1 3\nqqqq 1 2 3\n")
+    refused("run", *both, "--out", "nan", says="w.vec: it has a vector for none of the")
+
+
 def sweep_with(concept):
     text = (world / "sweep.yaml").read_text()
     start, end = text.index("concepts:"), text.index("grid:")
@@ -115,7 +134,7 @@ def test_bad_names_get_the_good_ones():
            "prune.layers=9": "it has 0 to 2",
            "arm=fresh": "relearn, never_learned",
            "analyse.also=locaton": "is not a name under concepts: (location)",
-           "analyse.similarity.vectors=x.bin": "this version reads no vector files"}
+           "analyse.similarity.vectors=x.bin": "x.bin: cannot be read: No such file or directory; model, or a fastText"}
     for assignment, says in bad.items():
         refused("run", "sweep.yaml", "--out", "bad", "--set", assignment, says=says)
     refused("run", "sweep.yaml", "--out", "bad", "--set", "prune.layers=0", "--set", "prune.site=[ffn,head]", says="some of 1 to 2")

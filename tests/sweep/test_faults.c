@@ -64,6 +64,7 @@ static const fault faults[] = {
     {SINGLES "grid: {seed: 1}\nanalyse: {top_words: 65}\n", L(4), 22, {"65", "64"}},
     {SINGLES "grid: {seed: 1}\nanalyse: {similarity: {vector: model}}\n", L(4), 24, {"vector", "vectors"}},
     {SINGLES "grid: {seed: 1}\nanalyse: {similarity: model}\n", L(4), 23, {"similarity", "mapping"}},
+    {SINGLES "grid: {seed: 1}\nanalyse: {similarity: {vectors: no.vec}}\n", L(4), 33, {"no.vec: cannot be read", ".bin or .vec"}},
     {SINGLES "grid: {seed: 1}\nretrain: {rounds: -1}\n", L(4), 19, {"retrain.rounds", "-1"}},
     {SINGLES "grid: {seed: 1}\nprotocol: publshed\n", L(4), 11, {"publshed", "published"}},
     {SINGLES "grid: {seed: 1}\nprotocol: [head]\n", L(4), 11, {"protocol", "single value"}},
