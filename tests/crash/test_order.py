@@ -32,7 +32,8 @@ def check(log):
             renamed += 1
     left = {folder for folders in unsynced_folders.values() for folder in folders}
     assert not left, f"never synchronised after a rename: {left}"
-    in_place = {p for p in dirty if not p.endswith(("/lock", "/journal.jsonl"))}
+    # the logs are for reading: nothing is made from them, and their last lines may be lost
+    in_place = {p for p in dirty if not p.endswith(("/lock", "/journal.jsonl")) and "/logs/" not in p}
     assert not in_place, f"written and never synchronised: {in_place}"
     return renamed
 
