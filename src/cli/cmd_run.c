@@ -29,11 +29,12 @@ typedef struct screen {
 
 static void status_line(char *text, size_t size, const rl_sweep_progress *p)
 {
-    char eta[32], speed[32], f1[32] = "";
+    char eta[32], number[32], speed[48] = "", f1[32] = "";
     rl_format_seconds(eta, p->eta_s);
-    rl_format_number(speed, p->tokens_per_second);
+    rl_format_number(number, p->tokens_per_second);
+    if (p->tokens_per_second > 0) snprintf(speed, sizeof speed, "  %s tokens/s", number); /* nobody trains: no speed */
     if (isfinite(p->last_f1)) snprintf(f1, sizeof f1, "  F1 %.4f", p->last_f1);
-    snprintf(text, size, "%lld/%lld runs  %lld/%lld stages%s%s  %s tokens/s  ETA %s", (long long)p->runs.done,
+    snprintf(text, size, "%lld/%lld runs  %lld/%lld stages%s%s%s  ETA %s", (long long)p->runs.done,
              (long long)p->runs.planned, (long long)p->nodes_done, (long long)p->nodes_total,
              p->runs.failed ? "  SOME FAILED" : "", f1, speed, eta);
 }
