@@ -294,7 +294,8 @@ double rl_share_entropy(const double *share, int64_t num_layers);
 double rl_share_centre(const double *share, int64_t num_layers);
 
 /* A recovery curve rho(t) = rl_recovered_fraction at steps t[0] < t[1] < ... [n]. Half-life: the first t with rho >= 0.5,
- * linear between grid points; NaN and *censored when never reached or when a rho is NaN before that. [ours] */
+ * linear between grid points; NaN and *censored when never reached or when a rho is NaN before that. A run's own
+ * number, in steps; the headline of relearn stats is the first whole epoch with rho >= 0.5 (docs/results-format.md). [ours] */
 double rl_recovery_half_life(const double *t, const double *rho, int64_t n, bool *censored);
 /* Area under it: 1 / (t[n-1] - t[0]) * integral of rho, trapezoids; NaN for fewer than 2 points. [ours] */
 double rl_recovery_area(const double *t, const double *rho, int64_t n);

@@ -128,7 +128,6 @@ static rl_status write_html(const job *j, const char *html, const char *text_pat
     rl_corpus *text = NULL;
     rl_encoded *encoded = NULL;
     rl_buffer page = {0};
-    if (!text_path) return rl_fail(err, RL_ERR_USAGE, "--html needs --text FILE, one sentence a line");
     RL_TRY(rl_sentences_read(&text, text_path, err));
     RL_TRY(rl_encode_corpus(&encoded, j->tokenizer, text, false, j->limit, err));
     RL_TRY(rl_neurons_html(&page, j->model, j->folder, j->table, j->data->corpus->words, text, encoded, j->method,
@@ -159,12 +158,25 @@ cleanup:
     return status;
 }
 
+/* What only another option makes use of, before anything is computed. */
+static rl_status check_together(const rl_args *args, const char *method, rl_error *err)
+{
+    static const char *const of_ablation[] = {"data", "type"};
+    bool html = rl_args_flag(args, "html"), text = rl_args_flag(args, "text");
+    for (int i = 0; i < 2; i++)
+        if (rl_args_flag(args, of_ablation[i]) && strcmp(method, rl_rank_method_names[RL_RANK_ABLATION]))
+            return rl_fail(err, RL_ERR_USAGE, "--%s: is used by --method ablation alone, not by %s", of_ablation[i], method);
+    if (text && !html)
+        return rl_fail(err, RL_ERR_USAGE, "--text %s: is shown by --html FILE alone", rl_args_text(args, "text", NULL));
+    return html && !text ? rl_fail(err, RL_ERR_USAGE, "--html needs --text FILE, one sentence a line") : RL_OK;
+}
+
 static rl_status rank_neurons(job *j, const rl_args *args, rl_error *err)
 {
     rl_status status = RL_OK;
     const char *tokens, *labels, *positive, *pieces[MAX_POSITIVES], *types[MAX_POSITIVES];
     size_t num_pieces = 0;
-    int64_t seed = 42;
+    int64_t seed = 42, most = 64; /* words, as analyse.top_words */
     rl_error why = {0};
     rl_ablation_task task = {0};
     rl_analysis_settings settings = {.protocol = RL_PROTOCOL_CORRECTED, .ablation = &task};
@@ -174,6 +186,7 @@ static rl_status rank_neurons(job *j, const rl_args *args, rl_error *err)
     RL_TRY(rl_args_need(&positive, args, "positive", err));
     RL_TRY(rl_args_int(&j->top, args, "top", 0, 1, err));
     RL_TRY(rl_args_int(&settings.top_words, args, "top-words", 5, 1, err));
+    if (settings.top_words > most) return rl_fail(err, RL_ERR_USAGE, "--top-words: '%lld' is more than %lld", (long long)settings.top_words, (long long)most);
     RL_TRY(rl_args_int(&seed, args, "seed", 42, 0, err));
     RL_TRY(read_protocol(&settings.protocol, args, err));
     settings.seed = (uint64_t)seed;
@@ -197,7 +210,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     const char *html = rl_args_text(args, "html", NULL), *text = rl_args_text(args, "text", NULL);
     job j = {.method = rl_args_text(args, "method", "probeless")};
     (void)exit_code;
-    if (text && !html) return rl_fail(err, RL_ERR_USAGE, "--text %s: is shown by --html FILE alone", text);
+    RL_TRY(check_together(args, j.method, err));
     RL_TRY(rank_neurons(&j, args, err));
     if (html) RL_TRY(write_html(&j, html, text, err));
     if (html && !rl_args_flag(args, "csv"))

@@ -246,13 +246,22 @@ static rl_status finish_curves(rl_run_result *result, rl_error *err)
     return RL_OK;
 }
 
+/* Where nothing was lost (or there is no F1) nothing can come back: undefined, not censored. */
+static void measure_half_life(double *half_life, double *censored, const double *t, const double *rho, int64_t n, double base,
+                              double pruned)
+{
+    bool is_censored = false, lost = base > pruned;
+    double found = rl_recovery_half_life(t, rho, n, &is_censored);
+    *half_life = lost ? found : NAN;
+    *censored = lost ? is_censored : NAN;
+}
+
 /* One number each for how fast and how much: over the pruned model's point and all of retraining's. */
 static rl_status measure_recovery(rl_run_result *result, rl_error *err)
 {
     rl_status status = RL_OK;
     int64_t n = 0, at = 0;
     double *t = NULL, *rho = NULL, *concept_rho = NULL;
-    bool censored = false;
     for (int32_t s = 1; s < result->num_stages; s++) n += result->stages[s].num_points;
     RL_ALLOC(t, n, err);
     RL_ALLOC(rho, n, err);
@@ -263,11 +272,11 @@ static rl_status measure_recovery(rl_run_result *result, rl_error *err)
             rho[at] = result->stages[s].point_recovered[i];
             concept_rho[at] = result->stages[s].point_concept_recovered[i];
         }
-    result->half_life = rl_recovery_half_life(t, rho, n, &censored);
-    result->half_life_censored = censored;
+    const rl_stage_result *base = &result->stages[0], *pruned = &result->stages[1];
+    measure_half_life(&result->half_life, &result->half_life_censored, t, rho, n, base->word.f1, pruned->word.f1);
     result->recovery_area = rl_recovery_area(t, rho, n);
-    result->concept_half_life = rl_recovery_half_life(t, concept_rho, n, &censored);
-    result->concept_half_life_censored = result->settings->concept.num_types ? censored : NAN;
+    measure_half_life(&result->concept_half_life, &result->concept_half_life_censored, t, concept_rho, n, base->concept.f1,
+                      pruned->concept.f1);
     result->concept_recovery_area = rl_recovery_area(t, concept_rho, n);
 cleanup:
     rl_free(t);

@@ -1,6 +1,7 @@
 /* workload.c -- how much work and disk a stage is: the numbers of the cost model. */
 #include "cycle_internal.h"
 
+#include <math.h>
 #include <unistd.h>
 
 static void measure(double *tokens, double *attention, int64_t *longest, const rl_encoded *encoded)
@@ -99,7 +100,8 @@ cleanup:
     return status;
 }
 
-static double training_flops(const rl_workload *work, const rl_run_settings *settings, int64_t epochs)
+/* grid_steps: retrain.evaluate_every, each point of which is an evaluation. */
+static double training_flops(const rl_workload *work, const rl_run_settings *settings, int64_t epochs, int64_t grid_steps)
 {
     double share = (double)epochs; /* epochs' worth of training sentences, fewer when max_steps ends it early */
     double steps_per_epoch = (double)((work->train_sentences + settings->train.batch_size - 1) / settings->train.batch_size);
@@ -107,15 +109,16 @@ static double training_flops(const rl_workload *work, const rl_run_settings *set
         share = (double)settings->train.max_steps / steps_per_epoch;
     double train = rl_model_training_flops(&work->config, work->train_tokens, work->train_attention);
     double evaluation = rl_model_training_flops(&work->config, work->validation_tokens, work->validation_attention) / 3.0;
-    return share * (train + evaluation);
+    double on_grid = grid_steps > 0 ? floor(share * steps_per_epoch / (double)grid_steps) : 0;
+    return share * (train + evaluation) + on_grid * evaluation;
 }
 
 double rl_stage_flops(const rl_stage *stage, const rl_workload *work)
 {
     const rl_run_settings *settings = stage->settings;
     switch (stage->kind) {
-    case RL_STAGE_FINETUNE: return training_flops(work, settings, settings->train.epochs);
-    case RL_STAGE_RETRAIN: return training_flops(work, settings, settings->retrain_epochs);
+    case RL_STAGE_FINETUNE: return training_flops(work, settings, settings->train.epochs, 0);
+    case RL_STAGE_RETRAIN: return training_flops(work, settings, settings->retrain_epochs, settings->evaluate_every);
     case RL_STAGE_PRUNE: return 0;
     case RL_STAGE_CAUSAL:
     case RL_STAGE_IDENTIFY:

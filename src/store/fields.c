@@ -269,11 +269,11 @@ const size_t rl_num_setting_paths = sizeof rl_setting_paths / sizeof rl_setting_
         #name, offsetof(rl_run_result, name), units, long_name \
     }
 const rl_run_field rl_run_fields[] = {
-    OF_RUN(half_life, "1", "steps of retraining until half of the lost F1 is back; NaN: never"),
-    OF_RUN(half_life_censored, "1", "1 where half of it did not come back within the retraining"),
+    OF_RUN(half_life, "1", "steps of retraining until half of the lost F1 is back, interpolated; NaN: never (in epochs, over seeds: /stats)"),
+    OF_RUN(half_life_censored, "1", "1 where half of it did not come back within the retraining; NaN: nothing was lost"),
     OF_RUN(recovery_area, "1", "mean recovered fraction over the steps of retraining"),
-    OF_RUN(concept_half_life, "1", "steps of retraining until half of the concept's lost F1 is back; NaN: never"),
-    OF_RUN(concept_half_life_censored, "1", "1 where half of the concept's F1 did not come back; NaN: it has none"),
+    OF_RUN(concept_half_life, "1", "steps of retraining until half of the concept's lost F1 is back, interpolated; NaN: never"),
+    OF_RUN(concept_half_life_censored, "1", "1 where half of the concept's F1 did not come back; NaN: it has none, or lost none"),
     OF_RUN(concept_recovery_area, "1", "mean recovered fraction of the concept's F1 over the steps of retraining"),
 };
 const size_t rl_num_run_fields = sizeof rl_run_fields / sizeof rl_run_fields[0];

@@ -113,7 +113,7 @@ static rl_status no_key_of(const rl_yaml *key, int form, rl_error *err)
     const char *names[12];
     size_t n = 0;
     for (int f = 0; f < NUM_CONCEPT_FORMS; f++)
-        for (int k = 0; concept_forms[f].keys[k] && n < 12; k++) names[n++] = concept_forms[f].keys[k];
+        for (int k = 0; (form < 0 || form == f) && concept_forms[f].keys[k] && n < 12; k++) names[n++] = concept_forms[f].keys[k];
     const char *nearest = rl_nearest_name(key->text, names, n);
     static const char *const forms[] = {"tokens, labels, positive and type", "ner and in", "words, in and type", "pattern, in and type"};
     return rl_yaml_fail(key, err, "'%s' is no key of this concept; expected %s%s%s%s", key->text,

@@ -92,6 +92,16 @@ def test_show_status_export_on_a_sweep():
     refused("show", "nowhere", says="no sweep was ever started")
 
 
+def test_neurons_takes_no_option_that_it_would_ignore():
+    corpus = ("neurons", "--model", "tuned", "--tokens", "tokens.txt", "--labels", "labels.txt", "--positive", "SEM:named_entity:location")
+    refused(*corpus, "--data", "validation.conll", says="--data: is used by --method ablation alone, not by probeless")
+    refused(*corpus, "--method", "iou", "--type", "LOC", says="--type: is used by --method ablation alone, not by iou")
+    refused(*corpus, "--text", "tokens.txt", says="is shown by --html FILE alone")
+    refused(*corpus, "--html", "page.html", says="--html needs --text FILE")
+    refused(*corpus, "--top-words", "2000000000", says="--top-words: '2000000000' is more than 64")
+    assert not (world / "page.html").exists()
+
+
 def test_show_averages_over_seeds_only():
     """Every axis but the seed makes a line of its own, models of one name in two folders too."""
     shutil.copytree(world / "tiny-bert", world / "else/tiny-bert")

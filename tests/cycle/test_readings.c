@@ -183,6 +183,7 @@ static void test_never_learned_has_not_seen_the_concept(void **state)
     rl_corpus_free(train);
     rl_run_result *r = run("never", &settings);
     assert_int_equal(r->num_pruned, 0);
+    assert_true(isnan(r->half_life) && isnan(r->half_life_censored)); /* nothing was lost */
     assert_close(r->stages[0].concept.f1, 0, 0, 0); /* it has never seen one */
     assert_true(r->stages[0].others.f1 > 0);
     assert_true(r->stages[1].word.f1 == r->stages[0].word.f1);
