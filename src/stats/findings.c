@@ -63,6 +63,18 @@ static int64_t length_of(const rl_outputs *o, const char *path)
     return item ? (int64_t)item->array.dims[0] : 0;
 }
 
+/* entry[name] = group's value i, for each name. */
+static void set_numbers(json_t *entry, const rl_outputs *o, const char *group, const char *const *names, size_t count,
+                        int64_t i)
+{
+    char path[200];
+    for (size_t k = 0; k < count; k++) {
+        snprintf(path, sizeof path, "%s/%s", group, names[k]);
+        json_object_set_new(entry, names[k], rl_json_number(real_at(o, path, i)));
+    }
+}
+#define SET_NUMBERS(entry, o, group, names, i) set_numbers(entry, o, group, names, sizeof(names) / sizeof *(names), i)
+
 static json_t *half_life_of(const rl_outputs *o, int64_t cell)
 {
     return json_pack("{s:o, s:o, s:o, s:i, s:i, s:i}", "median_epochs",
@@ -97,10 +109,7 @@ static json_t *comparison_json(const rl_outputs *o, int64_t i)
         snprintf(path, sizeof path, "/stats/comparisons/%s", texts[k]);
         json_object_set_new(entry, texts[k], text_at(o, path, i));
     }
-    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
-        snprintf(path, sizeof path, "/stats/comparisons/%s", numbers[k]);
-        json_object_set_new(entry, numbers[k], rl_json_number(real_at(o, path, i)));
-    }
+    SET_NUMBERS(entry, o, "/stats/comparisons", numbers, i);
     return entry;
 }
 
@@ -109,17 +118,13 @@ static json_t *terms_json(const rl_outputs *o)
     static const char *const numbers[] = {"estimate", "se", "t", "p", "low", "high"};
     json_t *list = json_array();
     int64_t fits = length_of(o, "/stats/regression/fit"), terms = length_of(o, "/stats/regression/term");
-    char path[200];
     for (int64_t i = 0; i < fits * terms; i++) {
         json_t *entry = json_object();
         json_object_set_new(entry, "fit", text_at(o, "/stats/regression/fit", i / terms));
         json_object_set_new(entry, "term", text_at(o, "/stats/regression/term", i % terms));
         json_object_set_new(entry, "num_clusters",
                             json_integer((json_int_t)real_at(o, "/stats/regression/num_clusters", i / terms)));
-        for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
-            snprintf(path, sizeof path, "/stats/regression/%s", numbers[k]);
-            json_object_set_new(entry, numbers[k], rl_json_number(real_at(o, path, i)));
-        }
+        SET_NUMBERS(entry, o, "/stats/regression", numbers, i);
         json_array_append_new(list, entry);
     }
     return list;
@@ -130,15 +135,11 @@ static json_t *variance_json(const rl_outputs *o)
     static const char *const numbers[] = {"sum_of_squares", "df", "F", "p", "share"};
     json_t *list = json_array();
     int64_t responses = length_of(o, "/stats/variance/response"), factors = length_of(o, "/stats/variance/factor");
-    char path[200];
     for (int64_t i = 0; i < responses * factors; i++) {
         json_t *entry = json_object();
         json_object_set_new(entry, "response", text_at(o, "/stats/variance/response", i / factors));
         json_object_set_new(entry, "factor", text_at(o, "/stats/variance/factor", i % factors));
-        for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
-            snprintf(path, sizeof path, "/stats/variance/%s", numbers[k]);
-            json_object_set_new(entry, numbers[k], rl_json_number(real_at(o, path, i)));
-        }
+        SET_NUMBERS(entry, o, "/stats/variance", numbers, i);
         json_array_append_new(list, entry);
     }
     return list;

@@ -5,9 +5,13 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 from cli_support import options, refused, relearn, run_tests, shards, world
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from processes import descendants  # noqa: E402
 
 
 def events(directory):
@@ -16,20 +20,6 @@ def events(directory):
 
 def done_stages(directory):
     return [e for e in events(directory) if e["event"] == "done"]
-
-
-def descendants(pid):
-    """Its children and theirs, by /proc: to be killed by id, never by name."""
-    parent = {}
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:  # gone meanwhile
-            pass
-    found = [pid]
-    for one in found:
-        found += [child for child, its in parent.items() if its == one]
-    return found[1:]
 
 
 def test_bits_are_the_same_on_1_2_and_3_ranks():

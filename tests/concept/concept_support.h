@@ -152,4 +152,34 @@ static inline rl_model *tiny_protocol_model(const char *type)
     return model;
 }
 
+/* ------------------------------------------------------------------------------------ the tiny model, its corpus */
+
+#define TINY "golden/concept/tiny"
+typedef struct small {
+    rl_model *model;
+    rl_tokenizer *tokenizer;
+    rl_concept_data *data;
+} small;
+
+static inline small load_small(void)
+{
+    small s = {0};
+    const char *positive = "SEM:named_entity:location";
+    rl_error err = {0};
+    assert_ok(rl_linalg_init(NULL, &err), err);
+    assert_ok(rl_model_load(&s.model, support_file(TINY), NULL, 0, &err), err);
+    assert_ok(rl_tokenizer_load(&s.tokenizer, support_file(TINY), &err), err);
+    assert_ok(rl_concept_data_create(&s.data, support_file(TINY "/tokens.txt"), support_file(TINY "/labels.txt"), &positive, 1,
+                                     s.tokenizer, 64, RL_PROTOCOL_CORRECTED, &err),
+              err);
+    return s;
+}
+
+static inline void free_small(small *s)
+{
+    rl_concept_data_free(s->data);
+    rl_tokenizer_free(s->tokenizer);
+    rl_model_free(s->model);
+}
+
 #endif

@@ -2,8 +2,6 @@
  * examples of protocol §6.3 and §6.4, names, and what a finder refuses. LABELS: unit golden */
 #include "concept_support.h"
 
-#define TINY "golden/concept/tiny"
-
 /* The small BERT's activations [L+1, W, C] of the words that have sub-words, as tools/goldens/finders.py reads them. */
 typedef struct fixture {
     json_t *golden;
@@ -281,33 +279,6 @@ static void test_activations_that_are_not_finite(void **state)
 }
 
 /* ------------------------------------------------------------------------------------- through the analysis */
-
-typedef struct small {
-    rl_model *model;
-    rl_tokenizer *tokenizer;
-    rl_concept_data *data;
-} small;
-
-static small load_small(void)
-{
-    small s = {0};
-    const char *positive = "SEM:named_entity:location";
-    rl_error err = {0};
-    assert_ok(rl_linalg_init(NULL, &err), err);
-    assert_ok(rl_model_load(&s.model, support_file(TINY), NULL, 0, &err), err);
-    assert_ok(rl_tokenizer_load(&s.tokenizer, support_file(TINY), &err), err);
-    assert_ok(rl_concept_data_create(&s.data, support_file(TINY "/tokens.txt"), support_file(TINY "/labels.txt"), &positive, 1,
-                                     s.tokenizer, 64, RL_PROTOCOL_CORRECTED, &err),
-              err);
-    return s;
-}
-
-static void free_small(small *s)
-{
-    rl_concept_data_free(s->data);
-    rl_tokenizer_free(s->tokenizer);
-    rl_model_free(s->model);
-}
 
 /* Our own activations differ from PyTorch's by float32's rounding, so scores do by about 1e-5. */
 static void check_method(const small *s, const json_t *golden, rl_rank_method method, double tolerance)

@@ -2,7 +2,6 @@
  * them. LABELS: unit golden */
 #include "concept_support.h"
 
-#define TINY "golden/concept/tiny"
 
 static void test_shares_over_layers(void **state)
 {
@@ -133,35 +132,6 @@ static void test_rankings(void **state)
 
 /* ------------------------------------------------------------------------------------------------------- CKA */
 
-typedef struct small {
-    rl_model *model;
-    rl_tokenizer *tokenizer;
-    rl_concept_data *data;
-    json_t *golden;
-} small;
-
-static small set_up(void)
-{
-    small s = {.golden = read_golden(TINY "/finders.json")};
-    const char *positive = "SEM:named_entity:location";
-    rl_error err = {0};
-    assert_ok(rl_linalg_init(NULL, &err), err);
-    assert_ok(rl_model_load(&s.model, support_file(TINY), NULL, 0, &err), err);
-    assert_ok(rl_tokenizer_load(&s.tokenizer, support_file(TINY), &err), err);
-    assert_ok(rl_concept_data_create(&s.data, support_file(TINY "/tokens.txt"), support_file(TINY "/labels.txt"), &positive, 1,
-                                     s.tokenizer, 64, RL_PROTOCOL_CORRECTED, &err),
-              err);
-    return s;
-}
-
-static void tear_down(small *s)
-{
-    rl_concept_data_free(s->data);
-    rl_tokenizer_free(s->tokenizer);
-    rl_model_free(s->model);
-    json_decref(s->golden);
-}
-
 typedef struct kept {
     float *X; /* [L+1, W, C] */
 } kept;
@@ -176,7 +146,8 @@ static rl_status keep_layer(void *context, int64_t layer, const float *X, int64_
 /* Every layer against every other, of every third word, as numpy's n x n kernels give it: float32 products, 1e-5. */
 static void test_cka(void **state)
 {
-    small s = set_up();
+    small s = load_small();
+    json_t *golden = read_golden(TINY "/finders.json");
     int64_t W = s.data->encoded->num_words, C = 16, n = (W + 2) / 3;
     kept all = {calloc((size_t)(4 * W * C), sizeof(float))};
     float *rows = calloc((size_t)(4 * n * C), sizeof *rows);
@@ -190,11 +161,12 @@ static void test_cka(void **state)
     for (int64_t i = 0; i < 4; i++)
         for (int64_t j = 0; j < 4; j++) {
             assert_ok(rl_linear_cka(&cka, rows + i * n * C, rows + j * n * C, n, C, C, &err), err);
-            assert_close(cka, number_at(json_array_get(member(s.golden, "cka"), (size_t)i), j), 0, 1e-5);
+            assert_close(cka, number_at(json_array_get(member(golden, "cka"), (size_t)i), j), 0, 1e-5);
         }
     free(all.X);
     free(rows);
-    tear_down(&s);
+    json_decref(golden);
+    free_small(&s);
 }
 
 /* Off-diagonal of X X' in double. */
@@ -236,7 +208,7 @@ static void test_cka_of_six_words(void **state) /* few enough that every 1 in th
 
 static void test_cka_of_a_model_with_itself_and_a_pruned_one(void **state)
 {
-    small s = set_up();
+    small s = load_small();
     rl_model *pruned = NULL;
     int64_t *positions = NULL, n = 0;
     double same[4], changed[4], bad[4] = {7, 7, 7, 7};
@@ -259,13 +231,14 @@ static void test_cka_of_a_model_with_itself_and_a_pruned_one(void **state)
     assert_same(bad[0], 7);
     rl_free(positions);
     rl_model_free(pruned);
-    tear_down(&s);
+    free_small(&s);
 }
 
 static void test_positions(void **state)
 {
-    small s = set_up();
-    int64_t *positions = NULL, n = 0, concept = 0, all = integer_of(s.golden, "concept");
+    small s = load_small();
+    json_t *golden = read_golden(TINY "/finders.json");
+    int64_t *positions = NULL, n = 0, concept = 0, all = integer_of(golden, "concept");
     rl_error err = {0};
     (void)state;
     for (int64_t limit = 20; limit <= 2000; limit *= 10, concept = 0) {
@@ -279,7 +252,8 @@ static void test_positions(void **state)
         if (limit == 2000) assert_true(n == s.data->encoded->num_words && concept == all);
         rl_free(positions);
     }
-    tear_down(&s);
+    json_decref(golden);
+    free_small(&s);
 }
 
 int main(void)

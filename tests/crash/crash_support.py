@@ -12,6 +12,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from processes import descendants  # noqa: E402
+
 parser = argparse.ArgumentParser()
 parser.add_argument("--program", required=True)
 parser.add_argument("--make-world", required=True)
@@ -69,20 +72,6 @@ def start(out, ranks=0, env=None):
 def log_of(out):
     path = world / f"{out}.log"
     return path.read_text(errors="replace") if path.exists() else ""
-
-
-def descendants(pid):
-    """Its children and theirs, by /proc: to be killed by id, never by name."""
-    parent = {}
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:  # gone meanwhile
-            pass
-    found = [pid]
-    for one in found:
-        found += [child for child, its in parent.items() if its == one]
-    return found[1:]
 
 
 def rank_of(pid):
@@ -166,6 +155,17 @@ def leave(ok):
     else:
         shutil.rmtree(folder, ignore_errors=True)
     sys.exit(0 if ok else 1)
+
+
+def run_campaign(main):
+    """One campaign of many draws; its seed is said when it fails."""
+    ok = False
+    try:
+        main()
+        ok = True
+    except (AssertionError, subprocess.TimeoutExpired) as problem:
+        print(f"FAIL (seed {options.seed}): {problem}")
+    leave(ok)
 
 
 def run_tests(namespace):

@@ -5,7 +5,6 @@ a rename without its journal record all occur.
     python3 test_crash_points.py ... --count 500 --seed 7
 """
 import random
-import subprocess
 import time
 
 import crash_support as crash
@@ -43,10 +42,4 @@ def main():
     print(f"{kills} kills in {sweeps} sweeps, {time.time() - begun:.0f} s: {by}")
 
 
-ok = False
-try:
-    main()
-    ok = True
-except (AssertionError, subprocess.TimeoutExpired) as problem:
-    print(f"FAIL (seed {options.seed}): {problem}")
-crash.leave(ok)
+crash.run_campaign(main)

@@ -4,7 +4,6 @@ end every stage, shard and results.h5 is what an undisturbed sweep makes, nothin
     python3 test_kills.py ... --count 200 --seed 7      the moments are drawn from the seed, which is printed
 """
 import random
-import subprocess
 import time
 
 import crash_support as crash
@@ -88,10 +87,4 @@ def main():
     print(f"{kills} kills in {sweeps} sweeps, {time.time() - begun:.0f} s: {by}")
 
 
-ok = False
-try:
-    main()
-    ok = True
-except (AssertionError, subprocess.TimeoutExpired) as problem:
-    print(f"FAIL (seed {options.seed}): {problem}")
-crash.leave(ok)
+crash.run_campaign(main)

@@ -1,28 +1,15 @@
 /* One run on a tiny world: keys, sharing, the five stages' outputs, the same bits twice, and resuming after a stop.
  * LABELS: unit */
-#include "cycle_internal.h"
-#include "support.h"
-#include "world.h"
+#include "cycle_support.h"
 
 static support_world world;
 
 static rl_run_settings tiny_settings(void)
 {
-    rl_run_settings s = rl_run_defaults(RL_PROTOCOL_CORRECTED);
-    s.model = world.model;
-    s.train_file = world.train;
-    s.validation_file = world.validation;
+    rl_run_settings s = settings_in(&world);
     s.test_file = world.test;
-    s.concept.name = "location";
-    s.concept.tokens = world.tokens;
-    s.concept.labels = world.labels;
-    s.concept.positives[0] = "SEM:named_entity:location";
-    s.concept.num_positives = 1;
-    s.seed = 1;
     s.train.epochs = 2;
-    s.train.learning_rate = 5e-3;
     s.retrain_rounds = 2;
-    s.retrain_epochs = 1;
     return s;
 }
 
@@ -35,22 +22,13 @@ static int make(void **state)
     return 0;
 }
 
-static void stages_of(rl_stage **stages, int32_t *n, const rl_run_settings *settings)
-{
-    rl_error err = {0};
-    rl_contents *contents = NULL;
-    assert_ok(rl_contents_create(&contents, &err), err);
-    assert_ok(rl_cycle_stages(stages, n, settings, contents, &err), err);
-    rl_contents_free(contents);
-}
-
 static int num_equal_keys(const rl_run_settings *a, const rl_run_settings *b)
 {
     rl_stage *x = NULL, *y = NULL;
     int32_t n = 0, m = 0;
     int equal = 0;
-    stages_of(&x, &n, a);
-    stages_of(&y, &m, b);
+    x = stages_of(&n, a);
+    y = stages_of(&m, b);
     for (int32_t i = 0; i < n && i < m; i++) equal += !strcmp(x[i].key, y[i].key);
     rl_free(x);
     rl_free(y);
@@ -81,9 +59,9 @@ static void test_keys_are_shared_exactly_where_bits_are(void **state)
     b = a; /* same path, other content: another key */
     rl_stage *x = NULL, *y = NULL;
     int32_t n = 0;
-    stages_of(&x, &n, &a);
+    x = stages_of(&n, &a);
     support_write(world.test, "oslo O\n\n");
-    stages_of(&y, &n, &b);
+    y = stages_of(&n, &b);
     assert_string_equal(x[0].key, y[0].key);
     assert_string_not_equal(x[1].key, y[1].key);
     rl_free(x);
@@ -97,7 +75,7 @@ static void run_all(const char *directory, const rl_run_settings *settings, cons
     rl_cycle *cycle = NULL;
     rl_stage *stages = NULL;
     int32_t n = 0;
-    stages_of(&stages, &n, settings);
+    stages = stages_of(&n, settings);
     assert_int_equal(n, 8);
     assert_ok(rl_cycle_create(&cycle, directory, hooks, &err), err);
     for (int32_t i = 0; i < n; i++) {
@@ -205,7 +183,7 @@ static void test_a_finished_work_folder_is_published(void **state)
     char folder[2 * 4096], work[4096 + 64];
     const char *directory = fresh("dir-publish");
     (void)state;
-    stages_of(&stages, &n, &settings);
+    stages = stages_of(&n, &settings);
     assert_ok(rl_cycle_create(&cycle, directory, NULL, &err), err);
     assert_ok(rl_stage_execute(cycle, &stages[0], &err), err);
     snprintf(folder, sizeof folder, "%s/stages/%s", directory, stages[0].key);

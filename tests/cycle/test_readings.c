@@ -1,9 +1,7 @@
 /* What a run says beyond its chain: the concept's own F1, curves on a grid, other concepts, layers, finders, causes, and the
  * arm that never saw the concept. On the tiny world, whose locations are entities of type LOC.
  * LABELS: unit */
-#include "cycle_internal.h"
-#include "support.h"
-#include "world.h"
+#include "cycle_support.h"
 
 #include <math.h>
 
@@ -31,31 +29,13 @@ static int make(void **state)
 
 static rl_run_settings settings_of(int concept)
 {
-    rl_run_settings s = rl_run_defaults(RL_PROTOCOL_CORRECTED);
-    s.model = world.model;
-    s.train_file = world.train;
-    s.validation_file = world.validation;
+    rl_run_settings s = settings_in(&world);
     s.concept = concepts[concept];
     s.concepts = concepts;
     s.num_concepts = 2;
-    s.seed = 1;
     s.train.epochs = 2;
-    s.train.learning_rate = 5e-3;
-    s.retrain_rounds = 1;
-    s.retrain_epochs = 1;
     s.cka_words = 60;
     return s;
-}
-
-static rl_stage *stages_of(int32_t *n, const rl_run_settings *settings)
-{
-    rl_error err = {0};
-    rl_stage *stages = NULL;
-    rl_contents *contents = NULL;
-    assert_ok(rl_contents_create(&contents, &err), err);
-    assert_ok(rl_cycle_stages(&stages, n, settings, contents, &err), err);
-    rl_contents_free(contents);
-    return stages;
 }
 
 static rl_run_result *run(const char *name, const rl_run_settings *settings)

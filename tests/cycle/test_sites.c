@@ -2,9 +2,7 @@
  * and at the sites of hidden states the measured neuron is null.
  * LABELS: unit
  * TIMEOUT: 120 */
-#include "cycle_internal.h"
-#include "support.h"
-#include "world.h"
+#include "cycle_support.h"
 
 static support_world world;
 
@@ -19,20 +17,7 @@ static int make(void **state)
 
 static rl_run_settings settings_at(rl_prune_site site, bool permanent)
 {
-    rl_run_settings s = rl_run_defaults(RL_PROTOCOL_CORRECTED);
-    s.model = world.model;
-    s.train_file = world.train;
-    s.validation_file = world.validation;
-    s.concept = (rl_concept_settings){.name = "location",
-                                      .tokens = world.tokens,
-                                      .labels = world.labels,
-                                      .positives = {"SEM:named_entity:location"},
-                                      .num_positives = 1};
-    s.seed = 1;
-    s.train.epochs = 1;
-    s.train.learning_rate = 5e-3;
-    s.retrain_rounds = 1;
-    s.retrain_epochs = 1;
+    rl_run_settings s = settings_in(&world);
     s.cka_words = 0;
     s.prune_site = site;
     s.prune.permanent = permanent;
@@ -45,16 +30,13 @@ static rl_run_result *run(const char *directory, const rl_run_settings *settings
 {
     rl_error err = {0};
     rl_cycle *cycle = NULL;
-    rl_contents *contents = NULL;
     rl_run_result *result = NULL;
     int32_t n = 0;
-    assert_ok(rl_contents_create(&contents, &err), err);
-    assert_ok(rl_cycle_stages(stages, &n, settings, contents, &err), err);
+    *stages = stages_of(&n, settings);
     assert_ok(rl_cycle_create(&cycle, directory, NULL, &err), err);
     for (int32_t i = 0; i < n; i++) assert_ok(rl_stage_execute(cycle, &(*stages)[i], &err), err);
     assert_ok(rl_cycle_collect(&result, cycle, *stages, n, &err), err);
     rl_cycle_free(cycle);
-    rl_contents_free(contents);
     return result;
 }
 

@@ -1,9 +1,7 @@
 /* Word vectors of a file: they make the similarities and readings of the top words and the keys of analyses, and nothing else;
  * a bad file is refused by the checks before anything is computed.
  * LABELS: unit */
-#include "cycle_internal.h"
-#include "support.h"
-#include "world.h"
+#include "cycle_support.h"
 
 #include <ctype.h>
 
@@ -47,34 +45,9 @@ static int make(void **state)
 
 static rl_run_settings settings_with(const char *file)
 {
-    rl_run_settings s = rl_run_defaults(RL_PROTOCOL_CORRECTED);
-    s.model = world.model;
-    s.train_file = world.train;
-    s.validation_file = world.validation;
-    s.concept = (rl_concept_settings){.name = "location",
-                                      .kind = RL_CONCEPT_LABELS,
-                                      .tokens = world.tokens,
-                                      .labels = world.labels,
-                                      .positives = {"SEM:named_entity:location"},
-                                      .num_positives = 1};
-    s.seed = 1;
-    s.train.epochs = 1;
-    s.train.learning_rate = 5e-3;
-    s.retrain_rounds = 1;
-    s.retrain_epochs = 1;
+    rl_run_settings s = settings_in(&world);
     s.similarity_vectors = file;
     return s;
-}
-
-static rl_stage *stages_of(int32_t *n, const rl_run_settings *settings)
-{
-    rl_error err = {0};
-    rl_stage *stages = NULL;
-    rl_contents *contents = NULL;
-    assert_ok(rl_contents_create(&contents, &err), err);
-    assert_ok(rl_cycle_stages(&stages, n, settings, contents, &err), err);
-    rl_contents_free(contents);
-    return stages;
 }
 
 /* Analyses read the vectors; models, rankings and masks do not. */

@@ -13,21 +13,6 @@
     "\"ByteLevel\"}" more "}"
 #define TEMPLATE ",\"post_processor\":{\"type\":\"RobertaProcessing\",\"cls\":[\"<s>\",7],\"sep\":[\"</s>\",6]}"
 
-static const char *folder(const char *const *files)
-{
-    static char path[512];
-    static int number;
-    char file[600];
-    snprintf(path, sizeof path, "%s/b%d", support_temporary_folder(), number++);
-    assert_int_equal(rl_make_directories(path, NULL), RL_OK);
-    for (; *files; files += 2) {
-        snprintf(file, sizeof file, "%s/%s", path, files[0]);
-        support_write(file, files[1]);
-    }
-    return path;
-}
-#define FOLDER(...) folder((const char *const[]){__VA_ARGS__, NULL})
-
 /* The ids of a sentence of one word, and of a raw line of it. */
 static void expect(const char *path, const char *word, const char *ids, const char *raw)
 {
@@ -53,14 +38,6 @@ static void expect(const char *path, const char *word, const char *ids, const ch
     }
     rl_corpus_free(corpus);
     rl_tokenizer_free(tokenizer);
-}
-
-static void refused(const char *path, const char *message)
-{
-    rl_tokenizer *tokenizer = NULL;
-    rl_error err;
-    assert_fails(rl_tokenizer_load(&tokenizer, path, &err), RL_ERR_INPUT, err, message);
-    assert_null(tokenizer);
 }
 
 /* ---------------------------------------------------------------------------------------------- what decides */
@@ -150,21 +127,21 @@ static void test_a_long_word(void **state)
 static void test_bad_files(void **state)
 {
     (void)state;
-    refused(FOLDER("vocab.json", VOCABULARY), "vocab.json: has no merges.txt beside it");
-    refused(FOLDER("merges.txt", MERGES), "merges.txt: has no vocab.json beside it");
-    refused(FOLDER("vocab.json", "[]", "merges.txt", MERGES), "vocab.json:1:1: a JSON object was expected");
-    refused(FOLDER("vocab.json", "{\"h\":-1}", "merges.txt", MERGES), "vocab.json: the id of token 'h' is out of range");
-    refused(FOLDER("vocab.json", "{\"h\":0,\"i\":0}", "merges.txt", MERGES), "vocab.json: the id 0 belongs to");
-    refused(FOLDER("vocab.json", VOCABULARY, "merges.txt", "#version\nh i\nhi\n"),
+    folder_refused(FOLDER("vocab.json", VOCABULARY), "vocab.json: has no merges.txt beside it");
+    folder_refused(FOLDER("merges.txt", MERGES), "merges.txt: has no vocab.json beside it");
+    folder_refused(FOLDER("vocab.json", "[]", "merges.txt", MERGES), "vocab.json:1:1: a JSON object was expected");
+    folder_refused(FOLDER("vocab.json", "{\"h\":-1}", "merges.txt", MERGES), "vocab.json: the id of token 'h' is out of range");
+    folder_refused(FOLDER("vocab.json", "{\"h\":0,\"i\":0}", "merges.txt", MERGES), "vocab.json: the id 0 belongs to");
+    folder_refused(FOLDER("vocab.json", VOCABULARY, "merges.txt", "#version\nh i\nhi\n"),
             "merges.txt:3:1: 'hi' is not a merge; two symbols with a space between");
-    refused(FOLDER("vocab.json", VOCABULARY, "merges.txt", "h i s\n"), "merges.txt:1:1: 'h i s' is not a merge");
-    refused(FOLDER("vocab.json", VOCABULARY, "merges.txt", "h s\n"),
+    folder_refused(FOLDER("vocab.json", VOCABULARY, "merges.txt", "h i s\n"), "merges.txt:1:1: 'h i s' is not a merge");
+    folder_refused(FOLDER("vocab.json", VOCABULARY, "merges.txt", "h s\n"),
             "merges.txt:1:1: the merge of 'h' and 's' needs 'hs', which is not in the vocabulary");
-    refused(FOLDER("vocab.json", VOCABULARY, "merges.txt", "h \xff\n"), "merges.txt:1:3:");
-    refused(FOLDER("vocab.json", VOCABULARY, "merges.txt", MERGES, "tokenizer_config.json",
+    folder_refused(FOLDER("vocab.json", VOCABULARY, "merges.txt", "h \xff\n"), "merges.txt:1:3:");
+    folder_refused(FOLDER("vocab.json", VOCABULARY, "merges.txt", MERGES, "tokenizer_config.json",
                    "{\"tokenizer_class\":\"BartTokenizer\"}"),
             "tokenizer_class 'BartTokenizer' is not supported with byte-level BPE; GPT2Tokenizer, RobertaTokenizer");
-    refused(FOLDER("vocab.json", GPT2_VOCABULARY, "merges.txt", MERGES, "tokenizer_config.json",
+    folder_refused(FOLDER("vocab.json", GPT2_VOCABULARY, "merges.txt", MERGES, "tokenizer_config.json",
                    "{\"tokenizer_class\":\"RobertaTokenizer\"}"),
             "vocab.json: the special token '<s>' is not in the vocabulary");
 }
@@ -172,18 +149,18 @@ static void test_bad_files(void **state)
 static void test_bad_tokenizer_json(void **state)
 {
     (void)state;
-    refused(FOLDER("tokenizer.json", JSON("{}", "")), "tokenizer.json: model.merges is not an array");
-    refused(FOLDER("tokenizer.json", JSON("[3]", "")), "tokenizer.json: model.merges[0] is not a pair");
-    refused(FOLDER("tokenizer.json", JSON("[]", ",\"normalizer\":{\"type\":\"NFC\"}")), "it has a normalizer");
-    refused(FOLDER("tokenizer.json", JSON("[]", ",\"post_processor\":{\"type\":\"TemplateProcessing\"}")),
+    folder_refused(FOLDER("tokenizer.json", JSON("{}", "")), "tokenizer.json: model.merges is not an array");
+    folder_refused(FOLDER("tokenizer.json", JSON("[3]", "")), "tokenizer.json: model.merges[0] is not a pair");
+    folder_refused(FOLDER("tokenizer.json", JSON("[]", ",\"normalizer\":{\"type\":\"NFC\"}")), "it has a normalizer");
+    folder_refused(FOLDER("tokenizer.json", JSON("[]", ",\"post_processor\":{\"type\":\"TemplateProcessing\"}")),
             "post_processor 'TemplateProcessing' does not make <s> A </s> or A of a sentence");
-    refused(FOLDER("tokenizer.json", "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"pre_tokenizer\":"
+    folder_refused(FOLDER("tokenizer.json", "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"pre_tokenizer\":"
                                      "{\"type\":\"Whitespace\"}}"),
             "pre_tokenizer is 'Whitespace'; only 'ByteLevel' is supported");
-    refused(FOLDER("tokenizer.json", "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"byte_fallback\":"
+    folder_refused(FOLDER("tokenizer.json", "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"byte_fallback\":"
                                      "true},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}"),
             "model.byte_fallback, model.fuse_unk or model.dropout is set");
-    refused(FOLDER("tokenizer.json", "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],"
+    folder_refused(FOLDER("tokenizer.json", "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],"
                                      "\"end_of_word_suffix\":\"</w>\"},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}"),
             "model.end_of_word_suffix is '</w>'; byte-level BPE has none");
 }

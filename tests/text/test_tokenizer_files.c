@@ -15,22 +15,6 @@
     "{" NORMALISER("false") "," PRE                                                                                    \
                             "," MODEL(JSON_SPECIALS ",\"Paris\":5,\"paris\":6,\"e\":7,\"\xc3\xa9\":8,\"##s\":9") "}"
 
-/* A fresh folder of up to four (name, text) pairs. */
-static const char *folder(const char *const *files)
-{
-    static char path[512];
-    static int number;
-    char file[600];
-    snprintf(path, sizeof path, "%s/f%d", support_temporary_folder(), number++);
-    assert_int_equal(rl_make_directories(path, NULL), RL_OK);
-    for (; *files; files += 2) {
-        snprintf(file, sizeof file, "%s/%s", path, files[0]);
-        support_write(file, files[1]);
-    }
-    return path;
-}
-#define FOLDER(...) folder((const char *const[]){__VA_ARGS__, NULL})
-
 static void expect(const char *path, const char *word, const char *ids)
 {
     rl_tokenizer *tokenizer = NULL;
@@ -44,14 +28,6 @@ static void expect(const char *path, const char *word, const char *ids)
     assert_string_equal(text, ids);
     rl_free(list.ids);
     rl_tokenizer_free(tokenizer);
-}
-
-static void refused(const char *path, const char *message)
-{
-    rl_tokenizer *tokenizer = NULL;
-    rl_error err;
-    assert_fails(rl_tokenizer_load(&tokenizer, path, &err), RL_ERR_INPUT, err, message);
-    assert_null(tokenizer);
 }
 
 /* ---------------------------------------------------------------------------------------------- what decides */
@@ -199,42 +175,42 @@ static void test_a_word_that_is_not_utf8(void **state)
 static void test_bad_vocab_txt(void **state)
 {
     (void)state;
-    refused(FOLDER("config.json", "{}"), "no tokenizer; tokenizer.json, vocab.txt (WordPiece), or vocab.json with merges.txt");
-    refused(FOLDER("vocab.txt", ""), "vocab.txt: an empty vocabulary");
-    refused(FOLDER("vocab.txt", SPECIALS "a\nb\na\n"), "vocab.txt:8:1: duplicate token 'a', first in line 6");
-    refused(FOLDER("vocab.txt", SPECIALS "a\n\n\n"), "vocab.txt:8:1: a second empty line, after line 7");
-    refused(FOLDER("vocab.txt", SPECIALS "a\xff\n"), "vocab.txt:6:2: byte 0xff is not UTF-8");
-    refused(FOLDER("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP\na\n"),
+    folder_refused(FOLDER("config.json", "{}"), "no tokenizer; tokenizer.json, vocab.txt (WordPiece), or vocab.json with merges.txt");
+    folder_refused(FOLDER("vocab.txt", ""), "vocab.txt: an empty vocabulary");
+    folder_refused(FOLDER("vocab.txt", SPECIALS "a\nb\na\n"), "vocab.txt:8:1: duplicate token 'a', first in line 6");
+    folder_refused(FOLDER("vocab.txt", SPECIALS "a\n\n\n"), "vocab.txt:8:1: a second empty line, after line 7");
+    folder_refused(FOLDER("vocab.txt", SPECIALS "a\xff\n"), "vocab.txt:6:2: byte 0xff is not UTF-8");
+    folder_refused(FOLDER("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP\na\n"),
             "vocab.txt: the special token '[SEP]' is not in the vocabulary; the nearest is '[SEP'");
-    refused(FOLDER("vocab.txt", SPECIALS, "added_tokens.json", "{}"),
+    folder_refused(FOLDER("vocab.txt", SPECIALS, "added_tokens.json", "{}"),
             "added_tokens.json: is read with tokenizer.json only");
-    refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json", "{\"tokenizer_class\":\"BertJapaneseTokenizer\"}"),
+    folder_refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json", "{\"tokenizer_class\":\"BertJapaneseTokenizer\"}"),
             "tokenizer_class 'BertJapaneseTokenizer' is not supported with vocab.txt; 'BertTokenizer' was expected");
 }
 
 static void test_bad_config(void **state)
 {
     (void)state;
-    refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json", "{\"do_lower_case\": 1}"),
+    folder_refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json", "{\"do_lower_case\": 1}"),
             "do_lower_case is a number; true or false was expected");
-    refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json", "{\"do_lower_case\": tru}"),
+    folder_refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json", "{\"do_lower_case\": tru}"),
             "tokenizer_config.json:1:");
-    refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json", "[1]"),
+    folder_refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json", "[1]"),
             "tokenizer_config.json:1:1: a JSON object was expected");
-    refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json", ""), "tokenizer_config.json:1:");
-    refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json", "{\"model_max_length\": \"x\"}"),
+    folder_refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json", ""), "tokenizer_config.json:1:");
+    folder_refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json", "{\"model_max_length\": \"x\"}"),
             "model_max_length is not a number");
-    refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json", "{\"model_max_length\": 2}"),
+    folder_refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json", "{\"model_max_length\": 2}"),
             "model_max_length is too small");
-    refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json", "{\"cls_token\": 7}"),
+    folder_refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json", "{\"cls_token\": 7}"),
             "cls_token is a number; a string was expected");
-    refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json",
+    folder_refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json",
                    "{\"added_tokens_decoder\":{\"3\":{\"content\":\"[CLS]\"}}}"),
             "the added token '[CLS]' has the id 3, but the vocabulary says 2");
-    refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json",
+    folder_refused(FOLDER("vocab.txt", SPECIALS, "tokenizer_config.json",
                    "{\"added_tokens_decoder\":{\"x\":{\"content\":\"[CLS]\"}}}"),
             "an added token without content");
-    refused(FOLDER("vocab.txt", SPECIALS, "special_tokens_map.json", "{\"additional_special_tokens\":[\"<e>\"]}"),
+    folder_refused(FOLDER("vocab.txt", SPECIALS, "special_tokens_map.json", "{\"additional_special_tokens\":[\"<e>\"]}"),
             "'<e>' of additional_special_tokens is not in the vocabulary");
 }
 
@@ -243,39 +219,39 @@ static void test_bad_config(void **state)
 static void test_bad_tokenizer_json(void **state)
 {
     (void)state;
-    refused(FOLDER("tokenizer.json", ""), "tokenizer.json:1:");
-    refused(FOLDER("tokenizer.json", "{\"model\": {"), "tokenizer.json:1:");
-    refused(FOLDER("tokenizer.json", "{}"), "tokenizer.json: model is missing; only 'WordPiece' and 'BPE' are supported");
-    refused(JSON("\"model\":{\"type\":\"Unigram\"}"), "tokenizer.json: model is 'Unigram'; only 'WordPiece' and 'BPE'");
-    refused(JSON("\"model\":{\"type\":\"WordPiece\"}"),
+    folder_refused(FOLDER("tokenizer.json", ""), "tokenizer.json:1:");
+    folder_refused(FOLDER("tokenizer.json", "{\"model\": {"), "tokenizer.json:1:");
+    folder_refused(FOLDER("tokenizer.json", "{}"), "tokenizer.json: model is missing; only 'WordPiece' and 'BPE' are supported");
+    folder_refused(JSON("\"model\":{\"type\":\"Unigram\"}"), "tokenizer.json: model is 'Unigram'; only 'WordPiece' and 'BPE'");
+    folder_refused(JSON("\"model\":{\"type\":\"WordPiece\"}"),
             "model.vocab is missing; an object of tokens and ids was expected");
-    refused(JSON("\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}"), "model.vocab is empty");
-    refused(JSON(MODEL(JSON_SPECIALS ",\n\"a\":5,\"a\":6")), "tokenizer.json:2:");
-    refused(JSON(MODEL(JSON_SPECIALS ",\"a\":5,\"b\":5")), "the id 5 belongs to 'a' and to 'b'; ids must differ");
-    refused(JSON(MODEL(JSON_SPECIALS ",\"a\":-1")), "the id of token 'a' is out of range");
-    refused(JSON(MODEL(JSON_SPECIALS ",\"a\":2000000000")), "token 'a' has the id 2000000000");
-    refused(JSON(MODEL(JSON_SPECIALS ",\"a\":\"5\"")), "the id of token 'a' is a string");
-    refused(JSON(MODEL("\"[PAD]\":0,\"[UNK]\":1,\"[CLS]\":2")),
+    folder_refused(JSON("\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}"), "model.vocab is empty");
+    folder_refused(JSON(MODEL(JSON_SPECIALS ",\n\"a\":5,\"a\":6")), "tokenizer.json:2:");
+    folder_refused(JSON(MODEL(JSON_SPECIALS ",\"a\":5,\"b\":5")), "the id 5 belongs to 'a' and to 'b'; ids must differ");
+    folder_refused(JSON(MODEL(JSON_SPECIALS ",\"a\":-1")), "the id of token 'a' is out of range");
+    folder_refused(JSON(MODEL(JSON_SPECIALS ",\"a\":2000000000")), "token 'a' has the id 2000000000");
+    folder_refused(JSON(MODEL(JSON_SPECIALS ",\"a\":\"5\"")), "the id of token 'a' is a string");
+    folder_refused(JSON(MODEL("\"[PAD]\":0,\"[UNK]\":1,\"[CLS]\":2")),
             "tokenizer.json: the special token '[SEP]' is not in the vocabulary");
-    refused(JSON(MODEL("\"a\":0")), "the special token '[PAD]' is not in the vocabulary");
-    refused(JSON(MODEL(JSON_SPECIALS ",\"a\xff\":5")), "tokenizer.json:1:");
-    refused(JSON("\"model\":{\"type\":\"WordPiece\",\"max_input_chars_per_word\":0,\"vocab\":{\"a\":1}}"),
+    folder_refused(JSON(MODEL("\"a\":0")), "the special token '[PAD]' is not in the vocabulary");
+    folder_refused(JSON(MODEL(JSON_SPECIALS ",\"a\xff\":5")), "tokenizer.json:1:");
+    folder_refused(JSON("\"model\":{\"type\":\"WordPiece\",\"max_input_chars_per_word\":0,\"vocab\":{\"a\":1}}"),
             "max_input_chars_per_word is an integer; a count above 0");
-    refused(FOLDER("tokenizer.json", "{\"normalizer\":null," PRE "," MODEL(JSON_SPECIALS) "}"),
+    folder_refused(FOLDER("tokenizer.json", "{\"normalizer\":null," PRE "," MODEL(JSON_SPECIALS) "}"),
             "normalizer is null; only 'BertNormalizer' is supported");
-    refused(FOLDER("tokenizer.json", "{\"normalizer\":{\"type\":\"NFC\"}," PRE "," MODEL(JSON_SPECIALS) "}"),
+    folder_refused(FOLDER("tokenizer.json", "{\"normalizer\":{\"type\":\"NFC\"}," PRE "," MODEL(JSON_SPECIALS) "}"),
             "normalizer is 'NFC'; only 'BertNormalizer'");
-    refused(FOLDER("tokenizer.json", "{" NORMALISER("true") "," MODEL(JSON_SPECIALS) "}"),
+    folder_refused(FOLDER("tokenizer.json", "{" NORMALISER("true") "," MODEL(JSON_SPECIALS) "}"),
             "pre_tokenizer is missing; only 'BertPreTokenizer'");
-    refused(JSON(MODEL(JSON_SPECIALS) ",\"post_processor\":{\"type\":\"RobertaProcessing\"}"),
+    folder_refused(JSON(MODEL(JSON_SPECIALS) ",\"post_processor\":{\"type\":\"RobertaProcessing\"}"),
             "post_processor 'RobertaProcessing' does not make [CLS] A [SEP]");
-    refused(JSON(MODEL(JSON_SPECIALS) ",\"post_processor\":{\"type\":\"BertProcessing\",\"sep\":[\"[PAD]\",0],\"cls\":["
+    folder_refused(JSON(MODEL(JSON_SPECIALS) ",\"post_processor\":{\"type\":\"BertProcessing\",\"sep\":[\"[PAD]\",0],\"cls\":["
                                       "\"[CLS]\",2]}"),
             "post_processor puts a sentence between '[CLS]' and '[PAD]'");
-    refused(JSON(MODEL(JSON_SPECIALS) ",\"added_tokens\":[{\"id\":5,\"content\":\"<e>\",\"single_word\":true}]"),
+    folder_refused(JSON(MODEL(JSON_SPECIALS) ",\"added_tokens\":[{\"id\":5,\"content\":\"<e>\",\"single_word\":true}]"),
             "the added token '<e>' is single_word");
-    refused(JSON(MODEL(JSON_SPECIALS) ",\"added_tokens\":7"), "added_tokens is an integer; an array was expected");
-    refused(JSON(MODEL(JSON_SPECIALS) ",\"added_tokens\":[7]"), "an added token is not an object");
+    folder_refused(JSON(MODEL(JSON_SPECIALS) ",\"added_tokens\":7"), "added_tokens is an integer; an array was expected");
+    folder_refused(JSON(MODEL(JSON_SPECIALS) ",\"added_tokens\":[7]"), "an added token is not an object");
 }
 
 /* Every truncation of a good tokenizer.json is refused with a place. */
@@ -285,7 +261,7 @@ static void test_any_truncation(void **state)
     for (size_t n = 0; n < sizeof CASED_JSON - 1; n++) {
         char text[sizeof CASED_JSON] = CASED_JSON;
         text[n] = '\0';
-        refused(FOLDER("tokenizer.json", text), "tokenizer.json:1:");
+        folder_refused(FOLDER("tokenizer.json", text), "tokenizer.json:1:");
     }
 }
 

@@ -43,4 +43,29 @@ static inline const char *all_labels(const rl_corpus *corpus)
     return text;
 }
 
+/* A fresh folder of files: (name, text) pairs. */
+static inline const char *a_folder(const char *const *files)
+{
+    static char path[512];
+    static int number;
+    char file[600];
+    snprintf(path, sizeof path, "%s/f%d", support_temporary_folder(), number++);
+    assert_int_equal(rl_make_directories(path, NULL), RL_OK);
+    for (; *files; files += 2) {
+        snprintf(file, sizeof file, "%s/%s", path, files[0]);
+        support_write(file, files[1]);
+    }
+    return path;
+}
+#define FOLDER(...) a_folder((const char *const[]){__VA_ARGS__, NULL})
+
+/* The folder's tokenizer is refused with this in the message. */
+static inline void folder_refused(const char *path, const char *message)
+{
+    rl_tokenizer *tokenizer = NULL;
+    rl_error err;
+    assert_fails(rl_tokenizer_load(&tokenizer, path, &err), RL_ERR_INPUT, err, message);
+    assert_null(tokenizer);
+}
+
 #endif
