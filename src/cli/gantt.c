@@ -108,7 +108,7 @@ cleanup:
 static rl_status rows(rl_buffer *svg, const rl_gantt *g, double makespan_s, rl_error *err)
 {
     rl_status status = RL_OK;
-    rl_gantt_bar open[RL_GANTT_ROWS];
+    rl_gantt_bar open[RL_GANTT_ROWS] = {0};
     double scale = makespan_s > 0 ? width / makespan_s : 0;
     for (int32_t r = 0; r < g->num_rows; r++) {
         int64_t worker = ((int64_t)r * g->num_workers + g->num_rows - 1) / g->num_rows;

@@ -299,7 +299,7 @@ static rl_status offset_positions(rl_model_config *config, const char *path, rl_
     config->max_positions -= config->position_offset;
     if (config->max_positions < 1)
         return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0, "\"%s\" is %lld; expected more than %lld (pad_token_id + 1)",
-                          key, (long long)(config->max_positions + config->position_offset),
+                          key, (long long)config->max_positions + (long long)config->position_offset,
                           (long long)config->position_offset);
     return RL_OK;
 }

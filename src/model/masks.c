@@ -176,6 +176,7 @@ static rl_status read_pair(rl_unit *unit, const json_t *pair, int site, const ch
     if (json_array_size(pair) != 2 || !json_is_integer(layer) || !json_is_integer(index) ||
         json_integer_value(layer) < 0 || json_integer_value(layer) > limit || json_integer_value(index) < 0 ||
         json_integer_value(index) > limit)
+        // NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): check_sites has refused names that are no site
         return rl_fail_at(err, RL_ERR_INPUT, path, 0, 0,
                           "\"relearn_masks\": \"%s\" has an entry that is not [layer, unit]", site_names[site]);
     *unit = (rl_unit){(rl_unit_site)site, (int32_t)json_integer_value(layer), (int32_t)json_integer_value(index)};

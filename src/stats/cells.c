@@ -60,7 +60,7 @@ static rl_status count_runs(cell_counts *c, const rl_source *s, rl_error *err)
         c->done[s->cell_of_run[r]] += !strcmp(text, "done");
         c->failed[s->cell_of_run[r]] += !strcmp(text, "failed");
     }
-    for (int32_t i = 0; i < s->num_cells; i++) c->complete[i] = c->done[i] == c->planned[i];
+    for (int32_t i = 0; i < s->num_cells; i++) c->complete[i] = (int8_t)(c->done[i] == c->planned[i]);
 cleanup:
     return status;
 }

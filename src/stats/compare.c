@@ -252,7 +252,7 @@ static void pronounce(verdicts *v, int64_t i, const outcome *o, double adjusted,
     bool excludes = o->difference.low > 0 || o->difference.high < 0;
     v->p_adjusted[i] = adjusted;
     v->family_size[i] = (int32_t)m;
-    v->claimed[i] = adjusted <= RL_STATS_Q && excludes;
+    v->claimed[i] = (int8_t)(adjusted <= RL_STATS_Q && excludes);
     v->seeds_needed[i] = rl_pairs_needed(o->d_z, RL_STATS_Q / (double)m, RL_STATS_POWER);
     v->seeds_needed_alone[i] = rl_pairs_needed(o->d_z, RL_STATS_Q, RL_STATS_POWER);
     if (o->n == 0)

@@ -213,6 +213,7 @@ static rl_status skip_matrix(fasttext_model *m, const char *what, int64_t *rows,
     if (*rows < 0 || *columns != m->dimension)
         return FAIL(m, start, "%s is %" PRId64 " x %" PRId64 "; %d columns were expected", what, *rows, *columns,
                     m->dimension);
+    // NOLINTNEXTLINE(clang-analyzer-core.DivideZero): the dimension, which columns equals, was checked to be 1 or more
     if ((uint64_t)*rows > (m->vectors->size - m->at) / 4 / (uint64_t)*columns)
         return FAIL(m, m->vectors->size, "the file ends inside %s of %" PRId64 " x %" PRId64 "; is it cut off?", what,
                     *rows, *columns);
