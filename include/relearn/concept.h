@@ -200,6 +200,7 @@ typedef struct rl_neuron_table {
     int64_t overlap_k;
 } rl_neuron_table;
 typedef struct rl_ablation_task rl_ablation_task; /* below, at "zeroing neurons" */
+typedef struct rl_word_states rl_word_states;     /* below, at CKA */
 typedef struct rl_analysis_settings {
     rl_protocol protocol;
     int64_t top_words;
@@ -209,6 +210,7 @@ typedef struct rl_analysis_settings {
     uint32_t compare;                /* bit m: also rank by finder m in the same pass and keep the agreement; not ablation */
     int64_t overlap_k;               /* of overlap@k; 0: N / 100, at least 1 */
     const rl_ablation_task *ablation; /* needed by method ablation only */
+    rl_word_states *states;          /* filled in the same pass; NULL: none */
 } rl_analysis_settings;
 /* Everything above in one streaming pass. base: the base stage's table for the null rule of `corrected` and similarity
  * (NULL: this is the base). vectors: rl_word_vectors_from_model's table [num types, vector_size]. Method ablation has nothing to
@@ -330,9 +332,21 @@ rl_status rl_linear_cka(double *cka, const float *X, const float *Y, int64_t n, 
  * causal model, and its CKA 0/0. positions: rl_free. */
 rl_status rl_choose_positions(int64_t **positions, int64_t *num_positions, const rl_concept_data *data, int64_t limit,
                               uint64_t seed, rl_error *err);
-/* cka[num_layers + 1] of two models with equal layers and vocabulary at these words of data, both streamed layer by layer. */
-rl_status rl_cka_by_layer(double *cka, const rl_model *model, const rl_model *unpruned, const rl_encoded *data,
-                          const int64_t *positions, int64_t num_positions, rl_error *err);
+/* The vectors of chosen words in every hidden state of one model: what CKA compares. Filled by a pass of its own or, through
+ * rl_analysis_settings, on the way of an analysis. */
+struct rl_word_states {
+    int64_t num_states, count, size; /* L + 1, words, C */
+    int64_t *positions;              /* [count] owned */
+    float *x;                        /* [num_states, count, size] owned */
+};
+/* Room for these words (copied) of a model with this config. */
+rl_status rl_word_states_create(rl_word_states **out, const rl_model_config *config, const int64_t *positions, int64_t count,
+                                rl_error *err);
+/* One pass of data, which has the positions (else RL_ERR_INPUT), through the model whose config it was made for. */
+rl_status rl_word_states_fill(rl_word_states *states, const rl_model *model, const rl_encoded *data, rl_error *err);
+void rl_word_states_free(rl_word_states *states);
+/* cka[num_states] of the same words in two models with equally many layers. */
+rl_status rl_cka_by_layer(double *cka, const rl_word_states *a, const rl_word_states *b, rl_error *err);
 
 /* ------------------------------------------------------------------------------------------ zeroing neurons */
 

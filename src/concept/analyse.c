@@ -58,6 +58,7 @@ static rl_status analyse_layer(void *context, int64_t layer, const float *X, int
     RL_TRY(score_layer(a, &view, err));
     RL_TRY(rl_top_words(t->top_word + first * k, t->top_score + first * k, NULL, t->sd + first, X, d->corpus->word,
                         rl_names_count(d->corpus->words), W, C, k, err));
+    if (a->settings.states) rl_word_states_take(a->settings.states, layer, X);
 cleanup:
     return status;
 }
@@ -97,6 +98,7 @@ static rl_status run_pass(analysis *a, const rl_model *model, rl_error *err)
 {
     rl_status status = RL_OK;
     int64_t C = model->config.hidden_size, N = a->table->num_neurons;
+    if (a->settings.states) RL_TRY(rl_word_states_check(a->settings.states, &model->config, a->data->encoded->num_words, err));
     RL_ALLOC(a->difference, C, err);
     RL_ALLOC(a->effect, C, err);
     for (int m = 0; m < RL_NUM_RANK_METHODS; m++)

@@ -184,59 +184,83 @@ cleanup:
 
 /* -------------------------------------------------------------------------------------------------- two models */
 
-static void gather(float *rows, const rl_pass *pass, const int64_t *positions, int64_t n)
+rl_status rl_word_states_create(rl_word_states **out, const rl_model_config *config, const int64_t *positions, int64_t count,
+                                rl_error *err)
 {
-    size_t C = (size_t)pass->model->config.hidden_size;
-    for (int64_t i = 0; i < n; i++)
-        memcpy(rows + (size_t)i * C, pass->words + (size_t)positions[i] * C, C * sizeof *rows);
+    rl_status status = RL_OK;
+    rl_word_states *made = NULL;
+    RL_ALLOC(made, 1, err);
+    *made = (rl_word_states){.num_states = config->num_layers + 1, .count = count, .size = config->hidden_size};
+    RL_ALLOC(made->positions, count, err);
+    RL_ALLOC(made->x, made->num_states * count * made->size, err);
+    if (count) memcpy(made->positions, positions, (size_t)count * sizeof *positions);
+    *out = made;
+    made = NULL;
+cleanup:
+    rl_word_states_free(made);
+    return status;
 }
 
-static rl_status check_pair(const rl_model *a, const rl_model *b, const rl_encoded *data, const int64_t *positions,
-                            int64_t n, rl_error *err)
+void rl_word_states_free(rl_word_states *states)
 {
-    if (a->config.num_layers != b->config.num_layers)
-        return rl_fail(err, RL_ERR_INPUT, "the models have %" PRId64 " and %" PRId64 " layers; CKA by layer needs as many",
-                       a->config.num_layers, b->config.num_layers);
-    for (int64_t i = 0; i < n; i++)
-        if (positions[i] < 0 || positions[i] >= data->num_words)
-            return rl_fail(err, RL_ERR_INPUT, "position %" PRId64 " does not exist; expected 0 to %" PRId64, positions[i],
-                           data->num_words - 1);
+    if (!states) return;
+    rl_free(states->positions);
+    rl_free(states->x);
+    rl_free(states);
+}
+
+rl_status rl_word_states_check(const rl_word_states *states, const rl_model_config *config, int64_t num_words, rl_error *err)
+{
+    rl_status status = RL_OK;
+    RL_REQUIRE(states->num_states == config->num_layers + 1 && states->size == config->hidden_size, err);
+    for (int64_t i = 0; i < states->count && status == RL_OK; i++)
+        if (states->positions[i] < 0 || states->positions[i] >= num_words)
+            status = rl_fail(err, RL_ERR_INPUT, "position %" PRId64 " does not exist; expected 0 to %" PRId64,
+                             states->positions[i], num_words - 1);
+cleanup:
+    return status;
+}
+
+void rl_word_states_take(rl_word_states *states, int64_t layer, const float *words)
+{
+    size_t C = (size_t)states->size;
+    float *rows = states->x + (size_t)(layer * states->count) * C;
+    for (int64_t i = 0; i < states->count; i++)
+        memcpy(rows + (size_t)i * C, words + (size_t)states->positions[i] * C, C * sizeof *rows);
+}
+
+static rl_status take_layer(void *context, int64_t layer, const float *X, int64_t W, int64_t C, rl_error *err)
+{
+    (void)W, (void)C, (void)err;
+    rl_word_states_take(context, layer, X);
     return RL_OK;
 }
 
-rl_status rl_cka_by_layer(double *cka, const rl_model *model, const rl_model *unpruned, const rl_encoded *data,
-                          const int64_t *positions, int64_t num_positions, rl_error *err)
+rl_status rl_word_states_fill(rl_word_states *states, const rl_model *model, const rl_encoded *data, rl_error *err)
+{
+    rl_status status = rl_word_states_check(states, &model->config, data->num_words, err);
+    return status == RL_OK ? rl_activations_visit(model, data, take_layer, states, err) : status;
+}
+
+rl_status rl_cka_by_layer(double *cka, const rl_word_states *a, const rl_word_states *b, rl_error *err)
 {
     rl_status status = RL_OK;
-    rl_pass a = {0}, b = {0};
-    float *X = NULL, *Y = NULL;
     double *found = NULL;
-    int64_t L = model->config.num_layers, C = model->config.hidden_size, D = unpruned->config.hidden_size;
-    RL_TRY(check_pair(model, unpruned, data, positions, num_positions, err));
-    RL_ALLOC(X, num_positions * C, err);
-    RL_ALLOC(Y, num_positions * D, err);
-    RL_ALLOC(found, L + 1, err);
-    RL_TRY(rl_pass_begin(&a, model, data, err));
-    RL_TRY(rl_pass_begin(&b, unpruned, data, err));
-    for (int64_t layer = 0; layer <= L; layer++) {
-        RL_TRY(rl_pass_advance(&a, layer, err));
-        RL_TRY(rl_pass_advance(&b, layer, err));
-        rl_pass_average_words(&a);
-        rl_pass_average_words(&b);
-        gather(X, &a, positions, num_positions);
-        gather(Y, &b, positions, num_positions);
-        status = rl_linear_cka(&found[layer], X, Y, num_positions, C, D, err);
+    if (a->num_states != b->num_states)
+        return rl_fail(err, RL_ERR_INPUT, "the models have %" PRId64 " and %" PRId64 " layers; CKA by layer needs as many",
+                       a->num_states - 1, b->num_states - 1);
+    RL_REQUIRE(a->count == b->count, err);
+    RL_ALLOC(found, a->num_states, err);
+    for (int64_t layer = 0; layer < a->num_states; layer++) {
+        status = rl_linear_cka(&found[layer], a->x + layer * a->count * a->size, b->x + layer * b->count * b->size, a->count,
+                               a->size, b->size, err);
         if (status != RL_OK) {
             status = rl_error_while(err, status, "CKA of layer %" PRId64, layer);
             goto cleanup;
         }
     }
-    memcpy(cka, found, (size_t)(L + 1) * sizeof *cka);
+    memcpy(cka, found, (size_t)a->num_states * sizeof *cka);
 cleanup:
-    rl_pass_end(&a);
-    rl_pass_end(&b);
-    rl_free(X);
-    rl_free(Y);
     rl_free(found);
     return status;
 }

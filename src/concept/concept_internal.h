@@ -41,6 +41,10 @@ rl_status rl_pass_advance(rl_pass *pass, int64_t state, rl_error *err);
 void rl_pass_average_words(rl_pass *pass);
 void rl_pass_end(rl_pass *pass);
 
+/* cka.c: RL_ERR_INPUT names a position beyond num_words; one layer's words [W, C] into the rows of states. */
+rl_status rl_word_states_check(const rl_word_states *states, const rl_model_config *config, int64_t num_words, rl_error *err);
+void rl_word_states_take(rl_word_states *states, int64_t layer, const float *words);
+
 /* What one finder needs beside a layer, once per analysis. */
 typedef struct rl_finder {
     const rl_concept_data *data;

@@ -21,13 +21,20 @@ typedef struct rl_concept_inputs {
     int64_t vector_size;
 } rl_concept_inputs;
 
+/* What a base model makes of the words that CKA compares, kept for the analyses of what became of it. */
+typedef struct rl_base_states {
+    char *key;
+    rl_word_states *states;
+} rl_base_states;
+
 enum { RL_CYCLE_SLOTS = 4 }; /* runs of a sweep alternate between few models and concepts */
 struct rl_cycle {
     char *directory;
     rl_cycle_hooks hooks;
     rl_inputs *inputs[RL_CYCLE_SLOTS];
     rl_concept_inputs *concepts[RL_CYCLE_SLOTS];
-    int next_inputs, next_concept;
+    rl_base_states bases[RL_CYCLE_SLOTS];
+    int next_inputs, next_concept, next_base;
     rl_names *vectors_checked; /* file and words of word vectors that rl_cycle_check_data has read; NULL: none yet */
 };
 
@@ -63,6 +70,17 @@ rl_status rl_cycle_check_layers(const rl_run_settings *settings, rl_error *err);
 /* execute.c: the neurons of a complete analysis, its folder checked first. */
 rl_status rl_stage_read_table(rl_neuron_table **out, rl_cycle *cycle, const char *key, rl_error *err);
 
+/* base_states.c: word states of a fine-tuned model, at the words that CKA looks at. */
+/* Room for them; NULL where CKA is off or the concept has too few words. */
+rl_status rl_cycle_make_states(rl_word_states **out, const rl_stage *stage, const rl_model_config *config,
+                               const rl_concept_data *data, rl_error *err);
+/* Those of stage->base_key: kept from its identify stage in this process, else made by one pass. Borrowed until the next call. */
+rl_status rl_cycle_base_states(const rl_word_states **out, rl_cycle *cycle, const rl_stage *stage, const rl_concept_inputs *concept,
+                               rl_error *err);
+/* Keep those of the model of key base; states is taken over, on failure too. */
+rl_status rl_cycle_keep_states(rl_cycle *cycle, const char *base, const rl_stage *stage, const rl_concept_inputs *concept,
+                               rl_word_states *states, rl_error *err);
+
 /* keys.c */
 int32_t rl_cycle_num_own(const rl_run_settings *settings);  /* stages of the run's own concept, at the front of its list */
 int32_t rl_cycle_others(int32_t concepts[RL_MAX_CONCEPTS], const rl_run_settings *settings); /* indices into settings->concepts */
@@ -82,6 +100,8 @@ rl_status rl_epoch_scores_write(const rl_epoch_scores *scores, const char *folde
 rl_status rl_epoch_scores_read(rl_epoch_scores *scores, const char *folder, rl_error *err); /* absent: none */
 rl_status rl_stage_write_evaluation(const char *folder, const rl_evaluation *validation, const rl_evaluation *test,
                                     rl_error *err);
+/* to/evaluation.json = from's validation scores, with these test scores (NULL: those that from has). f1: of the validation words. */
+rl_status rl_stage_copy_evaluation(const char *to, const char *from, const rl_evaluation *test, double *f1, rl_error *err);
 rl_status rl_stage_read_evaluation(rl_stage_result *result, const char *folder, const rl_concept_settings *concept, rl_error *err);
 /* layers.json: {"cka": [...]} over hidden states. */
 rl_status rl_stage_write_cka(const char *folder, const double *cka, int64_t count, rl_error *err);

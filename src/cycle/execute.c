@@ -44,6 +44,7 @@ static rl_status evaluate_epoch(void *context, int64_t epoch, const rl_model *mo
     if (status == RL_OK) status = rl_curve_write(job->curve, job->work, err);
     if (status == RL_OK) status = rl_epoch_scores_set(&job->epochs, epoch, &evaluation, err);
     if (status == RL_OK) status = rl_epoch_scores_write(&job->epochs, job->work, err);
+    if (status == RL_OK && step == job->num_steps) status = rl_stage_write_evaluation(job->work, &evaluation, NULL, err);
     if (status == RL_OK && job->cycle->hooks.on_f1)
         job->cycle->hooks.on_f1(job->cycle->hooks.context, job->stage, evaluation.word->overall.f1);
     rl_evaluation_clear(&evaluation);
@@ -421,19 +422,46 @@ cleanup:
     return status;
 }
 
-/* Another concept's analysis of a model looks at the F1 that the run's own has measured. */
+/* Its training stage has seen a model's validation sentences at the end of its last epoch. */
+static rl_status evaluate_test_alone(const rl_inputs *in, const rl_model *model, const char *work, const char *trained, double *f1,
+                                     rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_evaluation test = {0};
+    if (in->test) RL_TRY(rl_evaluate(&test, model, in->test, in->test_encoded, err));
+    RL_TRY(rl_stage_copy_evaluation(work, trained, in->test ? &test : NULL, f1, err));
+cleanup:
+    rl_evaluation_clear(&test);
+    return status;
+}
+
+static bool has_evaluation(const char *folder)
+{
+    char *path = rl_path_join(folder, "evaluation.json", NULL);
+    bool there = path && rl_path_exists(path);
+    rl_free(path);
+    return there;
+}
+
+/* What is known of a model is not measured again: another concept's analysis takes all of the run's own, an analysis takes the
+ * validation scores that training wrote (pruned models have none). */
 static rl_status evaluate_or_copy(rl_cycle *cycle, const rl_stage *stage, const rl_inputs *in, const rl_model *model,
                                   const char *work, double *f1, rl_error *err)
 {
-    if (!stage->twin_key[0] || !rl_stage_is_complete(cycle->directory, stage->twin_key))
-        return evaluate_stage(in, model, work, f1, err);
-    char *folder = rl_stage_folder(cycle, stage->twin_key, "", err), *from = folder ? rl_path_join(folder, "evaluation.json", err) : NULL,
-         *to = rl_path_join(work, "evaluation.json", err);
-    rl_status status = from && to ? rl_stage_check(folder, false, err) : RL_ERR_MEMORY;
-    if (status == RL_OK) status = rl_copy_file(from, to, err);
+    rl_status status = RL_OK;
+    bool twin = stage->twin_key[0] && rl_stage_is_complete(cycle->directory, stage->twin_key);
+    char *folder = rl_stage_folder(cycle, twin ? stage->twin_key : stage->model_key, "", err);
+    double known = NAN;
+    if (!folder) return RL_ERR_MEMORY;
+    RL_TRY(rl_stage_check(folder, false, err));
+    if (twin)
+        RL_TRY(rl_stage_copy_evaluation(work, folder, NULL, &known, err));
+    else if (has_evaluation(folder))
+        RL_TRY(evaluate_test_alone(in, model, work, folder, f1, err));
+    else
+        RL_TRY(evaluate_stage(in, model, work, f1, err));
+cleanup:
     rl_free(folder);
-    rl_free(from);
-    rl_free(to);
     return status;
 }
 
@@ -457,28 +485,25 @@ static uint32_t compared_finders(const rl_stage *stage, const rl_concept_data *d
     return stage->kind == RL_STAGE_IDENTIFY ? cheap | (two ? 1u << RL_RANK_GAUSSIAN : 0) : 0;
 }
 
-/* CKA of every hidden state to the base model's, at words of the concept corpus: layers.json. The same words for all stages. */
-static rl_status compare_with_base(rl_cycle *cycle, const rl_stage *stage, const rl_model *model, const rl_concept_data *data,
-                                   const char *work, rl_error *err)
+/* CKA of every hidden state to the base model's, at words of the concept corpus: layers.json. The same words for all stages.
+ * The base model's own are kept for the stages that come after it. */
+static rl_status compare_with_base(rl_cycle *cycle, const rl_stage *stage, rl_word_states **states,
+                                   const rl_concept_inputs *concept, const char *work, rl_error *err)
 {
     rl_status status = RL_OK;
-    rl_model *base = NULL;
-    int64_t *positions = NULL, count = 0;
+    const rl_word_states *base = NULL;
     double *cka = NULL;
-    char *folder = rl_stage_folder(cycle, stage->base_key, "", err);
-    if (!folder) return RL_ERR_MEMORY;
-    RL_TRY(rl_choose_positions(&positions, &count, data, stage->settings->cka_words, 0, err));
-    if (count < 4) goto cleanup; /* too few words for a debiased estimate */
-    RL_TRY(rl_stage_check(folder, true, err));
-    RL_TRY(rl_model_load(&base, folder, NULL, 0, err));
-    RL_ALLOC(cka, model->config.num_layers + 1, err);
-    RL_TRY(rl_cka_by_layer(cka, model, base, data->encoded, positions, count, err));
-    RL_TRY(rl_stage_write_cka(work, cka, model->config.num_layers + 1, err));
+    if (!stage->base_key[0]) {
+        rl_word_states *own = *states;
+        *states = NULL;
+        return rl_cycle_keep_states(cycle, stage->model_key, stage, concept, own, err);
+    }
+    RL_TRY(rl_cycle_base_states(&base, cycle, stage, concept, err));
+    RL_ALLOC(cka, (*states)->num_states, err);
+    RL_TRY(rl_cka_by_layer(cka, *states, base, err));
+    RL_TRY(rl_stage_write_cka(work, cka, (*states)->num_states, err));
 cleanup:
-    rl_free(folder);
-    rl_free(positions);
     rl_free(cka);
-    rl_model_free(base);
     return status;
 }
 
@@ -491,6 +516,7 @@ static rl_status analyse(rl_cycle *cycle, const rl_stage *stage, const char *wor
     const rl_concept_inputs *concept = NULL;
     rl_model *model = NULL;
     rl_neuron_table *table = NULL, *base = NULL;
+    rl_word_states *states = NULL;
     char *path = rl_path_join(work, "neurons.bin", err);
     double f1 = NAN;
     if (!path) return RL_ERR_MEMORY;
@@ -499,20 +525,23 @@ static rl_status analyse(rl_cycle *cycle, const rl_stage *stage, const char *wor
     RL_TRY(evaluate_or_copy(cycle, stage, in, model, work, &f1, err));
     RL_TRY(rl_cycle_concept(&concept, cycle, run, rl_stage_concept(stage), err));
     if (stage->ranking_key[0]) RL_TRY(rl_stage_read_table(&base, cycle, stage->ranking_key, err));
+    RL_TRY(rl_cycle_make_states(&states, stage, &model->config, concept->data, err));
     const rl_ablation_task task = ablation_task(in, rl_stage_concept(stage));
     const rl_analysis_settings settings = {.protocol = run->protocol,
                                            .top_words = run->top_words,
                                            .method = run->rank_method,
                                            .seed = (uint64_t)run->seed,
                                            .compare = compared_finders(stage, concept->data),
-                                           .ablation = &task};
+                                           .ablation = &task,
+                                           .states = states};
     RL_TRY(rl_analyse_neurons(&table, model, concept->data, &settings, base, concept->vectors, concept->vector_size, err));
     RL_TRY(rl_neuron_table_write(table, path, err));
-    if (stage->base_key[0] && run->cka_words > 0) RL_TRY(compare_with_base(cycle, stage, model, concept->data, work, err));
+    if (states) RL_TRY(compare_with_base(cycle, stage, &states, concept, work, err));
     if (cycle->hooks.on_f1 && !isnan(f1)) cycle->hooks.on_f1(cycle->hooks.context, stage, f1);
 cleanup:
     rl_neuron_table_free(table);
     rl_neuron_table_free(base);
+    rl_word_states_free(states);
     rl_model_free(model);
     rl_free(path);
     return status;

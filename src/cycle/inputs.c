@@ -52,6 +52,8 @@ void rl_cycle_free(rl_cycle *cycle)
     for (int i = 0; i < RL_CYCLE_SLOTS; i++) {
         inputs_free(cycle->inputs[i]);
         concept_free(cycle->concepts[i]);
+        rl_free(cycle->bases[i].key);
+        rl_word_states_free(cycle->bases[i].states);
     }
     rl_names_free(cycle->vectors_checked);
     rl_free(cycle->directory);

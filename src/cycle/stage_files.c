@@ -149,12 +149,27 @@ static json_t *evaluation_json(const rl_evaluation *evaluation)
                      seqeval_json(evaluation->subword), "loss", rl_json_number(evaluation->loss));
 }
 
+static const json_t *overall(const json_t *evaluation, const char *level)
+{
+    return json_object_get(json_object_get(evaluation, level), "overall");
+}
+
 rl_status rl_stage_write_evaluation(const char *folder, const rl_evaluation *validation, const rl_evaluation *test,
                                     rl_error *err)
 {
     json_t *root = json_pack("{s:o}", "validation", evaluation_json(validation));
     if (test) json_object_set_new(root, "test", evaluation_json(test));
     return write_in(folder, "evaluation.json", root, err);
+}
+
+rl_status rl_stage_copy_evaluation(const char *to, const char *from, const rl_evaluation *test, double *f1, rl_error *err)
+{
+    json_t *root = NULL;
+    rl_status status = read_in(&root, from, "evaluation.json", err);
+    if (status != RL_OK) return status;
+    *f1 = json_number_value(json_object_get(overall(json_object_get(root, "validation"), "word"), "f1"));
+    if (test) json_object_set_new(root, "test", evaluation_json(test));
+    return write_in(to, "evaluation.json", root, err);
 }
 
 static rl_status read_score(rl_score *score, const json_t *object, const char *folder, rl_error *err)
@@ -168,11 +183,6 @@ static rl_status read_score(rl_score *score, const json_t *object, const char *f
     RL_TRY(get_int(&score->correct, object, "correct", folder, err));
 cleanup:
     return status;
-}
-
-static const json_t *overall(const json_t *evaluation, const char *level)
-{
-    return json_object_get(json_object_get(evaluation, level), "overall");
 }
 
 static rl_status read_types(rl_stage_result *result, const json_t *types, const char *folder, rl_error *err)

@@ -113,6 +113,13 @@ static double training_flops(const rl_workload *work, const rl_run_settings *set
     return share * (train + evaluation) + on_grid * evaluation;
 }
 
+/* The training before an analysis has left the validation scores. */
+static bool was_evaluated(const rl_stage *stage)
+{
+    return stage->kind == RL_STAGE_IDENTIFY ? stage->settings->train.epochs > 0
+                                            : stage->round > 0 && stage->settings->retrain_epochs > 0;
+}
+
 double rl_stage_flops(const rl_stage *stage, const rl_workload *work)
 {
     const rl_run_settings *settings = stage->settings;
@@ -128,10 +135,8 @@ double rl_stage_flops(const rl_stage *stage, const rl_workload *work)
     if (stage->kind == RL_STAGE_CAUSAL) return (RL_CAUSAL_DRAWS + 3) * validation;
     double concept = rl_model_training_flops(&work->config, work->concept_tokens, work->concept_attention) / 3.0;
     double ablation = settings->rank_method == RL_RANK_ABLATION ? 8.0 * (double)(work->config.num_layers + 1) * validation : 0;
-    double again = stage->base_key[0] && settings->cka_words > 0 ? 2 * concept : 0; /* CKA: both models once more */
-    double tokens = work->validation_tokens + work->test_tokens + work->concept_tokens;
-    double attention = work->validation_attention + work->test_attention + work->concept_attention;
-    return rl_model_training_flops(&work->config, tokens, attention) / 3.0 + again + ablation;
+    double test = rl_model_training_flops(&work->config, work->test_tokens, work->test_attention) / 3.0;
+    return (was_evaluated(stage) ? 0 : validation) + test + concept + ablation;
 }
 
 /* Weights of a model with these shapes, in floats: close enough for a disk forecast (biases and norms included). */

@@ -206,6 +206,15 @@ static void test_cka_of_six_words(void **state) /* few enough that every 1 in th
     assert_close(cka, naive_hsic(K, L) / sqrt(naive_hsic(K, K) * naive_hsic(L, L)), 0, 1e-5);
 }
 
+static rl_word_states *states_of(const rl_model *model, const rl_concept_data *data, const int64_t *positions, int64_t count)
+{
+    rl_word_states *states = NULL;
+    rl_error err = {0};
+    assert_ok(rl_word_states_create(&states, &model->config, positions, count, &err), err);
+    assert_ok(rl_word_states_fill(states, model, data->encoded, &err), err);
+    return states;
+}
+
 static void test_cka_of_a_model_with_itself_and_a_pruned_one(void **state)
 {
     small s = load_small();
@@ -218,17 +227,22 @@ static void test_cka_of_a_model_with_itself_and_a_pruned_one(void **state)
     assert_ok(rl_model_copy(&pruned, s.model, &err), err);
     for (int c = 0; c < 10; c++) pruned->weights[rl_model_norm_of_hidden_state(pruned, 2).gamma + c] = 0;
     assert_ok(rl_choose_positions(&positions, &n, s.data, 100, 1, &err), err);
-    assert_ok(rl_cka_by_layer(same, s.model, s.model, s.data->encoded, positions, n, &err), err);
-    assert_ok(rl_cka_by_layer(changed, pruned, s.model, s.data->encoded, positions, n, &err), err);
+    rl_word_states *base = states_of(s.model, s.data, positions, n), *after = states_of(pruned, s.data, positions, n);
+    assert_ok(rl_cka_by_layer(same, base, base, &err), err);
+    assert_ok(rl_cka_by_layer(changed, after, base, &err), err);
     for (int l = 0; l < 4; l++) assert_close(same[l], 1, 1e-12, 0);
     assert_close(changed[0], 1, 1e-12, 0);
     assert_close(changed[1], 1, 1e-12, 0);
     assert_true(changed[2] < 0.95 && changed[3] < 0.999);
-    assert_fails(rl_cka_by_layer(bad, s.model, s.model, s.data->encoded, beyond, 4, &err), RL_ERR_INPUT, err,
-                 "position 9999 does not exist");
-    assert_fails(rl_cka_by_layer(bad, s.model, s.model, s.data->encoded, beyond, 3, &err), RL_ERR_INPUT, err,
-                 "at least 4 positions; got 3");
+    rl_word_states *three = states_of(s.model, s.data, beyond, 3), *outside = NULL;
+    assert_fails(rl_cka_by_layer(bad, three, three, &err), RL_ERR_INPUT, err, "at least 4 positions; got 3");
     assert_same(bad[0], 7);
+    assert_ok(rl_word_states_create(&outside, &s.model->config, beyond, 4, &err), err);
+    assert_fails(rl_word_states_fill(outside, s.model, s.data->encoded, &err), RL_ERR_INPUT, err, "position 9999 does not exist");
+    rl_word_states_free(base);
+    rl_word_states_free(after);
+    rl_word_states_free(three);
+    rl_word_states_free(outside);
     rl_free(positions);
     rl_model_free(pruned);
     free_small(&s);

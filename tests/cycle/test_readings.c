@@ -187,6 +187,48 @@ static void falsify(const char *directory, const char *key, const char *name)
     assert_int_equal(fclose(file), 0);
 }
 
+/* What one process keeps between stages (the base's word states, scores that training left) changes no bit: a run whose every stage
+ * has a process of its own gives the same, and the scores are what measuring gives. */
+static void test_nothing_depends_on_what_a_process_has_seen(void **state)
+{
+    rl_error err = {0};
+    rl_run_settings settings = settings_of(0);
+    rl_run_result *together = run("together", &settings), *apart = NULL;
+    rl_evaluation measured = {0};
+    rl_cycle *cycle = NULL;
+    rl_model *model = NULL;
+    rl_inputs const *in = NULL;
+    char directory[4096], folder[8192];
+    int32_t n = 0;
+    rl_stage *stages = stages_of(&n, &settings);
+    (void)state;
+    snprintf(directory, sizeof directory, "%s/apart", world.folder);
+    for (int32_t i = 0; i < n; i++) {
+        rl_cycle_free(cycle);
+        assert_ok(rl_cycle_create(&cycle, directory, NULL, &err), err);
+        assert_ok(rl_stage_execute(cycle, &stages[i], &err), err);
+    }
+    assert_ok(rl_cycle_collect(&apart, cycle, stages, n, &err), err);
+    for (int s = 0; s < apart->num_stages; s++) {
+        assert_memory_equal(apart->stages[s].cka, together->stages[s].cka, 3 * sizeof(double));
+        assert_memory_equal(apart->stages[s].neurons->score, together->stages[s].neurons->score, 48 * sizeof(double));
+        assert_close(apart->stages[s].word.f1, together->stages[s].word.f1, 0, 0);
+    }
+    assert_true(apart->stages[1].cka[2] < 0.999 && apart->stages[2].cka[2] < 1);
+    snprintf(folder, sizeof folder, "%s/stages/%s", directory, stages[4].key); /* retrained: its analysis copied the scores */
+    assert_ok(rl_model_load(&model, folder, NULL, 0, &err), err);
+    assert_ok(rl_cycle_inputs(&in, cycle, &settings, &err), err);
+    assert_ok(rl_evaluate(&measured, model, in->validation, in->validation_encoded, &err), err);
+    assert_close(apart->stages[2].word.f1, measured.word->overall.f1, 0, 0);
+    assert_close(apart->stages[2].loss, measured.loss, 0, 0);
+    rl_evaluation_clear(&measured);
+    rl_model_free(model);
+    rl_run_result_free(together);
+    rl_run_result_free(apart);
+    rl_cycle_free(cycle);
+    rl_free(stages);
+}
+
 /* Nothing is taken from a stage whose files are not what its record lists. */
 static void test_what_is_read_is_checked_first(void **state)
 {
@@ -272,6 +314,7 @@ int main(void)
         cmocka_unit_test(test_the_concept_has_an_F1_of_its_own), cmocka_unit_test(test_layers_finders_and_causes),
         cmocka_unit_test(test_other_concepts_are_followed),      cmocka_unit_test(test_never_learned_has_not_seen_the_concept),
         cmocka_unit_test(test_a_type_the_task_does_not_have_is_named),
+        cmocka_unit_test(test_nothing_depends_on_what_a_process_has_seen),
         cmocka_unit_test(test_what_is_read_is_checked_first),     cmocka_unit_test(test_units_that_no_layer_has_are_refused),
         cmocka_unit_test(test_a_removal_of_everything_is_no_failure_of_a_finder),
     };
