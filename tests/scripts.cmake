@@ -31,6 +31,9 @@ relearn_script_test(analysis.report analysis/test_report.py LABELS unit TIMEOUT 
 relearn_script_test(analysis.browser analysis/test_browser.py LABELS golden TIMEOUT 180)
 relearn_script_test(analysis.program analysis/test_program.py LABELS golden TIMEOUT 180 ARGUMENTS --program $<TARGET_FILE:relearn>)
 
+# relearn stats as a program: remade, killed, touched by h5py, short of seeds.
+relearn_script_test(stats.program stats/test_program.py LABELS golden TIMEOUT 180 ARGUMENTS --program $<TARGET_FILE:relearn>)
+
 # The rules of the sources: arrows between rooms, banned calls.
 relearn_script_test(rules.arrows test_arrows.py LABELS unit)
 relearn_script_test(rules.tidy test_tidy.py LABELS unit)

@@ -21,17 +21,19 @@ static const char *text(const json_t *object, const char *key)
     return value ? value : "";
 }
 
-/* "0.9021 [0.8955, 0.9080]"; "0.9021 (1 seed)"; "-". */
-static void print_estimate(const json_t *e)
+/* "0.902 [0.896, 0.908]", with * where so few seeds cannot cover 95 %; "0.902 (1 seed)"; "-". */
+static void print_estimate(const json_t *e, double *fewest)
 {
     char value[64];
     double n = number(e, "n");
+    bool few = n >= 2 && number(e, "coverage_at_most") < 0.95;
+    if (few && !(n >= *fewest)) *fewest = n;
     if (!(n > 0))
         snprintf(value, sizeof value, "-");
     else if (n < 2)
         snprintf(value, sizeof value, "%.3f (1 seed)", number(e, "mean"));
     else
-        snprintf(value, sizeof value, "%.3f [%.3f, %.3f]", number(e, "mean"), number(e, "low"), number(e, "high"));
+        snprintf(value, sizeof value, "%.3f [%.3f, %.3f]%s", number(e, "mean"), number(e, "low"), number(e, "high"), few ? "*" : "");
     printf("  %-22s", value);
 }
 
@@ -49,6 +51,7 @@ static void print_table(const json_t *cells, const char *title, const char *key,
     const json_t *cell, *e;
     size_t i, k;
     int width = label_width(cells);
+    double fewest = NAN;
     printf("\n%s%s%s\n%-*s", rl_bold(stdout), title, rl_plain(stdout), width, "cell");
     json_array_foreach(json_object_get(json_array_get(cells, 0), key), k, e)
     {
@@ -61,9 +64,12 @@ static void print_table(const json_t *cells, const char *title, const char *key,
     json_array_foreach(cells, i, cell)
     {
         printf("%-*s", width, text(cell, "label"));
-        json_array_foreach(json_object_get(cell, key), k, e) print_estimate(e);
+        json_array_foreach(json_object_get(cell, key), k, e) print_estimate(e, &fewest);
         printf("\n");
     }
+    if (isfinite(fewest))
+        printf("* not 95 %%: an interval over %.0f seeds covers at most %g %%; 6 seeds are the fewest that can give 95 %%\n", fewest,
+               100 * (1 - pow(2, 1 - fewest)));
 }
 
 static void print_cells(const json_t *cells)
@@ -94,7 +100,8 @@ static void print_comparison(const json_t *c)
     printf("  %s: %s - %s, %s%s%s%s: ", text(c, "context"), text(c, "arm_a"), text(c, "arm_b"), text(c, "measure"),
            *text(c, "stage") ? " " : "", text(c, "stage"), layer);
     printf("%+.4f", number(c, "difference"));
-    if (isfinite(number(c, "low"))) printf(" [%+.4f, %+.4f]", number(c, "low"), number(c, "high"));
+    if (isfinite(number(c, "low")))
+        printf(" [%+.4f, %+.4f]%s", number(c, "low"), number(c, "high"), number(c, "coverage_at_most") < 0.95 ? "*" : "");
     printf(", n %.0f", number(c, "n"));
     if (isfinite(number(c, "p"))) printf(", p %.4g, adjusted %.4g", number(c, "p"), number(c, "p_adjusted"));
     printf(": %s", text(c, "verdict"));

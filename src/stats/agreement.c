@@ -78,19 +78,6 @@ cleanup:
     return status;
 }
 
-/* One stage of one run's array of doubles. */
-static rl_status read_stage(double *out, rl_place file, hid_t dataset, int64_t row, int64_t stage, int64_t N, rl_error *err)
-{
-    hsize_t start[3] = {(hsize_t)row, (hsize_t)stage, 0}, count[3] = {1, 1, (hsize_t)N}, length = (hsize_t)N;
-    hid_t space = H5Dget_space(dataset), memory = H5Screate_simple(1, &length, NULL);
-    bool ok = space >= 0 && memory >= 0 && H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
-              H5Dread(dataset, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, out) >= 0;
-    rl_status status = ok ? RL_OK : rl_h5_fail(err, RL_ERR_INPUT, file.path, "neuron values cannot be read");
-    rl_h5_close(memory);
-    rl_h5_close(space);
-    return status;
-}
-
 /* base and now: [N] of either run. */
 static rl_status compare_runs(pair_values *out, const double *base_a, const double *now_a, const double *base_b, const double *now_b,
                               int64_t N, bool later, rl_error *err)
@@ -169,7 +156,8 @@ static rl_status do_cell(agreement *a, hid_t dataset, int32_t c, rl_error *err)
     RL_ALLOC(now, n * N, err);
     for (int64_t stage = 0; stage < a->source->num_stages; stage++) {
         for (int64_t i = 0; i < n; i++)
-            RL_TRY(read_stage((stage ? now : base) + i * N, a->file, dataset, rl_model_row(a->model, runs[i]), stage, N, err));
+            RL_TRY(rl_read_stage((stage ? now : base) + i * N, (rl_place){dataset, a->file.path}, H5P_DEFAULT,
+                                 rl_model_row(a->model, runs[i]), stage, N, err));
         RL_TRY(do_stage(a, c, base, stage ? now : base, n, stage, err));
     }
 cleanup:
@@ -204,7 +192,7 @@ static rl_status compute(agreement *a, rl_error *err)
     hid_t dataset = status == RL_OK ? H5Dopen2(a->file.id, path, H5P_DEFAULT) : H5I_INVALID_HID;
     for (int32_t c = s->rank; status == RL_OK && c < a->model->num_cells; c += s->size) status = do_cell(a, dataset, c, err);
     rl_h5_close(dataset);
-    status = rl_store_agree(s->comm, status, err);
+    status = rl_source_agree(s, status, err);
     if (status != RL_OK) return status;
     rl_combine(s->comm, a->values, (size_t)(a->num_pairs * s->num_stages) * sizeof *a->values);
     rl_combine(s->comm, a->spearman, (size_t)n * sizeof *a->spearman);

@@ -34,7 +34,7 @@ rl_status rl_estimate_cells(rl_estimate *out, const rl_source *s, rl_resampler *
     memset(out, 0, (size_t)(num_cells * width) * sizeof *out);
     for (int32_t i = s->rank; status == RL_OK && i < num_cells; i += s->size)
         status = estimate_cell(out + i * width, s, r, cells ? cells[i] : i, values, width, err);
-    status = rl_store_agree(s->comm, status, err);
+    status = rl_source_agree(s, status, err);
     if (status == RL_OK) rl_combine(s->comm, out, (size_t)(num_cells * width) * sizeof *out);
     return status;
 }

@@ -145,27 +145,19 @@ static double who_took_longer(const rl_curves *c, int64_t a, int64_t b)
     return (double)(ta > tb) - (double)(ta < tb);
 }
 
-/* Pairs of equal seed with both values; a, b, d [pairs]. */
-static int64_t match(double *a, double *b, double *d, int32_t *missing, const rl_work *w, const hypothesis *h,
-                     const int32_t *runs_a, int64_t num_a, const int32_t *runs_b, int64_t num_b)
+/* Of the pairs those with both values; a, b, d [count]. */
+static int64_t match(double *a, double *b, double *d, const rl_work *w, const hypothesis *h, const rl_run_pair *pairs, int64_t count)
 {
-    const rl_source *s = w->source;
-    int64_t n = 0, i = 0, j = 0, seeds = 0;
-    for (; i < num_a || j < num_b; seeds++) {
-        int64_t order = i == num_a ? 1 : j == num_b ? -1
-                      : s->seed[runs_a[i]] < s->seed[runs_b[j]] ? -1 : s->seed[runs_a[i]] > s->seed[runs_b[j]];
-        if (order == 0) {
-            bool life = h->measure == HALF_LIFE;
-            bool done = rl_source_done(s, runs_a[i]) && rl_source_done(s, runs_b[j]);
-            a[n] = life ? NAN : value_of(w, h, runs_a[i]);
-            b[n] = life ? NAN : value_of(w, h, runs_b[j]);
-            d[n] = !life ? a[n] - b[n] : done ? who_took_longer(w->curves, runs_a[i], runs_b[j]) : NAN;
-            n += isfinite(d[n]) != 0;
-        }
-        i += order <= 0;
-        j += order >= 0;
+    int64_t n = 0;
+    bool life = h->measure == HALF_LIFE;
+    for (int64_t i = 0; i < count; i++) {
+        int32_t x = pairs[i].a, y = pairs[i].b;
+        bool done = rl_source_done(w->source, x) && rl_source_done(w->source, y);
+        a[n] = life ? NAN : value_of(w, h, x);
+        b[n] = life ? NAN : value_of(w, h, y);
+        d[n] = !life ? a[n] - b[n] : done ? who_took_longer(w->curves, x, y) : NAN;
+        n += isfinite(d[n]) != 0;
     }
-    *missing = (int32_t)(seeds - n);
     return n;
 }
 
@@ -203,17 +195,21 @@ static rl_status test_one(outcome *o, const rl_work *w, const hypothesis *h, rl_
 {
     rl_status status = RL_OK;
     int32_t *runs_a = NULL, *runs_b = NULL;
-    int64_t num_a = 0, num_b = 0;
+    int64_t num_a = 0, num_b = 0, seeds = 0;
+    rl_run_pair *pairs = NULL;
     double *values = NULL;
     RL_TRY(rl_source_runs_of_cell(&runs_a, &num_a, w->source, h->cell_a, err));
     RL_TRY(rl_source_runs_of_cell(&runs_b, &num_b, w->source, h->cell_b, err));
-    int64_t most = num_a + num_b + 1;
-    RL_ALLOC(values, 3 * most, err);
-    int64_t n = match(values, values + most, values + 2 * most, &o->missing, w, h, runs_a, num_a, runs_b, num_b);
-    RL_TRY(judge(o, values, values + most, values + 2 * most, n, w->resampler, err));
+    RL_ALLOC(pairs, num_a + 1, err);
+    RL_ALLOC(values, 3 * (num_a + 1), err);
+    double *a = values, *b = a + num_a + 1, *d = b + num_a + 1; /* match writes one place beyond what it keeps */
+    int64_t n = match(a, b, d, w, h, pairs, rl_source_pair_seeds(pairs, &seeds, w->source, runs_a, num_a, runs_b, num_b));
+    o->missing = (int32_t)(seeds - n);
+    RL_TRY(judge(o, a, b, d, n, w->resampler, err));
 cleanup:
     rl_free(runs_a);
     rl_free(runs_b);
+    rl_free(pairs);
     rl_free(values);
     return status;
 }
@@ -226,7 +222,7 @@ static rl_status test_all(comparisons *c, rl_error *err)
     if (!c->outcomes) status = RL_ERR_MEMORY;
     for (int64_t i = s->rank; status == RL_OK && i < c->count; i += s->size)
         status = test_one(&c->outcomes[i], c->work, &c->list[i], err);
-    status = rl_store_agree(s->comm, status, err);
+    status = rl_source_agree(s, status, err);
     if (status == RL_OK) rl_combine(s->comm, c->outcomes, (size_t)c->count * sizeof *c->outcomes);
     return status;
 }
@@ -235,7 +231,7 @@ static rl_status test_all(comparisons *c, rl_error *err)
 
 typedef struct verdicts {
     double *p, *adjusted, *sorted; /* of one family, then */
-    double *p_adjusted;            /* of all */
+    double *p_adjusted, *coverage; /* of all */
     int32_t *family_size, *seeds_needed, *seeds_needed_alone;
     int8_t *claimed;
     char (*text)[64];
@@ -252,6 +248,7 @@ static void pronounce(verdicts *v, int64_t i, const outcome *o, double adjusted,
     bool excludes = o->difference.low > 0 || o->difference.high < 0;
     v->p_adjusted[i] = adjusted;
     v->family_size[i] = (int32_t)m;
+    v->coverage[i] = rl_largest_coverage(o->n);
     v->claimed[i] = (int8_t)(adjusted <= RL_STATS_Q && excludes);
     v->seeds_needed[i] = rl_pairs_needed(o->d_z, RL_STATS_Q / (double)m, RL_STATS_POWER);
     v->seeds_needed_alone[i] = rl_pairs_needed(o->d_z, RL_STATS_Q, RL_STATS_POWER);
@@ -288,6 +285,7 @@ static rl_status judge_all(verdicts *v, const comparisons *c, rl_error *err)
     RL_ALLOC(v->adjusted, c->count, err);
     RL_ALLOC(v->sorted, c->count, err);
     RL_ALLOC(v->p_adjusted, c->count, err);
+    RL_ALLOC(v->coverage, c->count, err);
     RL_ALLOC(v->family_size, c->count, err);
     RL_ALLOC(v->seeds_needed, c->count, err);
     RL_ALLOC(v->seeds_needed_alone, c->count, err);
@@ -360,6 +358,8 @@ static rl_status output_verdicts(rl_outputs *o, const comparisons *c, const verd
     for (int64_t i = 0; i < c->count; i++) texts[i] = v->text[i];
     RL_TRY(rl_outputs_add_texts(o, &shape, "verdict", texts, c->count, "what may be said", err));
     RL_TRY(rl_outputs_add(o, &shape, "p_adjusted", RL_F64, 0, v->p_adjusted, "Benjamini-Hochberg over the family", err));
+    RL_TRY(rl_outputs_add(o, &shape, "coverage_at_most", RL_F64, 0, v->coverage,
+                          "what the interval of so few pairs can cover at most: 0.95, 1 - 2^(1-n) below 6", err));
     RL_TRY(rl_outputs_add(o, &shape, "family_size", RL_I32, 0, v->family_size, "hypotheses with a p in the family", err));
     RL_TRY(rl_outputs_add(o, &shape, "claimed", RL_I8, 0, v->claimed, "1: both test and interval say so", err));
     RL_TRY(rl_outputs_add(o, &shape, "seeds_needed", RL_I32, 0, v->seeds_needed,
@@ -437,6 +437,7 @@ static void free_all(comparisons *c, verdicts *v)
     rl_free(v->adjusted);
     rl_free(v->sorted);
     rl_free(v->p_adjusted);
+    rl_free(v->coverage);
     rl_free(v->family_size);
     rl_free(v->seeds_needed);
     rl_free(v->seeds_needed_alone);

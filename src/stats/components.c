@@ -71,10 +71,10 @@ static rl_status fill(problem *p, rl_error *err)
     snprintf(path, sizeof path, "/neurons/%s/saliency", p->model->name);
     hid_t dataset = H5Dopen2(p->source->file.id, path, H5P_DEFAULT);
     row = rl_calloc((size_t)x->local_columns + 1, sizeof *row, err);
-    RL_TRY(rl_store_agree(p->source->comm, row && dataset >= 0 ? RL_OK : RL_ERR_INPUT, err));
+    RL_TRY(rl_source_agree(p->source, row && dataset >= 0 ? RL_OK : RL_ERR_INPUT, err));
     MPI_Allreduce(&turns, &most, 1, MPI_INT, MPI_MAX, p->source->comm);
     for (int i = 0; i < most; i++) {
-        RL_TRY(rl_store_agree(p->source->comm, read_row(row, p, dataset, i, err), err));
+        RL_TRY(rl_source_agree(p->source, read_row(row, p, dataset, i, err), err));
         for (int j = 0; i < x->local_rows && j < x->local_columns; j++) x->values[(size_t)j * (size_t)x->lld + (size_t)i] = row[j];
     }
 cleanup:
@@ -90,7 +90,7 @@ static rl_status centre(problem *p, int64_t *imputed, double *total, rl_error *e
     rl_matrix *x = &p->x;
     int64_t N = p->model->neurons, holes = 0;
     double *sums = rl_calloc((size_t)(2 * N), sizeof *sums, err), squares = 0;
-    RL_TRY(rl_store_agree(p->source->comm, sums ? RL_OK : RL_ERR_MEMORY, err));
+    RL_TRY(rl_source_agree(p->source, sums ? RL_OK : RL_ERR_MEMORY, err));
     for (int j = 0; j < x->local_columns; j++)
         for (int i = 0; i < x->local_rows; i++) {
             double v = x->values[(size_t)j * (size_t)x->lld + (size_t)i];
@@ -124,16 +124,16 @@ static rl_status decompose(double *values, rl_matrix *leading, problem *p, bool 
     rl_grid small = {.comm = MPI_COMM_NULL};
     rl_matrix gram = {0}, moved = {0}, vectors = {0}, back = {0};
     double *all = NULL;
-    RL_TRY(rl_store_agree(p->source->comm, rl_grid_create(&small, p->source->comm, n, err), err));
+    RL_TRY(rl_source_agree(p->source, rl_grid_create(&small, p->source->comm, n, err), err));
     status = rl_matrix_create(&gram, &p->grid, n, n, RL_MATRIX_BLOCK, RL_MATRIX_BLOCK, err);
     if (status == RL_OK) status = rl_matrix_create(&back, &p->grid, n, n, RL_MATRIX_BLOCK, RL_MATRIX_BLOCK, err);
     if (status == RL_OK) status = rl_matrix_create(&moved, &small, n, n, RL_MATRIX_BLOCK, RL_MATRIX_BLOCK, err);
     if (status == RL_OK) status = rl_matrix_create(&vectors, &small, n, n, RL_MATRIX_BLOCK, RL_MATRIX_BLOCK, err);
     if (status == RL_OK && !(all = rl_calloc((size_t)n, sizeof *all, err))) status = RL_ERR_MEMORY;
-    RL_TRY(rl_store_agree(p->source->comm, status, err));
+    RL_TRY(rl_source_agree(p->source, status, err));
     rl_matrix_gram(&gram, &p->x, of_rows);
     rl_matrix_move(&moved, &gram, &p->grid);
-    RL_TRY(rl_store_agree(p->source->comm, small.rank >= 0 ? rl_matrix_eigen(all, &vectors, &moved, err) : RL_OK, err));
+    RL_TRY(rl_source_agree(p->source, small.rank >= 0 ? rl_matrix_eigen(all, &vectors, &moved, err) : RL_OK, err));
     MPI_Bcast(all, (int)n, MPI_DOUBLE, 0, p->source->comm);
     rl_matrix_move(&back, &vectors, &p->grid);
     for (int64_t i = 0; i < p->k; i++) values[i] = all[n - 1 - i];
@@ -170,7 +170,7 @@ static rl_status both_sides(double *u, double *v, problem *p, double *values, rl
     rl_matrix one = {0}, other = {0};
     RL_TRY(decompose(values, &one, p, of_rows, err));
     status = rl_matrix_create(&other, &p->grid, of_rows ? N : p->R, one.n, of_rows ? p->x.nb : p->x.mb, one.nb, err);
-    RL_TRY(rl_store_agree(p->source->comm, status, err));
+    RL_TRY(rl_source_agree(p->source, status, err));
     rl_matrix_product(&other, of_rows, &p->x, &one);
     collect(of_rows ? u : v, &one, of_rows ? p->R : N, p->k, p->source->comm);
     collect(of_rows ? v : u, &other, of_rows ? N : p->R, p->k, p->source->comm);
@@ -212,11 +212,11 @@ static rl_status analyse_stage(results *out, problem *p, size_t *peak_bytes, rl_
     double *u = NULL, *v = NULL, values[MOST_COMPONENTS] = {0};
     p->k = p->R - 1 < N ? p->R - 1 : N;
     if (p->k > MOST_COMPONENTS) p->k = MOST_COMPONENTS;
-    RL_TRY(rl_store_agree(p->source->comm, rl_grid_create(&p->grid, p->source->comm, INT32_MAX, err), err));
+    RL_TRY(rl_source_agree(p->source, rl_grid_create(&p->grid, p->source->comm, INT32_MAX, err), err));
     status = rl_matrix_create(&p->x, &p->grid, p->R, N, block_for(p->R, p->grid.rows), block_for(N, p->grid.columns), err);
     u = rl_calloc((size_t)(p->R * MOST_COMPONENTS), sizeof *u, err);
     v = rl_calloc((size_t)(N * MOST_COMPONENTS), sizeof *v, err);
-    RL_TRY(rl_store_agree(p->source->comm, status != RL_OK ? status : u && v ? RL_OK : RL_ERR_MEMORY, err));
+    RL_TRY(rl_source_agree(p->source, status != RL_OK ? status : u && v ? RL_OK : RL_ERR_MEMORY, err));
     if (peak_bytes && rl_matrix_local_bytes(&p->x) > *peak_bytes) *peak_bytes = rl_matrix_local_bytes(&p->x);
     RL_TRY(fill(p, err));
     RL_TRY(centre(p, &out->imputed, &out->total, err));
@@ -308,7 +308,7 @@ rl_status rl_components_of_model(const rl_work *w, int32_t model, rl_outputs *o,
     const rl_source_model *m = &s->models[model];
     int64_t most = 0;
     stages t = {0};
-    RL_TRY(rl_store_agree(s->comm, stages_create(&t, s, m, err), err));
+    RL_TRY(rl_source_agree(s, stages_create(&t, s, m, err), err));
     for (int64_t stage = 0; stage < s->num_stages; stage++) {
         problem p = {.source = s, .model = m, .rows = t.rows, .stage = stage, .grid = {.comm = MPI_COMM_NULL}};
         results r = {.variance = t.variance + stage * MOST_COMPONENTS, .share = t.share + stage * MOST_COMPONENTS,

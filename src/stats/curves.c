@@ -110,7 +110,7 @@ rl_status rl_curves_create(rl_curves **out, const rl_source *s, rl_error *err)
     rl_curves *c = NULL;
     double *epochs = NULL;
     int64_t per_stage = 0;
-    RL_TRY(rl_store_agree(s->comm, read_epochs(&epochs, &per_stage, s, err), err));
+    RL_TRY(rl_source_agree(s, read_epochs(&epochs, &per_stage, s, err), err));
     RL_ALLOC(c, 1, err);
     c->num_rounds = s->num_stages > 2 ? s->num_stages - 2 : 0;
     c->num_epochs = c->num_rounds * per_stage;

@@ -50,15 +50,9 @@ cleanup:
 static rl_status read_ranks(double *out, const finders *f, int64_t run, int64_t stage, rl_error *err)
 {
     int64_t N = f->model->neurons;
-    hsize_t start[3] = {(hsize_t)rl_model_row(f->model, run), (hsize_t)stage, 0}, count[3] = {1, 1, (hsize_t)N}, length = (hsize_t)N;
-    hid_t space = H5Dget_space(f->rank), memory = H5Screate_simple(1, &length, NULL);
-    bool ok = space >= 0 && memory >= 0 && H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
-              H5Dread(f->rank, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, out) >= 0;
-    rl_status status = ok ? RL_OK : rl_h5_fail(err, RL_ERR_INPUT, f->file.path, "ranks cannot be read");
-    for (int64_t n = 0; ok && n < N; n++)
+    rl_status status = rl_read_stage(out, (rl_place){f->rank, f->file.path}, H5P_DEFAULT, rl_model_row(f->model, run), stage, N, err);
+    for (int64_t n = 0; status == RL_OK && n < N; n++)
         if (out[n] < 0) out[n] = NAN;
-    rl_h5_close(memory);
-    rl_h5_close(space);
     return status;
 }
 
@@ -72,47 +66,62 @@ static double top_overlap(const double *a, const double *b, int64_t N)
     return known == N && top > 0 ? (double)both / (double)top : NAN;
 }
 
-/* spearman, overlap [seeds]; ranks [2, N]. */
-static rl_status compare(finders *f, int64_t pair, int64_t stage, const int32_t *a, int64_t num_a, const int32_t *b, int64_t num_b,
-                         double *ranks, double *values, rl_resampler *r, rl_error *err)
+typedef struct paired_runs { /* of one pair of cells */
+    rl_run_pair *runs;
+    int64_t count;
+    double *ranks;               /* [2, N] */
+    double *spearman, *overlap;  /* [count] */
+} paired_runs;
+
+static rl_status compare(finders *f, int64_t pair, int64_t stage, paired_runs *p, rl_resampler *r, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int64_t N = f->model->neurons, at = pair * f->source->num_stages + stage;
+    for (int64_t i = 0; i < p->count; i++) {
+        RL_TRY(read_ranks(p->ranks, f, p->runs[i].a, stage, err));
+        RL_TRY(read_ranks(p->ranks + N, f, p->runs[i].b, stage, err));
+        RL_TRY(rl_spearman(&p->spearman[i], p->ranks, p->ranks + N, NULL, N, err));
+        p->overlap[i] = top_overlap(p->ranks, p->ranks + N, N);
+    }
+    RL_TRY(rl_estimate_mean(&f->spearman[at], r, p->spearman, p->count, err));
+    RL_TRY(rl_estimate_mean(&f->overlap[at], r, p->overlap, p->count, err));
+cleanup:
+    return status;
+}
+
+/* The done runs of either cell that share a seed. */
+static rl_status pair_runs(paired_runs *p, const finders *f, int64_t pair, rl_error *err)
 {
     rl_status status = RL_OK;
     const rl_source *s = f->source;
-    int64_t n = 0, N = f->model->neurons;
-    for (int64_t i = 0, j = 0; i < num_a && j < num_b;) {
-        if (s->seed[a[i]] == s->seed[b[j]] && rl_source_done(s, a[i]) && rl_source_done(s, b[j])) {
-            RL_TRY(read_ranks(ranks, f, a[i], stage, err));
-            RL_TRY(read_ranks(ranks + N, f, b[j], stage, err));
-            RL_TRY(rl_spearman(&values[n], ranks, ranks + N, NULL, N, err));
-            values[num_a + n++] = top_overlap(ranks, ranks + N, N);
-        }
-        bool next_a = s->seed[a[i]] <= s->seed[b[j]], next_b = s->seed[b[j]] <= s->seed[a[i]];
-        i += next_a;
-        j += next_b;
-    }
-    RL_TRY(rl_estimate_mean(&f->spearman[pair * s->num_stages + stage], r, values, n, err));
-    RL_TRY(rl_estimate_mean(&f->overlap[pair * s->num_stages + stage], r, values + num_a, n, err));
+    int32_t *a = NULL, *b = NULL;
+    int64_t num_a = 0, num_b = 0, all;
+    RL_TRY(rl_source_runs_of_cell(&a, &num_a, s, f->pairs[pair].cell_a, err));
+    RL_TRY(rl_source_runs_of_cell(&b, &num_b, s, f->pairs[pair].cell_b, err));
+    RL_ALLOC(p->runs, num_a, err);
+    RL_ALLOC(p->ranks, 2 * f->model->neurons, err);
+    RL_ALLOC(p->spearman, num_a, err);
+    RL_ALLOC(p->overlap, num_a, err);
+    all = rl_source_pair_seeds(p->runs, NULL, s, a, num_a, b, num_b);
+    for (int64_t i = 0; i < all; i++)
+        if (rl_source_done(s, p->runs[i].a) && rl_source_done(s, p->runs[i].b)) p->runs[p->count++] = p->runs[i];
 cleanup:
+    rl_free(a);
+    rl_free(b);
     return status;
 }
 
 static rl_status do_pair(finders *f, int64_t pair, rl_resampler *r, rl_error *err)
 {
     rl_status status = RL_OK;
-    int32_t *a = NULL, *b = NULL;
-    int64_t num_a = 0, num_b = 0;
-    double *ranks = NULL, *values = NULL;
-    RL_TRY(rl_source_runs_of_cell(&a, &num_a, f->source, f->pairs[pair].cell_a, err));
-    RL_TRY(rl_source_runs_of_cell(&b, &num_b, f->source, f->pairs[pair].cell_b, err));
-    RL_ALLOC(ranks, 2 * f->model->neurons, err);
-    RL_ALLOC(values, 2 * num_a, err);
-    for (int64_t stage = 0; stage < f->source->num_stages; stage++)
-        RL_TRY(compare(f, pair, stage, a, num_a, b, num_b, ranks, values, r, err));
+    paired_runs p = {0};
+    RL_TRY(pair_runs(&p, f, pair, err));
+    for (int64_t stage = 0; stage < f->source->num_stages; stage++) RL_TRY(compare(f, pair, stage, &p, r, err));
 cleanup:
-    rl_free(a);
-    rl_free(b);
-    rl_free(ranks);
-    rl_free(values);
+    rl_free(p.runs);
+    rl_free(p.ranks);
+    rl_free(p.spearman);
+    rl_free(p.overlap);
     return status;
 }
 
@@ -125,7 +134,7 @@ static rl_status compute(finders *f, rl_resampler *r, rl_error *err)
     if (status == RL_OK && (f->rank = H5Dopen2(f->file.id, path, H5P_DEFAULT)) < 0)
         status = rl_h5_fail(err, RL_ERR_INPUT, f->file.path, "no dataset %s", path);
     for (int64_t i = f->source->rank; status == RL_OK && i < f->count; i += f->source->size) status = do_pair(f, i, r, err);
-    status = rl_store_agree(f->source->comm, status, err);
+    status = rl_source_agree(f->source, status, err);
     if (status != RL_OK) return status;
     size_t bytes = (size_t)(f->count * f->source->num_stages) * sizeof *f->spearman;
     rl_combine(f->source->comm, f->spearman, bytes);

@@ -37,8 +37,9 @@ static json_t *estimate_at(const rl_outputs *o, const char *group, const char *n
         snprintf(path, sizeof path, "%s/%s%s", group, name, suffixes[k]);
         v[k] = real_at(o, path, i);
     }
-    return json_pack("{s:o, s:o, s:o, s:i}", "mean", rl_json_number(v[0]), "low", rl_json_number(v[1]), "high",
-                     rl_json_number(v[2]), "n", isfinite(v[3]) ? (int)v[3] : 0);
+    int n = isfinite(v[3]) ? (int)v[3] : 0;
+    return json_pack("{s:o, s:o, s:o, s:i, s:o}", "mean", rl_json_number(v[0]), "low", rl_json_number(v[1]), "high",
+                     rl_json_number(v[2]), "n", n, "coverage_at_most", rl_json_number(rl_largest_coverage(n)));
 }
 
 static json_t *estimates_along(const rl_outputs *o, const char *group, const char *name, const char *axis, int64_t first,
@@ -102,7 +103,7 @@ static json_t *comparison_json(const rl_outputs *o, int64_t i)
     static const char *const texts[] = {"family", "arm_a", "arm_b", "context", "measure", "stage", "verdict"};
     static const char *const numbers[] = {"layer", "n", "missing", "mean_a", "mean_b", "difference", "low", "high", "p",
                                           "p_smallest", "p_adjusted", "family_size", "d_z", "g_z", "superiority", "claimed",
-                                          "seeds_needed", "seeds_needed_alone"};
+                                          "seeds_needed", "seeds_needed_alone", "coverage_at_most"};
     json_t *entry = json_object();
     char path[200];
     for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {

@@ -160,10 +160,10 @@ rl_status rl_layers_create(rl_layers **out, const rl_source *s, int32_t model, r
     int64_t first = rl_share_first(m->num_rows, s->size, s->rank),
             count = rl_share_first(m->num_rows, s->size, s->rank + 1) - first;
     if (l) l->model = m;
-    RL_TRY(rl_store_agree(s->comm, l ? make_layers(l, &rows, s, err) : RL_ERR_MEMORY, err));
-    RL_TRY(rl_store_agree(s->comm, open_arrays(id, s, m, err), err));
+    RL_TRY(rl_source_agree(s, l ? make_layers(l, &rows, s, err) : RL_ERR_MEMORY, err));
+    RL_TRY(rl_source_agree(s, open_arrays(id, s, m, err), err));
     for (int64_t i = 0; i < (m->num_rows + s->size - 1) / s->size; i++) {
-        RL_TRY(rl_store_agree(s->comm, read_row(&rows, id, s, m, i < count ? first + i : -1, err), err));
+        RL_TRY(rl_source_agree(s, read_row(&rows, id, s, m, i < count ? first + i : -1, err), err));
         for (int64_t stage = 0; i < count && stage < s->num_stages; stage++)
             fill_stage(l, &rows, first + i, stage, s->num_stages);
     }
@@ -276,7 +276,7 @@ static rl_status output_given(const rl_layers *l, const rl_source *s, rl_resampl
     RL_ALLOC(values, s->num_runs * width, err);
     RL_ALLOC(e, l->model->num_cells * width, err);
     bool there = read_given(rows, l, s, name, &read, err);
-    RL_TRY(rl_store_agree(s->comm, read, err));
+    RL_TRY(rl_source_agree(s, read, err));
     if (!there) goto cleanup;
     for (int64_t i = 0; i < s->num_runs * width; i++) values[i] = NAN;
     for (int64_t row = 0; row < l->model->num_rows; row++)

@@ -155,8 +155,9 @@ rl_status rl_matrix_eigen(double *values, rl_matrix *vectors, rl_matrix *a, rl_e
              &isize, &liwork, &info);
     lwork = (int)size + 4 * a->nb * (a->local_rows + a->local_columns + 2 * a->nb) + 2 * a->n;
     liwork = 2 * isize + 7 * a->n + 8 * a->grid->columns + 1024;
-    RL_ALLOC(work, lwork, err);
-    RL_ALLOC(iwork, liwork, err);
+    work = rl_calloc((size_t)lwork, sizeof *work, err);
+    iwork = rl_calloc((size_t)liwork, sizeof *iwork, err);
+    RL_TRY(rl_store_agree(a->grid->comm, work && iwork ? RL_OK : RL_ERR_MEMORY, err));
     pdsyevd_("V", "L", &a->n, a->values, &ONE, &ONE, a->desc, values, vectors->values, &ONE, &ONE, vectors->desc, work, &lwork,
              iwork, &liwork, &info);
     if (info) status = rl_fail(err, RL_ERR_INTERNAL, "pdsyevd ends with %d on a matrix of order %d", info, a->n);
@@ -173,10 +174,12 @@ rl_status rl_matrix_triangle(double *r, rl_matrix *a, rl_error *err)
     int lwork = -1, info = 0;
     memset(r, 0, (size_t)a->n * (size_t)a->n * sizeof *r);
     if (a->grid->rank < 0) return RL_OK;
-    RL_ALLOC(tau, a->n + a->nb, err);
+    tau = rl_calloc((size_t)(a->n + a->nb), sizeof *tau, err);
+    RL_TRY(rl_store_agree(a->grid->comm, tau ? RL_OK : RL_ERR_MEMORY, err));
     pdgeqrf_(&a->m, &a->n, a->values, &ONE, &ONE, a->desc, tau, &size, &lwork, &info);
     lwork = (int)size + 64;
-    RL_ALLOC(work, lwork, err);
+    work = rl_calloc((size_t)lwork, sizeof *work, err);
+    RL_TRY(rl_store_agree(a->grid->comm, work ? RL_OK : RL_ERR_MEMORY, err));
     pdgeqrf_(&a->m, &a->n, a->values, &ONE, &ONE, a->desc, tau, work, &lwork, &info);
     if (info) status = rl_fail(err, RL_ERR_INTERNAL, "pdgeqrf ends with %d", info);
     for (int i = 0; i < a->local_rows; i++)

@@ -109,17 +109,18 @@ cleanup:
 }
 
 static rl_status add_counts(rl_outputs *o, const rl_shape *shape, const char *name, const rl_estimate *estimates,
-                            size_t n, int64_t *most, rl_error *err)
+                            size_t n, int64_t *most, int64_t *fewest, rl_error *err)
 {
     rl_status status = RL_OK;
     char full[128];
     rl_shape plain = *shape;
     int32_t *values = NULL;
     RL_ALLOC(values, n, err);
-    *most = 0;
+    *most = *fewest = 0;
     for (size_t i = 0; i < n; i++) {
         values[i] = estimates[i].n;
         if (values[i] > *most) *most = values[i];
+        if (values[i] > 1 && (*fewest == 0 || values[i] < *fewest)) *fewest = values[i];
     }
     plain.units = "1";
     snprintf(full, sizeof full, "%s_n", name);
@@ -129,21 +130,33 @@ cleanup:
     return status;
 }
 
+/* Never "95 %" where so few seeds cannot give it. */
+static char *describe_interval(int64_t fewest, rl_error *err)
+{
+    const double level = 100 * RL_STATS_LEVEL, most = 100 * rl_largest_coverage(fewest);
+    if (fewest == 0) return rl_format(err, "none: one seed");
+    if (most >= level)
+        return rl_format(err, "%g %% BCa bootstrap over seeds, %lld draws; none with one seed", level, (long long)RL_STATS_DRAWS);
+    return rl_format(err,
+                     "BCa bootstrap over seeds, %lld draws, for %g %%, which fewer than 6 seeds cannot give: n seeds cover at most "
+                     "1 - 2^(1-n), with the fewest here (%lld) %g %%; none with one seed",
+                     (long long)RL_STATS_DRAWS, level, (long long)fewest, most);
+}
+
 rl_status rl_outputs_add_estimates(rl_outputs *o, const rl_shape *shape, const char *name,
                                    const rl_estimate *estimates, const char *long_name, rl_error *err)
 {
     rl_status status = RL_OK;
     int32_t first = o->count;
-    int64_t most = 0;
+    int64_t most = 0, fewest = 0;
     RL_TRY(add_part(o, shape, name, "", estimates, offsetof(rl_estimate, value), long_name, err));
     RL_TRY(add_part(o, shape, name, "_low", estimates, offsetof(rl_estimate, low), long_name, err));
     RL_TRY(add_part(o, shape, name, "_high", estimates, offsetof(rl_estimate, high), long_name, err));
     RL_TRY(add_part(o, shape, name, "_sd", estimates, offsetof(rl_estimate, sd), long_name, err));
-    RL_TRY(add_counts(o, shape, name, estimates, rl_array_count(&o->items[first].array), &most, err));
+    RL_TRY(add_counts(o, shape, name, estimates, rl_array_count(&o->items[first].array), &most, &fewest, err));
     o->items[first].n = most;
-    o->items[first].interval =
-        rl_format(err, "%g %% BCa bootstrap over seeds, %lld draws; none with one seed", 100 * RL_STATS_LEVEL,
-                  (long long)RL_STATS_DRAWS);
+    o->items[first].coverage = fewest ? rl_largest_coverage(fewest) : 0;
+    o->items[first].interval = describe_interval(fewest, err);
     if (!o->items[first].interval) status = RL_ERR_MEMORY;
 cleanup:
     return status;

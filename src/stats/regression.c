@@ -55,38 +55,27 @@ static bool is_used(const design *d, int32_t m, int64_t row)
     return !strcmp(text, d->select);
 }
 
-/* Collective: one stage of one run as doubles; row < 0 joins without data. */
-static rl_status read_part(double *out, const rl_source *s, hid_t dataset, int64_t row, int64_t stage, int64_t N, rl_error *err)
-{
-    hsize_t start[3] = {row < 0 ? 0 : (hsize_t)row, (hsize_t)stage, 0}, count[3] = {1, 1, (hsize_t)N}, length = (hsize_t)N;
-    hid_t space = H5Dget_space(dataset), memory = H5Screate_simple(1, &length, NULL);
-    bool ok = space >= 0 && memory >= 0;
-    if (row < 0)
-        ok = ok && H5Sselect_none(space) >= 0 && H5Sselect_none(memory) >= 0;
-    else
-        ok = ok && H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) >= 0;
-    ok = H5Dread(dataset, H5T_NATIVE_DOUBLE, memory, space, s->transfer, out) >= 0 && ok;
-    rl_status status = ok ? RL_OK : rl_h5_fail(err, RL_ERR_INPUT, s->path, "neuron values cannot be read");
-    rl_h5_close(memory);
-    rl_h5_close(space);
-    return status;
-}
-
 typedef struct sources {
     hid_t saliency, similarity, pruned;
 } sources;
 
+static rl_status read_part(double *out, const rl_source *s, hid_t dataset, int64_t row, int64_t stage, int64_t N, rl_status before,
+                           rl_error *err)
+{
+    rl_error later = {0};
+    rl_status status = rl_read_stage(out, (rl_place){dataset, s->path}, s->transfer, row, stage, N, &later);
+    return before == RL_OK && status != RL_OK ? rl_fail(err, status, "%s", later.message) : before;
+}
+
+/* Collective: row < 0 joins without data, and what failed goes on joining. */
 static rl_status read_run(design *d, const sources *from, int32_t m, int64_t row, rl_error *err)
 {
     const rl_source *s = d->work->source;
     int64_t N = s->models[m].neurons, last = row < 0 ? 0 : last_stage(d->work, m, row);
-    rl_status status = read_part(d->base, s, from->saliency, row, 0, N, err), next;
-    next = read_part(d->after, s, from->saliency, row, last, N, err);
-    if (status == RL_OK) status = next;
-    next = read_part(d->similarity, s, from->similarity, row, d->primed ? 0 : last, N, err);
-    if (status == RL_OK) status = next;
-    next = read_part(d->pruned, s, from->pruned, row, s->num_stages > 1, N, err);
-    return status == RL_OK ? next : status;
+    rl_status status = read_part(d->base, s, from->saliency, row, 0, N, RL_OK, err);
+    status = read_part(d->after, s, from->saliency, row, last, N, status, err);
+    status = read_part(d->similarity, s, from->similarity, row, d->primed ? 0 : last, N, status, err);
+    return read_part(d->pruned, s, from->pruned, row, s->num_stages > 1, N, status, err);
 }
 
 /* x [terms + 1] of one neuron, y last; false: it has a gap. */
@@ -130,7 +119,7 @@ static rl_status fill_slab(rl_matrix *a, design *d, const sources *from, int32_t
     for (int64_t b = 0; b < turns; b++) {
         int64_t i = first + b * s->size + s->rank;
         bool mine = b * N < a->local_rows && i < u->count;
-        rl_status status = rl_store_agree(s->comm, read_run(d, from, m, mine ? u->rows[i] : -1, err), err);
+        rl_status status = rl_source_agree(s, read_run(d, from, m, mine ? u->rows[i] : -1, err), err);
         if (status != RL_OK) return status;
         for (int64_t n = 0; mine && n < N; n++) {
             if (!make_row(x, d, m, n)) continue;
@@ -151,9 +140,9 @@ static rl_status add_slab(double *r, design *d, const rl_grid *grid, const sourc
     rl_matrix a = {0};
     double *x = rl_calloc((size_t)width, sizeof *x, err), *piece = rl_calloc((size_t)(width * width), sizeof *piece, err);
     status = x && piece ? rl_matrix_create(&a, grid, count * N, width, N, width, err) : RL_ERR_MEMORY;
-    RL_TRY(rl_store_agree(s->comm, status, err));
+    RL_TRY(rl_source_agree(s, status, err));
     RL_TRY(fill_slab(&a, d, from, m, u, first, (count + s->size - 1) / s->size, x, err));
-    RL_TRY(rl_store_agree(s->comm, rl_matrix_triangle(piece, &a, err), err));
+    RL_TRY(rl_source_agree(s, rl_matrix_triangle(piece, &a, err), err));
     rl_combine(s->comm, piece, (size_t)(width * width) * sizeof *piece);
     rl_triangle_update(r, piece, width);
 cleanup:
@@ -193,9 +182,8 @@ static rl_status factor(double *r, design *d, const rl_grid *grid, rl_error *err
     for (int32_t m = 0; m < s->num_models; m++) {
         used_rows u = {0};
         sources from = {-1, -1, -1};
-        status = list_used(&u, d, m, err);
-        if (status == RL_OK) status = open_sources(&from, d, m, err);
-        status = rl_store_agree(s->comm, status, err);
+        status = rl_source_agree(s, list_used(&u, d, m, err), err);
+        if (status == RL_OK) status = rl_source_agree(s, open_sources(&from, d, m, err), err);
         for (int64_t first = 0; status == RL_OK && first < u.count; first += slab)
             status = add_slab(r, d, grid, &from, m, &u, first, u.count - first < slab ? u.count - first : slab, err);
         d->num_runs += u.count;
@@ -213,16 +201,16 @@ static rl_status score_runs(double *scores, design *d, const double *beta, rl_er
 {
     rl_status status = RL_OK;
     const rl_source *s = d->work->source;
-    double *x = NULL;
-    RL_ALLOC(x, d->terms + 1, err);
+    double *x = rl_calloc((size_t)d->terms + 1, sizeof *x, err);
+    RL_TRY(rl_source_agree(s, x ? RL_OK : RL_ERR_MEMORY, err));
     for (int32_t m = 0; m < s->num_models && status == RL_OK; m++) {
         sources from = {-1, -1, -1};
         const rl_source_model *model = &s->models[m];
-        status = rl_store_agree(s->comm, open_sources(&from, d, m, err), err);
+        status = rl_source_agree(s, open_sources(&from, d, m, err), err);
         for (int64_t turn = 0; status == RL_OK && turn * s->size < model->num_rows; turn++) {
             int64_t row = turn * s->size + s->rank;
             if (row >= model->num_rows || !is_used(d, m, row)) row = -1;
-            status = rl_store_agree(s->comm, read_run(d, &from, m, row, err), err);
+            status = rl_source_agree(s, read_run(d, &from, m, row, err), err);
             for (int64_t n = 0; row >= 0 && status == RL_OK && n < model->neurons; n++) {
                 if (!make_row(x, d, m, n)) continue;
                 double e = x[d->terms];
@@ -328,7 +316,7 @@ static rl_status errors_of(fit *f, rl_basis *basis, const int64_t *kept, design 
     double *scores = rl_calloc((size_t)(s->num_runs * d->terms), sizeof *scores, err),
            *meat = rl_calloc((size_t)(d->terms * d->terms), sizeof *meat, err),
            *inverse = rl_calloc((size_t)(d->terms * d->terms), sizeof *inverse, err), *beta = rl_calloc((size_t)d->terms, sizeof *beta, err);
-    RL_TRY(rl_store_agree(s->comm, scores && meat && inverse && beta ? RL_OK : RL_ERR_MEMORY, err));
+    RL_TRY(rl_source_agree(s, scores && meat && inverse && beta ? RL_OK : RL_ERR_MEMORY, err));
     for (int64_t i = 0; i < basis->count; i++) beta[kept[i]] = f->estimate[kept[i]];
     RL_TRY(score_runs(scores, d, beta, err));
     rl_combine(s->comm, scores, (size_t)(s->num_runs * d->terms) * sizeof *scores);
@@ -499,11 +487,12 @@ rl_status rl_step_regression(const rl_work *w, rl_outputs *o, rl_error *err)
     rl_grid grid = {.comm = MPI_COMM_NULL};
     bool select = false;
     if (s->num_models == 0 || s->num_stages < 3) return rl_outputs_skip(o, err, "regression: no retrained stage");
+    RL_TRY(rl_source_agree(s, RL_OK, err)); /* looking into the shared file is collective */
     for (int32_t a = 2; a < s->num_axes; a++) select = select || (s->varies[a] && !strcmp(s->columns[s->axes[a]].name, "prune.select"));
     status = make_design(&d, err);
     if (status == RL_OK) status = fits_create(&f, 1 + RL_NUM_PRUNE_SELECTS, d.terms, err);
-    RL_TRY(rl_store_agree(s->comm, status, err));
-    RL_TRY(rl_store_agree(s->comm, rl_grid_create(&grid, s->comm, 0, err), err));
+    RL_TRY(rl_source_agree(s, status, err));
+    RL_TRY(rl_source_agree(s, rl_grid_create(&grid, s->comm, 0, err), err));
     RL_TRY(add_fit(&f, &d, &grid, "all", err));
     for (int i = 0; select && i < RL_NUM_PRUNE_SELECTS; i++) {
         d.select = rl_prune_select_names[i];

@@ -112,6 +112,12 @@ static double quantile(double *x, int64_t n, double p)
     return a + (b - a) * (at - (double)below);
 }
 
+double rl_largest_coverage(int64_t n)
+{
+    double most = 1 - ldexp(1, (int)(1 - n));
+    return n < 2 ? NAN : most < RL_STATS_LEVEL ? most : RL_STATS_LEVEL;
+}
+
 /* Efron 1987; Efron & Tibshirani 1993, eq. 14.9-14.15; the same conventions as scipy.stats.bootstrap(method="BCa"). */
 void rl_bca_interval(double *low, double *high, double value, double *draws, int64_t num_draws, const double *jackknife,
                      int64_t n, double level)

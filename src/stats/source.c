@@ -12,6 +12,7 @@
 typedef struct name_list {
     char *names[512];
     int32_t count;
+    rl_status status;
     rl_error *err;
 } name_list;
 
@@ -22,7 +23,8 @@ static herr_t take_name(hid_t group, const char *name, const H5L_info_t *info, v
     (void)info;
     if (list->count == 512) return -1;
     list->names[list->count] = rl_strdup(name, list->err);
-    return list->names[list->count] && ++list->count ? 0 : -1;
+    if (!list->names[list->count]) list->status = RL_ERR_MEMORY;
+    return list->status == RL_OK && ++list->count ? 0 : -1;
 }
 
 static rl_status list_group(name_list *list, rl_place file, const char *group, rl_error *err)
@@ -31,8 +33,9 @@ static rl_status list_group(name_list *list, rl_place file, const char *group, r
     rl_status status = RL_OK;
     list->err = err;
     if (id < 0 || H5Literate(id, H5_INDEX_NAME, H5_ITER_INC, NULL, take_name, list) < 0)
-        status = rl_h5_fail(err, RL_ERR_INPUT, file.path, "group %s cannot be read; it is not a whole relearn results file",
-                            group);
+        status = list->status != RL_OK ? list->status
+                                       : rl_h5_fail(err, RL_ERR_INPUT, file.path,
+                                                    "group %s cannot be read; it is not a whole relearn results file", group);
     rl_h5_close(id);
     return status;
 }
@@ -211,6 +214,21 @@ cleanup:
     return status;
 }
 
+int64_t rl_source_pair_seeds(rl_run_pair *pairs, int64_t *num_seeds, const rl_source *s, const int32_t *a, int64_t num_a,
+                             const int32_t *b, int64_t num_b)
+{
+    int64_t n = 0, seeds = 0;
+    for (int64_t i = 0, j = 0; i < num_a || j < num_b; seeds++) {
+        bool take_a = j == num_b || (i < num_a && s->seed[a[i]] <= s->seed[b[j]]);
+        bool take_b = i == num_a || (j < num_b && s->seed[b[j]] <= s->seed[a[i]]);
+        if (take_a && take_b) pairs[n++] = (rl_run_pair){a[i], b[j]};
+        i += take_a;
+        j += take_b;
+    }
+    if (num_seeds) *num_seeds = seeds;
+    return n;
+}
+
 bool rl_source_differ_only_in(const rl_source *s, int32_t a, int32_t b, int32_t axis)
 {
     for (int32_t i = 0; i < s->num_axes; i++)
@@ -371,10 +389,11 @@ rl_status rl_source_open(rl_source **out, MPI_Comm comm, const char *path, rl_er
         s->path = path;
         s->file = (rl_place){H5I_INVALID_HID, path};
         s->transfer = H5I_INVALID_HID;
+        s->parted = rl_calloc(1, sizeof *s->parted, err);
         MPI_Comm_rank(comm, &s->rank);
         MPI_Comm_size(comm, &s->size);
     }
-    RL_TRY(rl_store_agree(comm, s ? read_small(s, err) : RL_ERR_MEMORY, err));
+    RL_TRY(rl_store_agree(comm, s && s->parted ? read_small(s, err) : RL_ERR_MEMORY, err));
     access = rl_parallel_access(comm);
     s->file.id = H5Fopen(path, H5F_ACC_RDONLY, access);
     s->transfer = rl_parallel_transfer();
@@ -412,7 +431,32 @@ void rl_source_close(rl_source *s)
     rl_free(s->cell_of_run);
     rl_free(s->first_run);
     rl_free(s->created);
+    rl_free(s->parted);
     rl_free(s);
+}
+
+rl_status rl_source_agree(const rl_source *s, rl_status status, rl_error *err)
+{
+    if (*s->parted) return status;
+    status = rl_store_agree(s->comm, status, err);
+    *s->parted = status != RL_OK;
+    return status;
+}
+
+rl_status rl_read_stage(double *out, rl_place dataset, hid_t transfer, int64_t row, int64_t stage, int64_t N, rl_error *err)
+{
+    hsize_t start[3] = {row < 0 ? 0 : (hsize_t)row, (hsize_t)stage, 0}, count[3] = {1, 1, (hsize_t)N}, length = (hsize_t)N;
+    hid_t space = H5Dget_space(dataset.id), memory = H5Screate_simple(1, &length, NULL);
+    bool ok = space >= 0 && memory >= 0;
+    if (row < 0)
+        ok = ok && H5Sselect_none(space) >= 0 && H5Sselect_none(memory) >= 0;
+    else
+        ok = ok && H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) >= 0;
+    ok = H5Dread(dataset.id, H5T_NATIVE_DOUBLE, memory, space, transfer, out) >= 0 && ok;
+    rl_status status = ok ? RL_OK : rl_h5_fail(err, RL_ERR_INPUT, dataset.path, "neuron values cannot be read");
+    rl_h5_close(memory);
+    rl_h5_close(space);
+    return status;
 }
 
 /* Bits, not numbers: an OR with zeros keeps NaN and -0 as they are. */

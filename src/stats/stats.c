@@ -75,7 +75,7 @@ rl_status rl_stats_outputs(rl_outputs *o, MPI_Comm comm, const char *path, json_
     rl_status status = RL_OK;
     rl_source *source = NULL;
     RL_TRY(rl_source_open(&source, comm, path, err));
-    RL_TRY(rl_store_agree(comm, compute(o, source, err), err));
+    RL_TRY(rl_source_agree(source, compute(o, source, err), err));
     if (findings && source->rank == 0) status = rl_findings_make(findings, source, o, err);
     status = rl_store_agree(comm, status, err);
 cleanup:

@@ -59,6 +59,10 @@ rl_status rl_resampler_create(rl_resampler **out, rl_error *err);
 void rl_resampler_free(rl_resampler *r);
 /* Mean of the finite values with its BCa interval. One value: no interval. Equal values: an interval of width 0. */
 rl_status rl_estimate_mean(rl_estimate *out, rl_resampler *r, const double *values, int64_t n, rl_error *err);
+/* What an interval of the mean over n seeds can cover at most, NaN without one. A bootstrap interval lies within the range of
+ * its n values, and that range misses the centre of a symmetric distribution whenever all values lie on one side of it:
+ * 2^(1-n). Below 6 seeds 95 % are out of reach. */
+double rl_largest_coverage(int64_t n);
 /* draws are reordered. */
 void rl_bca_interval(double *low, double *high, double value, double *draws, int64_t num_draws, const double *jackknife,
                      int64_t n, double level);
@@ -99,6 +103,7 @@ typedef struct rl_source {
     const char *path;
     rl_place file;  /* open on all ranks */
     hid_t transfer; /* collective */
+    bool *parted;   /* all ranks know of a failure */
     char *created;
     int64_t num_runs, num_done;
     int32_t num_columns;
@@ -112,6 +117,11 @@ typedef struct rl_source {
     int32_t num_models;
     rl_source_model *models;
 } rl_source;
+/* Collective. The lowest failing rank's status and message on every rank, as rl_store_agree; but once all ranks know of a
+ * failure they are on their way out and wait for each other no more. So a rank whose own work fails may return at once, up to
+ * the agreement around everything: it meets the others in whichever agreement they come to next. What this asks for: between
+ * work that can fail on one rank and the next collective call there is an agreement. */
+rl_status rl_source_agree(const rl_source *source, rl_status status, rl_error *err);
 /* Collective. */
 rl_status rl_source_open(rl_source **out, MPI_Comm comm, const char *path, rl_error *err);
 void rl_source_close(rl_source *source);
@@ -125,6 +135,14 @@ bool rl_source_done(const rl_source *source, int64_t run);
 rl_status rl_source_label(char **out, const rl_source *source, int32_t cell, int32_t without, rl_error *err);
 /* Runs of a cell in order of seed: *count of them; rl_free. */
 rl_status rl_source_runs_of_cell(int32_t **runs, int64_t *count, const rl_source *source, int32_t cell, rl_error *err);
+/* Runs of two lists in order of seed that have a seed in common; *num_seeds (may be NULL): seeds of either. pairs [num_a]. */
+typedef struct rl_run_pair {
+    int32_t a, b;
+} rl_run_pair;
+int64_t rl_source_pair_seeds(rl_run_pair *pairs, int64_t *num_seeds, const rl_source *source, const int32_t *a, int64_t num_a,
+                             const int32_t *b, int64_t num_b);
+/* One stage of one run [N] of a neuron array, as doubles. Collective where `transfer` is; row < 0 joins without data. */
+rl_status rl_read_stage(double *out, rl_place dataset, hid_t transfer, int64_t row, int64_t stage, int64_t N, rl_error *err);
 /* Cells that differ in axis `axis` alone. */
 bool rl_source_differ_only_in(const rl_source *source, int32_t a, int32_t b, int32_t axis);
 /* Add the ranks' arrays of which each element is zero but on one rank: exact, whatever the order. */
@@ -140,6 +158,7 @@ typedef struct rl_output {
     char *scales[4];   /* paths of the dimensions' scales; NULL */
     const char *units; /* static text */
     char *long_name, *method, *interval;
+    double coverage;   /* of the interval with the fewest seeds at most; 0: no attribute */
     int64_t n;         /* -1: no attribute */
     bool portable;     /* the same bytes at any number of ranks */
 } rl_output;

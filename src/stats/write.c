@@ -1,9 +1,10 @@
 /* write.c -- /stats into results.h5, by one process and never in place.
  *
- *   copy results.h5 aside -> drop its old /stats -> write -> close -> open again, compare -> fsync, rename
+ *   copy results.h5 aside without its old /stats -> write -> close -> open again, compare -> fsync, rename
  *
  * One writer: /stats is small beside what it was computed from, and a serial writer cannot meet the faults of parallel
- * HDF5 (field notes E). The space of the old /stats is used again by the new one, because both happen in one session. */
+ * HDF5 (field notes E). A file that has a /stats is written anew without it (store/h5_copy.c), so it keeps its size however
+ * often they are remade; one that was just gathered is copied as it is. */
 #include "stats_internal.h"
 
 #include <hdf5_hl.h>
@@ -20,6 +21,8 @@ static rl_status describe(rl_place place, const rl_output *item, rl_error *err)
     if (item->array.element == RL_TEXT) RL_TRY(rl_h5_put_text(place, "_Encoding", "utf-8", err));
     if (item->method) RL_TRY(rl_h5_put_text(place, "method", item->method, err));
     if (item->interval) RL_TRY(rl_h5_put_text(place, "interval", item->interval, err));
+    snprintf(number, sizeof number, "%g", item->coverage);
+    if (item->coverage > 0) RL_TRY(rl_h5_put_text(place, "coverage_at_most", number, err));
     snprintf(number, sizeof number, "%lld", (long long)item->n);
     if (item->n >= 0) RL_TRY(rl_h5_put_text(place, "n", number, err));
 cleanup:
@@ -79,9 +82,6 @@ static rl_status write_attribute(rl_place file, const char *path, const char *na
 static rl_status write_all(rl_place file, const rl_outputs *o, rl_error *err)
 {
     rl_status status = RL_OK;
-    if (H5Lexists(file.id, "/stats", H5P_DEFAULT) > 0 && H5Ldelete(file.id, "/stats", H5P_DEFAULT) < 0)
-        status = rl_h5_fail(err, RL_ERR_IO, file.path, "the old /stats cannot be dropped");
-    if (status != RL_OK) goto cleanup;
     for (int32_t i = 0; i < o->count; i++) {
         RL_TRY(make_groups(file, o->items[i].path, err));
         RL_TRY(write_item(file, &o->items[i], err));
@@ -129,12 +129,23 @@ static rl_status write_copy(const char *temporary, const rl_outputs *o, rl_error
     return status;
 }
 
+static rl_status has_stats(bool *out, const char *path, rl_error *err)
+{
+    hid_t file = H5I_INVALID_HID;
+    rl_status status = rl_h5_open(&file, path, "results file", err);
+    if (status == RL_OK) *out = H5Lexists(file, "/stats", H5P_DEFAULT) > 0;
+    rl_h5_close(file);
+    return status;
+}
+
 rl_status rl_outputs_write(const rl_outputs *o, const char *path, rl_error *err)
 {
     rl_status status = RL_OK;
+    bool again = false;
     char *temporary = rl_format(err, "%s.tmp.%ld", path, (long)getpid());
     if (!temporary) return RL_ERR_MEMORY;
-    RL_TRY(rl_copy_file(path, temporary, err));
+    RL_TRY(has_stats(&again, path, err));
+    RL_TRY(again ? rl_h5_copy_without(path, temporary, "stats", err) : rl_copy_file(path, temporary, err));
     RL_TRY(write_copy(temporary, o, err));
     RL_TRY(read_back(temporary, o, err));
     RL_TRY(rl_publish(temporary, path, err));

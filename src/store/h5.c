@@ -349,6 +349,16 @@ static rl_status read_text(char **out, hid_t attribute, hid_t type, rl_error *er
     return status;
 }
 
+/* HDF5 allocates the text and wants it back. */
+static rl_status read_variable_text(char **out, hid_t attribute, hid_t type, hid_t space, rl_error *err)
+{
+    char *text = NULL;
+    rl_status status = H5Aread(attribute, type, &text) < 0 ? rl_h5_fail(err, RL_ERR_INPUT, "attribute", "cannot be read") : RL_OK;
+    if (status == RL_OK && !(*out = rl_strdup(text ? text : "", err))) status = RL_ERR_MEMORY;
+    if (text) H5Dvlen_reclaim(type, space, H5P_DEFAULT, &text);
+    return status;
+}
+
 rl_status rl_h5_get_text(char **out, hid_t object, const char *name, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -358,8 +368,8 @@ rl_status rl_h5_get_text(char **out, hid_t object, const char *name, rl_error *e
     hid_t type = attribute >= 0 ? H5Aget_type(attribute) : H5I_INVALID_HID,
           space = attribute >= 0 ? H5Aget_space(attribute) : -1;
     bool scalar = space >= 0 && H5Sget_simple_extent_npoints(space) == 1;
-    if (type >= 0 && scalar && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0)
-        status = read_text(out, attribute, type, err);
+    if (type >= 0 && scalar && H5Tget_class(type) == H5T_STRING)
+        status = H5Tis_variable_str(type) > 0 ? read_variable_text(out, attribute, type, space, err) : read_text(out, attribute, type, err);
     rl_h5_close(space);
     rl_h5_close(type);
     rl_h5_close(attribute);

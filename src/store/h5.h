@@ -64,10 +64,17 @@ rl_status rl_h5_shape(rl_array *out, rl_place place, const char *name, rl_error 
 /* Read a dataset that must have exactly this shape (RL_TEXT: width too) into values. */
 rl_status rl_h5_get(void *values, rl_place place, const char *name, const rl_array *expected, rl_error *err);
 rl_status rl_h5_put_text(rl_place place, const char *name, const char *text, rl_error *err); /* attribute */
-/* The attribute as text (integers printed), rl_free; NULL with *err untouched where it is absent or of another kind. */
+/* The attribute as text, of fixed or (as h5py writes) variable length; rl_free; NULL with *err untouched where it is absent or
+ * no text. */
 rl_status rl_h5_get_text(char **out, hid_t object, const char *name, rl_error *err);
 /* XXH3 over all root attributes but "checksum" and over every dataset's path, type, shape and bytes, in name order. */
 rl_status rl_h5_checksum(char hex[RL_DIGEST_HEX], rl_place file, rl_error *err);
+
+/* ---------------------------------------------------------------------------------------- h5_copy.c */
+
+/* One process: `to` = a new file with all that `from` holds but the group `left_out` ("stats"), without holes. Its scales,
+ * texts and raw data are the same; attributes that are not text are left behind. Not synchronised: rl_publish does that. */
+rl_status rl_h5_copy_without(const char *from, const char *to, const char *left_out, rl_error *err);
 
 /* ----------------------------------------------------------------------------------------- agree.c */
 
