@@ -17,7 +17,7 @@ extern "C" {
 
 /* ------------------------------------------------------------------------------------------- start of day */
 
-/* Choose back end and ISA, keep every BLAS single-threaded, and check one product against a naive one
+/* Choose back end and ISA, keep every BLAS single-threaded (threads are ours, see below), and check one product against a naive one
  * (RL_ERR_INTERNAL names the back end when they differ). backend: NULL = RELEARN_GEMM from the environment, else the
  * build's best. Idempotent; call once per process before any kernel. */
 rl_status rl_linalg_init(const char *backend, rl_error *err);
@@ -30,6 +30,23 @@ size_t rl_gemm_backends(const char *const **names);       /* back ends compiled 
 /* GFLOP/s of one back end on [M,K]x[K,N] products for about seconds_budget; 0 when not compiled in. */
 double rl_gemm_rate(const char *backend, int64_t M, int64_t N, int64_t K, double seconds_budget);
 double rl_fma_peak_gflops(void);                          /* measured FMA peak of one core with the ISA in use */
+
+/* ----------------------------------------------------------------------------------------------- threads */
+
+/* The calling thread and num_threads - 1 others share every pass of this header from now on (1: they leave). Only between
+ * passes, from one thread of the process, and before workspaces are made (attention needs scratch for each).
+ * RL_ERR_INPUT: not 1 .. RL_MAX_THREADS. */
+#define RL_MAX_THREADS 256
+rl_status rl_linalg_set_threads(int num_threads, rl_error *err);
+int rl_linalg_threads(void);
+/* *keep: the back end in use gives the same bits at any number of threads; otherwise the number belongs to whatever names
+ * the bits. Everything but matrix products does so always. */
+rl_status rl_linalg_threads_keep_bits(bool *keep, rl_error *err);
+/* work(context, worker, piece) for piece 0 .. num_pieces - 1, in no order, by whichever thread is free; returns when all are
+ * done. worker is 0 .. threads - 1. Pieces must not write what another one reads or writes. Inside a piece nothing is
+ * shared again. */
+typedef void rl_piece_function(void *context, int worker, int64_t piece);
+void rl_share_out(int64_t num_pieces, rl_piece_function *work, void *context);
 
 /* -------------------------------------------------------------------------------------------------- gemm */
 
@@ -104,9 +121,11 @@ typedef struct rl_attention_scores {
 rl_attention_scores rl_attention_scores_default(int64_t D); /* 1 / sqrt(D), all keys */
 /* Per sentence and head softmax(scale Q K^T) V on packed qkv[T, 3C] (q | k | v, head-major inside each).
  * out[T,C]. probs: saved softmax before dropout, sentence b at offset H * sum_{i<b} n_i^2, then [H, n, n]; a caller
- * sizes it by rl_attention_probs_count. Dropout is on the probabilities, element = index in probs. */
+ * sizes it by rl_attention_probs_count; NULL: not kept, and no dropout. Dropout is on the probabilities, element = index
+ * in probs. */
 int64_t rl_attention_probs_count(const int32_t *start, int64_t B, int64_t H);
-size_t rl_attention_scratch_count(int64_t max_length, int64_t D); /* floats of scratch for one call */
+/* Floats of scratch for one call, with as many threads as there are now. */
+size_t rl_attention_scratch_count(int64_t max_length, int64_t D);
 void rl_attention_forward(float *out, float *probs, const float *qkv, const int32_t *start, int64_t B, int64_t H,
                           int64_t D, rl_attention_scores scores, rl_dropout dropout, float *scratch);
 /* dqkv[T,3C] written. */

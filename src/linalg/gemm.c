@@ -101,12 +101,18 @@ static size_t find_backend(const char *name)
     return i;
 }
 
-/* Runs are the unit of parallelism; a BLAS thread would fight another rank for its core. */
-static void keep_single_threaded(void)
+/* OpenMP keeps the number for each thread that asks. */
+void rl_gemm_enter_thread(void)
 {
 #ifdef _OPENMP
     omp_set_num_threads(1);
 #endif
+}
+
+/* Threads of a rank are ours (threads.c); a BLAS thread would fight them, or another rank, for its core. */
+static void keep_single_threaded(void)
+{
+    rl_gemm_enter_thread();
     if (HAS_OPENBLAS_THREADS) openblas_set_num_threads(1);
 }
 
@@ -185,48 +191,50 @@ rl_status rl_linalg_init(const char *backend, rl_error *err)
     checked[chosen] = true;
     RL_TRY(rl_linalg_select_isa(environment("RELEARN_ISA"), err));
     backend_in_use = chosen;
+    if (rl_linalg_threads() > 1) RL_TRY(rl_gemm_learn_cut_rule(err));
 cleanup:
     return status;
 }
 
 /* ----------------------------------------------------------------------------------------------------- use */
 
-void rl_gemm(bool transpose_a, bool transpose_b, int64_t M, int64_t N, int64_t K, float alpha, const float *A,
-             int64_t lda, const float *B, int64_t ldb, float beta, float *C, int64_t ldc)
+/* What the library is known for (products.c says from where), and whether it kept it on a sample here. */
+static struct learnt {
+    bool done;
+    rl_cut_rule rule;
+} learnt[NUM_BACKENDS];
+
+static rl_cut_rule promised_rule(void)
 {
-    if (M <= 0 || N <= 0) return; /* some CBLAS print a complaint about these */
-    backend_products[backend_in_use](transpose_a, transpose_b, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
+#ifdef RELEARN_HAVE_ONEDNN
+    if (!strcmp(rl_gemm_backend(), "onednn")) {
+        int isa = (int)dnnl_get_effective_cpu_isa(), wide = (int)dnnl_cpu_isa_avx512_core;
+        if ((isa & wide) == wide) return RL_CUT_EVEN_K;
+        if (isa == (int)dnnl_cpu_isa_sse41) return RL_CUT_ANY;
+    }
+#endif
+    return RL_CUT_NEW_BITS;
 }
 
-/* The bias is laid down first and the product added to it: one write instead of a pass that reads and writes. */
-void rl_linear_forward(float *y, const float *x, const float *weight, const float *bias, int64_t T, int64_t N,
-                       int64_t K)
+rl_status rl_gemm_learn_cut_rule(rl_error *err)
 {
-    for (int64_t t = 0; bias && t < T; t++) memcpy(y + t * N, bias, (size_t)N * sizeof *y);
-    rl_gemm(false, true, T, N, K, 1.0f, x, K, weight, K, bias ? 1.0f : 0.0f, y, N);
+    struct learnt *l = &learnt[backend_in_use];
+    rl_cut_rule rule = promised_rule();
+    bool keep = rule != RL_CUT_NEW_BITS;
+    if (l->done) return RL_OK;
+    rl_status status = keep ? rl_gemm_cuts_keep_bits(&keep, err) : RL_OK;
+    if (status == RL_OK) *l = (struct learnt){true, keep ? rule : RL_CUT_NEW_BITS};
+    return status;
 }
 
-void rl_linear_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight,
-                        int64_t T, int64_t N, int64_t K, bool accumulate_dx)
+rl_cut_rule rl_gemm_cut_rule(void)
 {
-    if (dx) rl_gemm(false, false, T, K, N, 1.0f, dy, N, weight, K, accumulate_dx ? 1.0f : 0.0f, dx, K);
-    rl_gemm(true, false, N, K, T, 1.0f, dy, N, x, K, 0.0f, dweight, K);
-    if (dbias) rl_column_sums(dbias, dy, T, N);
+    return learnt[backend_in_use].rule;
 }
 
-void rl_linear_in_out_forward(float *y, const float *x, const float *weight, const float *bias, int64_t T, int64_t N,
-                              int64_t K)
+rl_gemm_function *rl_gemm_whole(void)
 {
-    for (int64_t t = 0; bias && t < T; t++) memcpy(y + t * N, bias, (size_t)N * sizeof *y);
-    rl_gemm(false, false, T, N, K, 1.0f, x, K, weight, N, bias ? 1.0f : 0.0f, y, N);
-}
-
-void rl_linear_in_out_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
-                               const float *weight, int64_t T, int64_t N, int64_t K, bool accumulate_dx)
-{
-    if (dx) rl_gemm(false, true, T, K, N, 1.0f, dy, N, weight, N, accumulate_dx ? 1.0f : 0.0f, dx, K);
-    rl_gemm(true, false, K, N, T, 1.0f, x, K, dy, N, 0.0f, dweight, N);
-    if (dbias) rl_column_sums(dbias, dy, T, N);
+    return backend_products[backend_in_use];
 }
 
 /* The best of the calls that fit into the budget: other work on the core only ever lowers a rate. */

@@ -12,6 +12,11 @@
  * entries are all made from this list. The contracts stand in relearn/linalg.h; those of the few that are not public
  * stand here:
  *   dropout_at   y[i] = x[i] * factor of element first + i, so that a pass can be cut anywhere
+ * Passes that threads share are cut by rows where rows stand alone ([from, T)), and by columns where rows are summed up
+ * (`stride` floats from row to row of a [T, N] part):
+ *   layer_norm_backward_rows, _columns   the two halves of layer_norm_backward: dx by rows; dgamma and dbeta by columns
+ *   attention_forward, _backward         heads i .. heads - 1 of sentence b, whose probs begin at element `first`;
+ *                                        probs NULL (no dropout then): not kept
  *   fma_work     `rounds` rounds of independent multiply-adds; returns the FLOPs done, *sink keeps them alive */
 #define RL_KERNEL_LIST(X)                                                                                              \
     X(void, exp, (float *y, const float *x, int64_t n))                                                                \
@@ -22,27 +27,35 @@
        int64_t C, float eps))                                                                                          \
     X(void, residual_layer_norm_forward,                                                                               \
       (float *y, float *sum, float *mean, float *rstd, const float *x, const float *bias, const float *residual,       \
-       const float *gamma, const float *beta, int64_t T, int64_t C, float eps, rl_dropout dropout))                    \
+       const float *gamma, const float *beta, int64_t from, int64_t T, int64_t C, float eps, rl_dropout dropout))      \
     X(void, layer_norm_backward,                                                                                       \
       (float *dx, float *dgamma, float *dbeta, const float *dy, const float *x, const float *mean, const float *rstd,  \
        const float *gamma, int64_t T, int64_t C))                                                                      \
+    X(void, layer_norm_backward_rows,                                                                                  \
+      (float *dx, const float *dy, const float *x, const float *mean, const float *rstd, const float *gamma,           \
+       int64_t T, int64_t C))                                                                                          \
+    X(void, layer_norm_backward_columns,                                                                               \
+      (float *dgamma, float *dbeta, const float *dy, const float *x, const float *mean, const float *rstd, int64_t T,  \
+       int64_t C, int64_t stride))                                                                                     \
     X(void, bias_gelu_forward, (float *y, float *pre, const float *x, const float *bias, int64_t T, int64_t F))        \
-    X(void, bias_gelu_backward, (float *dpre, float *dbias, const float *dy, const float *pre, int64_t T, int64_t F))  \
+    X(void, bias_gelu_backward,                                                                                        \
+      (float *dpre, float *dbias, const float *dy, const float *pre, int64_t T, int64_t F, int64_t stride))            \
     X(void, bias_tanh_gelu_forward,                                                                                    \
       (float *y, float *pre, const float *x, const float *bias, int64_t T, int64_t F))                                 \
     X(void, bias_tanh_gelu_backward,                                                                                   \
-      (float *dpre, float *dbias, const float *dy, const float *pre, int64_t T, int64_t F))                            \
+      (float *dpre, float *dbias, const float *dy, const float *pre, int64_t T, int64_t F, int64_t stride))            \
     X(void, residual_forward,                                                                                          \
-      (float *sum, const float *x, const float *bias, const float *residual, int64_t T, int64_t C,                     \
+      (float *sum, const float *x, const float *bias, const float *residual, int64_t from, int64_t T, int64_t C,       \
        rl_dropout dropout))                                                                                            \
-    X(void, column_sums, (float *sums, const float *x, int64_t T, int64_t N))                                          \
+    X(void, column_sums, (float *sums, const float *x, int64_t T, int64_t N, int64_t stride))                          \
     X(void, add, (float *y, const float *a, const float *b, int64_t n))                                                \
     X(void, attention_forward,                                                                                         \
-      (float *out, float *probs, const float *qkv, const int32_t *start, int64_t B, int64_t H, int64_t D,              \
-       rl_attention_scores scores, rl_dropout dropout, float *scratch))                                                \
+      (float *out, float *probs, const float *qkv, const int32_t *start, int64_t b, int64_t i, int64_t heads,          \
+       int64_t H, int64_t D, uint64_t first, rl_attention_scores scores, rl_dropout dropout, float *scratch))          \
     X(void, attention_backward,                                                                                        \
-      (float *dqkv, const float *dout, const float *qkv, const float *probs, const int32_t *start, int64_t B,          \
-       int64_t H, int64_t D, rl_attention_scores scores, rl_dropout dropout, float *scratch))                          \
+      (float *dqkv, const float *dout, const float *qkv, const float *probs, const int32_t *start, int64_t b,          \
+       int64_t i, int64_t heads, int64_t H, int64_t D, uint64_t first, rl_attention_scores scores,                     \
+       rl_dropout dropout, float *scratch))                                                                            \
     X(void, adamw_step, (float *p, const float *g, float *m, float *v, int64_t n, rl_adamw settings))                  \
     X(void, adamw_idle_steps,                                                                                          \
       (float *p, float *m, float *v, int64_t n, rl_adamw settings, const rl_adamw_rates *rates, int64_t count))        \
@@ -70,6 +83,39 @@ rl_status rl_linalg_select_isa(const char *name, rl_error *err);
 /* Instruction sets of this build, slowest first; those before *usable run on this processor. */
 size_t rl_linalg_isas(const char *const **names, size_t *usable);
 
+typedef void rl_gemm_function(bool transpose_a, bool transpose_b, int64_t M, int64_t N, int64_t K, float alpha,
+                              const float *A, int64_t lda, const float *B, int64_t ldb, float beta, float *C,
+                              int64_t ldc);
+
+/* Which products threads may cut so that every element is the sum it is without threads (gemm.c). */
+typedef enum rl_cut_rule {
+    RL_CUT_NEW_BITS, /* no such promise: the count of threads belongs to the bits */
+    RL_CUT_EVEN_K,   /* those of K <= 768, or of a multiple of 384 */
+    RL_CUT_ANY,      /* all */
+} rl_cut_rule;
+rl_cut_rule rl_gemm_cut_rule(void);
+/* Find it out for the back end in use: before anything is cut. */
+rl_status rl_gemm_learn_cut_rule(rl_error *err);
+/* Whether pieces of a few products have the bits of the whole. */
+rl_status rl_gemm_cuts_keep_bits(bool *keep, rl_error *err);
+/* A new thread's share of keeping every BLAS single-threaded. */
+void rl_gemm_enter_thread(void);
+/* One product of the back end in use, not cut. */
+rl_gemm_function *rl_gemm_whole(void);
+
+/* [0, n) cut into `count` pieces of whole units (the last may end early); none is empty. */
+typedef struct rl_pieces {
+    int64_t n, unit, count;
+} rl_pieces;
+/* As many pieces as threads times per_thread, or one where the pass touches fewer than RL_WORTH_SHARING floats. */
+#define RL_WORTH_SHARING 8192
+rl_pieces rl_cut(int64_t n, int64_t unit, int per_thread, int64_t floats);
+static inline int64_t rl_piece_start(rl_pieces p, int64_t piece)
+{
+    int64_t at = (p.n + p.unit - 1) / p.unit * piece / p.count * p.unit;
+    return at < p.n ? at : p.n;
+}
+
 /* Scratch of rl_attention_*: rows of queries that are worked on at a time, and the unit that key counts are padded to
  * (one AVX-512 vector; the same on every instruction set, so that a caller's scratch fits all). */
 #define RL_ATTENTION_ROWS 64
@@ -79,9 +125,6 @@ static inline int64_t rl_attention_padded(int64_t n)
     return (n + RL_ATTENTION_PAD - 1) / RL_ATTENTION_PAD * RL_ATTENTION_PAD;
 }
 
-typedef void rl_gemm_function(bool transpose_a, bool transpose_b, int64_t M, int64_t N, int64_t K, float alpha,
-                              const float *A, int64_t lda, const float *B, int64_t ldb, float beta, float *C,
-                              int64_t ldc);
 /* All four transpositions of one product against a naive one in double; RL_ERR_INTERNAL names the back end. */
 rl_status rl_gemm_check(const char *backend, rl_gemm_function *product, rl_error *err);
 

@@ -19,3 +19,7 @@ foreach(isa ${isas})
     $<$<NOT:$<CONFIG:Debug>>:-O3>)
   target_sources(${target} PRIVATE $<TARGET_OBJECTS:${kernels_target}>)
 endforeach()
+# Threads of a rank (threads.c): nothing to link where the C library has them, -pthread elsewhere.
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+target_link_libraries(${target} PUBLIC $<BUILD_INTERFACE:Threads::Threads>)

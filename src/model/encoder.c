@@ -139,21 +139,14 @@ static rl_attention_scores scores_of(const rl_model *model, int64_t layer)
     return scores;
 }
 
-/* In an eval workspace only one sentence's probabilities fit, so sentences go one at a time; same kernel, same bits. */
+/* Probabilities are kept for the backward pass only. */
 static void attend(const rl_model *model, rl_workspace *w, const rl_batch *batch, int64_t layer, rl_dropout drop)
 {
     rl_block_buffers *b = &w->block[layer];
     int64_t H = model->config.num_heads, D = model->config.hidden_size / H;
-    rl_attention_scores scores = scores_of(model, layer);
-    if (w->training) {
-        rl_attention_forward(b->context, b->probs, b->qkv, batch->start, batch->num_sentences, H, D, scores, drop,
-                             w->attention_scratch);
-        return;
-    }
-    assert(drop.p <= 0);
-    for (int64_t s = 0; s < batch->num_sentences; s++)
-        rl_attention_forward(b->context, b->probs, b->qkv, batch->start + s, 1, H, D, scores, rl_dropout_none(),
-                             w->attention_scratch);
+    assert(w->training || drop.p <= 0);
+    rl_attention_forward(b->context, w->training ? b->probs : NULL, b->qkv, batch->start, batch->num_sentences, H, D,
+                         scores_of(model, layer), drop, w->attention_scratch);
 }
 
 /* y = A(x) before its bias and dropout. */

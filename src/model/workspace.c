@@ -2,8 +2,7 @@
  *
  * Training keeps per layer what the backward pass reads: 8 C + 2 F floats a token (F = 4C: 16 C) and the attention
  * probabilities. Values that cost one pass to make again (dropout masks, dropped copies) are not kept. In eval all
- * layers share one set, and inside it buffers whose lives don't meet share memory; attention goes sentence by sentence,
- * so only one sentence's probabilities exist. */
+ * layers share one set, and inside it buffers whose lives don't meet share memory; attention probabilities are not kept. */
 #include "model_internal.h"
 
 #include <string.h>
@@ -68,7 +67,6 @@ static void describe_eval(span_table *table, rl_workspace *w, const rl_model_con
     rl_block_buffers *block = &w->block[0];
     add(table, "hidden", &w->hidden[0], T * C);
     add(table, "qkv | pre", &block->qkv, T * larger(3 * C, F));
-    add(table, "probs", &block->probs, config->num_heads * w->max_length * w->max_length);
     add(table, "context | middle", &block->context, T * C);
     add(table, "sum", &block->sum1, T * C);
     add(table, "mean", &block->mean1, T);

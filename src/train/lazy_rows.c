@@ -54,6 +54,19 @@ static void catch_up(rl_optimizer_state *state, int64_t row)
     words->updated[row] = words->step;
 }
 
+static void catch_up_piece(void *context, int worker, int64_t i)
+{
+    rl_optimizer_state *state = context;
+    (void)worker;
+    catch_up(state, state->words.rows[i]);
+}
+
+static void catch_up_row(void *context, int worker, int64_t row)
+{
+    (void)worker;
+    catch_up(context, row);
+}
+
 void rl_optimizer_read(rl_optimizer_state *state, rl_batch *batch)
 {
     rl_lazy_rows *words = &state->words;
@@ -64,15 +77,15 @@ void rl_optimizer_read(rl_optimizer_state *state, rl_batch *batch)
         if (words->last_read[row] == words->step) continue;
         words->last_read[row] = words->step;
         words->rows[words->num_rows++] = row;
-        catch_up(state, row);
     }
+    rl_share_out(words->num_rows, catch_up_piece, state);
     batch->rows = words->rows;
     batch->num_rows = words->num_rows;
 }
 
 void rl_optimizer_read_all(rl_optimizer_state *state)
 {
-    for (int64_t row = 0; state->lazy && row < state->model->config.vocab_size; row++) catch_up(state, row);
+    if (state->lazy) rl_share_out(state->model->config.vocab_size, catch_up_row, state);
 }
 
 double rl_lazy_rows_sum_of_squares(const rl_optimizer_state *state)
@@ -84,15 +97,27 @@ double rl_lazy_rows_sum_of_squares(const rl_optimizer_state *state)
     return sum;
 }
 
+typedef struct row_update {
+    rl_optimizer_state *state;
+    rl_adamw settings;
+} row_update;
+
+static void update_row(void *context, int worker, int64_t i)
+{
+    const row_update *u = context;
+    rl_optimizer_state *state = u->state;
+    int64_t row = state->words.rows[i], at = offset_of(state, row);
+    (void)worker;
+    rl_adamw_step(state->model->weights + at, state->gradients + at, state->m + at, state->v + at,
+                  state->model->config.hidden_size, u->settings);
+    state->words.updated[row] = state->words.step;
+}
+
 /* One update: at once for the rows just read, noted down for the others. */
 void rl_lazy_rows_update(rl_optimizer_state *state, rl_adamw settings)
 {
     rl_lazy_rows *words = &state->words;
-    int64_t C = state->model->config.hidden_size;
+    row_update update = {state, settings};
     words->rates[words->step++] = rl_adamw_rates_of(settings);
-    for (int64_t i = 0; i < words->num_rows; i++) {
-        int64_t at = offset_of(state, words->rows[i]);
-        rl_adamw_step(state->model->weights + at, state->gradients + at, state->m + at, state->v + at, C, settings);
-        words->updated[words->rows[i]] = words->step;
-    }
+    rl_share_out(words->num_rows, update_row, &update);
 }

@@ -15,6 +15,7 @@ rl_status rl_optimizer_create(rl_optimizer_state *out, rl_model *model, const rl
     RL_ALLOC(state.gradients, model->num_weights, err);
     RL_ALLOC(state.m, model->num_weights, err);
     RL_ALLOC(state.v, model->num_weights, err);
+    RL_ALLOC(state.squares, model->num_parameters, err);
     *out = state;
     return RL_OK;
 cleanup:
@@ -27,6 +28,7 @@ void rl_optimizer_clear(rl_optimizer_state *state)
     rl_free(state->gradients);
     rl_free(state->m);
     rl_free(state->v);
+    rl_free(state->squares);
     rl_lazy_rows_clear(&state->words);
     *state = (rl_optimizer_state){0};
 }
@@ -36,15 +38,22 @@ static bool is_lazy(const rl_optimizer_state *state, int64_t tensor)
     return state->lazy && tensor == state->words.tensor;
 }
 
-/* torch.nn.utils.clip_grad_norm_: the norm of the tensors' norms, here without leaving float64. */
-double rl_optimizer_gradient_norm(const rl_optimizer_state *state)
+static void square_tensor(void *context, int worker, int64_t i)
+{
+    const rl_optimizer_state *state = context;
+    const rl_parameter *tensor = &state->model->parameters[i];
+    (void)worker;
+    state->squares[i] = is_lazy(state, i) ? rl_lazy_rows_sum_of_squares(state)
+                                          : rl_sum_of_squares(state->gradients + tensor->offset, tensor->count);
+}
+
+/* torch.nn.utils.clip_grad_norm_: the norm of the tensors' norms, here without leaving float64. A tensor's squares are one
+ * thread's, so that they are added in one order. */
+double rl_optimizer_gradient_norm(rl_optimizer_state *state)
 {
     double sum = 0;
-    for (int64_t i = 0; i < state->model->num_parameters; i++) {
-        const rl_parameter *tensor = &state->model->parameters[i];
-        sum += is_lazy(state, i) ? rl_lazy_rows_sum_of_squares(state)
-                                 : rl_sum_of_squares(state->gradients + tensor->offset, tensor->count);
-    }
+    rl_share_out(state->model->num_parameters, square_tensor, state);
+    for (int64_t i = 0; i < state->model->num_parameters; i++) sum += state->squares[i];
     return sqrt(sum);
 }
 

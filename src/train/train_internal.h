@@ -52,6 +52,7 @@ typedef struct rl_optimizer_state {
     const rl_train_settings *settings;
     const rl_weight_mask *mask;        /* may be NULL */
     float *gradients, *m, *v;          /* [num_weights] */
+    double *squares;                   /* [num_parameters] of the gradient, tensor by tensor */
     bool lazy;                         /* else every update goes over all rows */
     rl_lazy_rows words;
 } rl_optimizer_state;
@@ -69,7 +70,7 @@ void rl_optimizer_read_all(rl_optimizer_state *state);
 /* The settings of one update; weight_decay and gradient_scale are the caller's. */
 rl_adamw rl_optimizer_adamw(const rl_train_settings *settings, int64_t t, double learning_rate);
 /* sqrt of the sum of all squared gradients; lazy: of the word table's, those of the rows last read. */
-double rl_optimizer_gradient_norm(const rl_optimizer_state *state);
+double rl_optimizer_gradient_norm(rl_optimizer_state *state);
 /* Update t (from 1) with clipping by norm; masked weights and moments end as zero. */
 void rl_optimizer_update(rl_optimizer_state *state, int64_t t, double learning_rate, double norm);
 /* Zero the masked weights and moments. */

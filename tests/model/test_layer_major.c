@@ -89,7 +89,7 @@ static void test_workspace_size(void **state)
     double scratch = (double)rl_attention_scratch_count(128, 4);
     assert_close((double)rl_workspace_bytes(training), 4 * (2 * per_layer + other + scratch), 0.002, 0);
     assert_close((double)rl_workspace_bytes(eval),
-                 4 * (4096.0 * (8 + 24 + 8 + 8 + 2 + 16 + 9) + 2 * 128 * 128 + scratch), 0.002, 0);
+                 4 * (4096.0 * (8 + 24 + 8 + 8 + 2 + 16 + 9) + scratch), 0.002, 0);
     rl_workspace_free(training);
     rl_workspace_free(eval);
     assert_fails(rl_workspace_create(&training, model, 0, 1, 1, 1, true, &err), RL_ERR_INTERNAL, err, "max_tokens");

@@ -15,7 +15,8 @@ typedef struct head {
     float padding[RL_ATTENTION_PAD];        /* added to the last columns of scores: 0, or -inf on padded ones */
 } head;
 
-/* Scratch of one call: a transposed panel [D, padded] and two blocks [RL_ATTENTION_ROWS, padded]. */
+/* Scratch of one call: a transposed panel [D, padded] and two blocks [RL_ATTENTION_ROWS, padded]. Probabilities that
+ * nobody keeps lie in the second block: without dropout it is free. */
 typedef struct workspace {
     float *panel, *scores, *dropped;
 } workspace;
@@ -88,7 +89,7 @@ static void head_forward(float *out, float *probs, const head *h, rl_attention_s
     transpose(w.panel, h->key, h);
     for (int64_t i = 0; i < h->n; i += RL_ATTENTION_ROWS) {
         int64_t rows = h->n - i < RL_ATTENTION_ROWS ? h->n - i : RL_ATTENTION_ROWS;
-        float *p = probs + i * h->n;
+        float *p = probs ? probs + i * h->n : w.dropped;
         small_matrix q = {h->query + i * h->stride, h->stride, 1}, weights = {p, h->n, 1};
         small_product(w.scores, h->padded, q, w.panel, h->padded, rows, h->padded, h->D, how.scale, false);
         if (how.causal) hide_later_keys(w.scores, i, rows, h);
@@ -102,17 +103,13 @@ static void head_forward(float *out, float *probs, const head *h, rl_attention_s
     }
 }
 
-void ISA(attention_forward)(float *out, float *probs, const float *qkv, const int32_t *start, int64_t B, int64_t H,
-                            int64_t D, rl_attention_scores scores, rl_dropout dropout, float *scratch)
+void ISA(attention_forward)(float *out, float *probs, const float *qkv, const int32_t *start, int64_t b, int64_t i,
+                            int64_t heads, int64_t H, int64_t D, uint64_t first, rl_attention_scores scores,
+                            rl_dropout dropout, float *scratch)
 {
-    uint64_t first = 0;
-    for (int64_t b = 0; b < B; b++) {
-        int64_t n = start[b + 1] - start[b];
-        for (int64_t i = 0; i < H; i++) {
-            head h = find_head(qkv, start, b, i, H, D, first);
-            head_forward(out + start[b] * H * D + i * D, probs + h.first, &h, scores, &dropout, scratch);
-        }
-        first += (uint64_t)(H * n * n);
+    for (; i < heads; i++) {
+        head h = find_head(qkv, start, b, i, H, D, first);
+        head_forward(out + start[b] * H * D + i * D, probs ? probs + h.first : NULL, &h, scores, &dropout, scratch);
     }
 }
 
@@ -155,17 +152,12 @@ static void head_backward(float *dquery, const float *dout, const float *probs, 
 }
 
 void ISA(attention_backward)(float *dqkv, const float *dout, const float *qkv, const float *probs,
-                             const int32_t *start, int64_t B, int64_t H, int64_t D, rl_attention_scores scores,
-                             rl_dropout dropout, float *scratch)
+                             const int32_t *start, int64_t b, int64_t i, int64_t heads, int64_t H, int64_t D,
+                             uint64_t first, rl_attention_scores scores, rl_dropout dropout, float *scratch)
 {
-    uint64_t first = 0;
-    for (int64_t b = 0; b < B; b++) {
-        int64_t n = start[b + 1] - start[b];
-        for (int64_t i = 0; i < H; i++) {
-            head h = find_head(qkv, start, b, i, H, D, first);
-            head_backward(dqkv + (h.query - qkv), dout + start[b] * H * D + i * D, probs + h.first, &h, scores.scale,
-                          &dropout, scratch);
-        }
-        first += (uint64_t)(H * n * n);
+    for (; i < heads; i++) {
+        head h = find_head(qkv, start, b, i, H, D, first);
+        head_backward(dqkv + (h.query - qkv), dout + start[b] * H * D + i * D, probs + h.first, &h, scores.scale,
+                      &dropout, scratch);
     }
 }

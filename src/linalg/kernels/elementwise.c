@@ -23,17 +23,17 @@ void ISA(add)(float *y, const float *a, const float *b, int64_t n)
 }
 
 /* Four rows at a time, so that the sums are loaded and stored once for four additions. */
-void ISA(column_sums)(float *sums, const float *x, int64_t T, int64_t N)
+void ISA(column_sums)(float *sums, const float *x, int64_t T, int64_t N, int64_t stride)
 {
     int64_t t = 0;
     memset(sums, 0, (size_t)N * sizeof *sums);
     for (; t + 4 <= T; t += 4) {
-        const float *row = x + t * N;
+        const float *row = x + t * stride, *second = row + stride, *third = second + stride, *fourth = third + stride;
 #pragma omp simd
-        for (int64_t i = 0; i < N; i++) sums[i] += (row[i] + row[N + i]) + (row[2 * N + i] + row[3 * N + i]);
+        for (int64_t i = 0; i < N; i++) sums[i] += (row[i] + second[i]) + (third[i] + fourth[i]);
     }
     for (; t < T; t++) {
-        const float *row = x + t * N;
+        const float *row = x + t * stride;
 #pragma omp simd
         for (int64_t i = 0; i < N; i++) sums[i] += row[i];
     }
@@ -60,15 +60,16 @@ void ISA(bias_gelu_forward)(float *y, float *pre, const float *x, const float *b
 }
 
 /* gelu'(x) = cdf(x) + x pdf(x). */
-void ISA(bias_gelu_backward)(float *dpre, float *dbias, const float *dy, const float *pre, int64_t T, int64_t F)
+void ISA(bias_gelu_backward)(float *dpre, float *dbias, const float *dy, const float *pre, int64_t T, int64_t F,
+                             int64_t stride)
 {
     memset(dbias, 0, (size_t)F * sizeof *dbias);
     for (int64_t t = 0; t < T; t++) {
 #pragma omp simd
         for (int64_t f = 0; f < F; f++) {
-            float a = pre[t * F + f], gauss = exp_one(-0.5f * a * a);
-            float slope = dy[t * F + f] * (normal_cdf(a, gauss) + a * gauss * 0.398942280f);
-            dpre[t * F + f] = slope;
+            float a = pre[t * stride + f], gauss = exp_one(-0.5f * a * a);
+            float slope = dy[t * stride + f] * (normal_cdf(a, gauss) + a * gauss * 0.398942280f);
+            dpre[t * stride + f] = slope;
             dbias[f] += slope;
         }
     }
@@ -94,25 +95,26 @@ void ISA(bias_tanh_gelu_forward)(float *y, float *pre, const float *x, const flo
 }
 
 /* With the gate s(x): s + x s (1 - s) 2u'. */
-void ISA(bias_tanh_gelu_backward)(float *dpre, float *dbias, const float *dy, const float *pre, int64_t T, int64_t F)
+void ISA(bias_tanh_gelu_backward)(float *dpre, float *dbias, const float *dy, const float *pre, int64_t T, int64_t F,
+                                  int64_t stride)
 {
     memset(dbias, 0, (size_t)F * sizeof *dbias);
     for (int64_t t = 0; t < T; t++) {
 #pragma omp simd
         for (int64_t f = 0; f < F; f++) {
-            float a = pre[t * F + f], gate = tanh_gate(a), rise = 1.59576912f * (1.0f + 0.134145f * a * a);
-            float slope = dy[t * F + f] * (gate + a * gate * (1.0f - gate) * rise);
-            dpre[t * F + f] = slope;
+            float a = pre[t * stride + f], gate = tanh_gate(a), rise = 1.59576912f * (1.0f + 0.134145f * a * a);
+            float slope = dy[t * stride + f] * (gate + a * gate * (1.0f - gate) * rise);
+            dpre[t * stride + f] = slope;
             dbias[f] += slope;
         }
     }
 }
 
 /* Row by row, so that the dropout's counters are the elements' places whatever T is. */
-void ISA(residual_forward)(float *sum, const float *x, const float *bias, const float *residual, int64_t T, int64_t C,
-                           rl_dropout dropout)
+void ISA(residual_forward)(float *sum, const float *x, const float *bias, const float *residual, int64_t from,
+                           int64_t T, int64_t C, rl_dropout dropout)
 {
-    for (int64_t t = 0; t < T; t++) {
+    for (int64_t t = from; t < T; t++) {
         float row[RESIDUAL_PART];
         for (int64_t at = 0; at < C; at += RESIDUAL_PART) {
             const int64_t n = C - at < RESIDUAL_PART ? C - at : RESIDUAL_PART, place = t * C + at;

@@ -63,10 +63,10 @@ static float add_residual_row(float *sum, const float *x, const float *bias, con
 }
 
 void ISA(residual_layer_norm_forward)(float *y, float *sum, float *mean, float *rstd, const float *x, const float *bias,
-                                      const float *residual, const float *gamma, const float *beta, int64_t T,
-                                      int64_t C, float eps, rl_dropout dropout)
+                                      const float *residual, const float *gamma, const float *beta, int64_t from,
+                                      int64_t T, int64_t C, float eps, rl_dropout dropout)
 {
-    for (int64_t t = 0; t < T; t++) {
+    for (int64_t t = from; t < T; t++) {
         int64_t at = t * C;
         float total = add_residual_row(sum + at, x + at, bias, residual + at, t, C, &dropout);
         normalise_row(y + at, mean + t, rstd + t, sum + at, total, gamma, beta, C, eps);
@@ -99,4 +99,41 @@ void ISA(layer_norm_backward)(float *dx, float *dgamma, float *dbeta, const floa
     memset(dbeta, 0, (size_t)C * sizeof *dbeta);
     for (int64_t t = 0; t < T; t++)
         layer_norm_backward_row(dx + t * C, dgamma, dbeta, dy + t * C, x + t * C, mean[t], rstd[t], gamma, C);
+}
+
+/* ------------------------------------------------------------------ the same in two halves, for several threads */
+
+void ISA(layer_norm_backward_rows)(float *dx, const float *dy, const float *x, const float *mean, const float *rstd,
+                                   const float *gamma, int64_t T, int64_t C)
+{
+    for (int64_t t = 0; t < T; t++) {
+        const float *g = dy + t * C, *row = x + t * C;
+        float *to = dx + t * C, sum_g = 0.0f, sum_gn = 0.0f, m = mean[t], r = rstd[t];
+#pragma omp simd reduction(+ : sum_g, sum_gn)
+        for (int64_t c = 0; c < C; c++) {
+            float n = (row[c] - m) * r, scaled = g[c] * gamma[c];
+            sum_g += scaled;
+            sum_gn += scaled * n;
+        }
+        float mean_g = sum_g / (float)C, mean_gn = sum_gn / (float)C;
+#pragma omp simd
+        for (int64_t c = 0; c < C; c++) to[c] = r * (g[c] * gamma[c] - mean_g - (row[c] - m) * r * mean_gn);
+    }
+}
+
+void ISA(layer_norm_backward_columns)(float *dgamma, float *dbeta, const float *dy, const float *x, const float *mean,
+                                      const float *rstd, int64_t T, int64_t C, int64_t stride)
+{
+    memset(dgamma, 0, (size_t)C * sizeof *dgamma);
+    memset(dbeta, 0, (size_t)C * sizeof *dbeta);
+    for (int64_t t = 0; t < T; t++) {
+        const float *g = dy + t * stride, *row = x + t * stride;
+        float m = mean[t], r = rstd[t];
+#pragma omp simd
+        for (int64_t c = 0; c < C; c++) {
+            float n = (row[c] - m) * r;
+            dgamma[c] += g[c] * n;
+            dbeta[c] += g[c];
+        }
+    }
 }
