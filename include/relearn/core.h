@@ -145,7 +145,8 @@ typedef enum rl_purpose {
     RL_PURPOSE_RANDOM_RANK = 7,
     RL_PURPOSE_CONTROL_LABELS = 8,
     RL_PURPOSE_POSITIONS = 9,
-    RL_PURPOSE_CAUSAL = 10
+    RL_PURPOSE_CAUSAL = 10,
+    RL_PURPOSE_SHARE_SEED = 11
 } rl_purpose;
 /* key = two words mixed from (seed, purpose) by Philox itself. */
 void rl_rng_key(uint64_t seed, rl_purpose purpose, uint32_t key[2]);

@@ -153,6 +153,7 @@ typedef struct rl_batch {
     const int32_t *labels; /* [T], RL_IGNORE_LABEL = none; may be NULL in eval */
     const int32_t *rows;   /* [num_rows] each id once: of the word table's gradient only these rows are written; NULL: all */
     int64_t num_rows;
+    int64_t num_labelled; /* of the whole that this batch is a share of: the loss is a mean over so many; 0: over its own */
 } rl_batch;
 
 /* All activations of one batch, sized once (one arena) for the largest batch; nothing allocates afterwards. */
@@ -182,6 +183,17 @@ const float *rl_model_forward(const rl_model *model, rl_workspace *workspace, co
  * workspace and the same batch and dropout. Returns the loss. */
 double rl_model_backward(const rl_model *model, rl_workspace *workspace, const rl_batch *batch,
                          const rl_model_dropout *dropout, float *gradients);
+/* The same, telling as it goes whose gradients are final: those of one depth after the other, from L down to 0. */
+typedef struct rl_gradient_listener {
+    void *context;
+    void (*on_final)(void *context, int64_t depth);
+} rl_gradient_listener;
+double rl_model_backward_by_depth(const rl_model *model, rl_workspace *workspace, const rl_batch *batch,
+                                  const rl_model_dropout *dropout, float *gradients,
+                                  const rl_gradient_listener *listener);
+/* Where a depth begins in flat arrays: 0 the embeddings (their word table first), l block l - 1, L also what stands behind the
+ * blocks; L + 1: the end of all. */
+int64_t rl_model_depth_offset(const rl_model *model, int64_t depth);
 
 /* Layer-major passes (design §4): hidden state 0 of a batch, then one block in place. Eval mode, hidden [T, C]. */
 void rl_model_embed(const rl_model *model, rl_workspace *workspace, const rl_batch *batch, float *hidden);

@@ -16,6 +16,7 @@ typedef enum rl_data_order {
     RL_ORDER_HF4  /* one generator per training, two randperms an epoch, the first used -- what the authors ran */
 } rl_data_order;
 
+enum { RL_MAX_RANKS_PER_RUN = 1024 };
 /* The `train:` keys of a sweep (design §3) with their defaults by rl_train_defaults. */
 typedef struct rl_train_settings {
     int64_t epochs, batch_size, warmup_steps;
@@ -26,8 +27,9 @@ typedef struct rl_train_settings {
     bool shuffle;
     rl_optimizer optimizer;
     rl_data_order order;
+    int64_t ranks; /* shares that every batch is split into, by tokens; results depend on it, not on who makes them */
 } rl_train_settings;
-rl_train_settings rl_train_defaults(void); /* 3 epochs, batch 8, 2e-5, 0.01, clip 1, warmup 0, AdamW torch, HF5 order */
+rl_train_settings rl_train_defaults(void); /* 3 epochs, batch 8, 2e-5, 0.01, clip 1, warmup 0, AdamW torch, HF5 order, 1 rank */
 
 typedef struct rl_step_record {
     int64_t step;  /* from 1 */
@@ -50,6 +52,18 @@ typedef struct rl_weight_mask {
     int64_t count;
 } rl_weight_mask;
 
+/* Ranks that train one model together, each making one share of every batch and keeping one part of the moments. What carries
+ * their messages is the owner's (cluster brings MPI). send, receive and advance do not wait, and what the first two name stays
+ * untouched until wait returns; messages from one rank to another arrive in the order they were sent. */
+typedef struct rl_train_group {
+    void *context;
+    int32_t rank, size; /* size: settings->ranks */
+    void (*send)(void *context, int32_t to, const void *data, size_t bytes);
+    void (*receive)(void *context, int32_t from, void *data, size_t bytes);
+    void (*advance)(void *context); /* called now and then while gradients are made, so that messages move meanwhile */
+    rl_status (*wait)(void *context, rl_error *err); /* for everything begun */
+} rl_train_group;
+
 typedef struct rl_train_hooks {
     void *context;
     void (*on_step)(void *context, const rl_step_record *record, int64_t total_steps); /* may be NULL */
@@ -64,6 +78,9 @@ typedef struct rl_train_hooks {
     rl_status (*on_grid)(void *context, int64_t step, const rl_model *model, rl_error *err);
     /* the checkpoint did not fit and lies at bad_path now: an owner with a better place moves it there; may be NULL */
     rl_status (*on_set_aside)(void *context, const char *bad_path, rl_error *err);
+    /* NULL: this process makes all shares itself, one after the other, with the same bits. Else every rank of the group calls
+     * rl_train with the same arguments; rank 0 alone has a checkpoint and hooks, the others should_stop and grid_steps. */
+    const rl_train_group *group;
 } rl_train_hooks;
 
 /* Train in place. Order and dropout are functions of (seed, epoch) and (seed, step) only. checkpoint: a file
@@ -74,9 +91,12 @@ typedef struct rl_train_hooks {
  * checkpoint is written, so a kill between the two repeats both, and a resume never repeats an epoch that is in the
  * checkpoint. max_steps may end an epoch early; on_epoch is called for it all the same, as HF Trainer does. On failure
  * the weights are partly trained. */
+/* In a group: any rank's stop or failure is everybody's, in the same step. Weights end the same on all ranks. */
 rl_status rl_train(rl_model *model, const rl_encoded *data, const rl_train_settings *settings, uint64_t seed,
                    const rl_weight_mask *mask, const char *checkpoint, const rl_train_hooks *hooks,
                    rl_training_log *log, rl_error *err);
+/* In a group, once before rl_train and after whatever may fail on one rank: the first failing rank's status, on all. */
+rl_status rl_train_group_agree(const rl_train_group *group, rl_status status, rl_error *err);
 /* T of the schedule: epochs * ceil(num_sentences / batch_size), max_steps left out. */
 int64_t rl_train_total_steps(const rl_train_settings *settings, int64_t num_sentences);
 /* Updates really made: T, or max_steps where that is less. */

@@ -325,6 +325,12 @@ cleanup:
     return status;
 }
 
+int64_t rl_model_depth_offset(const rl_model *model, int64_t depth)
+{
+    if (depth == 0) return 0;
+    return depth > model->config.num_layers ? model->num_weights : rl_offset_of(model, RL_FIRST_LAYER_ROLE, depth - 1);
+}
+
 const rl_parameter *rl_model_find(const rl_model *model, const char *name)
 {
     for (int64_t i = 0; i < model->num_parameters; i++)

@@ -83,17 +83,39 @@ static void head_backward(const rl_model *model, rl_workspace *w, const rl_batch
     if (drop.p > 0) rl_dropout_apply(w->dhidden, w->dhidden, T * C, drop);
 }
 
-double rl_model_backward(const rl_model *model, rl_workspace *w, const rl_batch *batch, const rl_model_dropout *dropout,
-                         float *gradients)
+/* The mean over the whole's labelled tokens is the mean over the share's times their part of them. */
+static double weigh_share(const rl_model *model, rl_workspace *w, const rl_batch *batch, double loss)
+{
+    int64_t T = batch->num_tokens, K = model->config.num_labels, own = 0;
+    if (batch->num_labelled == 0) return loss;
+    for (int64_t t = 0; t < T; t++) own += batch->labels[t] != RL_IGNORE_LABEL;
+    double part = (double)own / (double)batch->num_labelled;
+    for (int64_t i = 0; i < T * K; i++) w->dlogits[i] *= (float)part;
+    return own ? loss * part : 0; /* without a labelled token the share's own mean is NaN, its gradient 0 */
+}
+
+double rl_model_backward_by_depth(const rl_model *model, rl_workspace *w, const rl_batch *batch,
+                                  const rl_model_dropout *dropout, float *gradients,
+                                  const rl_gradient_listener *listener)
 {
     double loss = rl_cross_entropy(w->dlogits, w->logits, batch->labels, batch->num_tokens, model->config.num_labels);
     assert(w->training);
-    head_backward(model, w, batch, gradients, dropout);
-    for (int64_t layer = model->config.num_layers - 1; layer >= 0; layer--)
-        rl_block_backward(model, w, batch, layer, w->dhidden, gradients, dropout);
-    rl_embedding_layer_backward(model, w, batch, w->dhidden, gradients, dropout);
+    loss = weigh_share(model, w, batch, loss);
     clear_padding(model, gradients);
+    head_backward(model, w, batch, gradients, dropout);
+    for (int64_t layer = model->config.num_layers - 1; layer >= 0; layer--) {
+        rl_block_backward(model, w, batch, layer, w->dhidden, gradients, dropout);
+        if (listener) listener->on_final(listener->context, layer + 1);
+    }
+    rl_embedding_layer_backward(model, w, batch, w->dhidden, gradients, dropout);
+    if (listener) listener->on_final(listener->context, 0);
     return loss;
+}
+
+double rl_model_backward(const rl_model *model, rl_workspace *w, const rl_batch *batch, const rl_model_dropout *dropout,
+                         float *gradients)
+{
+    return rl_model_backward_by_depth(model, w, batch, dropout, gradients, NULL);
 }
 
 void rl_model_embed(const rl_model *model, rl_workspace *w, const rl_batch *batch, float *hidden)

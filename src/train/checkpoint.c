@@ -79,6 +79,7 @@ rl_status rl_checkpoint_fit(char fit[RL_DIGEST_HEX], const rl_model *model, cons
     rl_hash_text(hash, rl_isa_name());
     rl_hash_int(hash, (int64_t)seed);
     hash_settings(hash, settings);
+    if (settings->ranks > 1) rl_hash_text(hash, "ranks_per_run"), rl_hash_int(hash, settings->ranks);
     hash_data(hash, data);
     hash_model(hash, model);
     rl_hash_int(hash, mask ? mask->count : 0);

@@ -82,20 +82,36 @@ rl_adamw rl_optimizer_adamw(const rl_train_settings *settings, int64_t t, double
                       .gradient_scale = 1.0f};
 }
 
-void rl_optimizer_update(rl_optimizer_state *state, int64_t t, double learning_rate, double norm)
+rl_adamw rl_optimizer_clipped(const rl_optimizer_state *state, int64_t t, double learning_rate, double norm)
 {
-    const rl_train_settings *s = state->settings;
-    rl_adamw adamw = rl_optimizer_adamw(s, t, learning_rate);
-    adamw.gradient_scale = clip_factor(norm, s->max_grad_norm);
+    rl_adamw adamw = rl_optimizer_adamw(state->settings, t, learning_rate);
+    adamw.gradient_scale = clip_factor(norm, state->settings->max_grad_norm);
+    return adamw;
+}
+
+void rl_optimizer_update_span(rl_optimizer_state *state, rl_adamw adamw, int64_t from, int64_t to)
+{
     for (int64_t i = 0; i < state->model->num_parameters; i++) {
         const rl_parameter *tensor = &state->model->parameters[i];
-        int64_t at = tensor->offset;
-        adamw.weight_decay = tensor->decay ? s->weight_decay : 0.0;
-        if (is_lazy(state, i))
-            rl_lazy_rows_update(state, adamw);
-        else
-            rl_adamw_step(state->model->weights + at, state->gradients + at, state->m + at, state->v + at,
-                          tensor->count, adamw);
+        int64_t at = tensor->offset > from ? tensor->offset : from, end = tensor->offset + tensor->count;
+        if (end > to) end = to;
+        if (at >= end || is_lazy(state, i)) continue;
+        adamw.weight_decay = tensor->decay ? state->settings->weight_decay : 0.0;
+        rl_adamw_step(state->model->weights + at, state->gradients + at, state->m + at, state->v + at, end - at, adamw);
     }
+}
+
+void rl_optimizer_update_words(rl_optimizer_state *state, rl_adamw adamw)
+{
+    if (!state->lazy) return;
+    adamw.weight_decay = state->model->parameters[state->words.tensor].decay ? state->settings->weight_decay : 0.0;
+    rl_lazy_rows_update(state, adamw);
+}
+
+void rl_optimizer_update(rl_optimizer_state *state, int64_t t, double learning_rate, double norm)
+{
+    rl_adamw adamw = rl_optimizer_clipped(state, t, learning_rate, norm);
+    rl_optimizer_update_words(state, adamw);
+    rl_optimizer_update_span(state, adamw, 0, state->model->num_weights);
     rl_optimizer_apply_mask(state);
 }

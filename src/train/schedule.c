@@ -16,7 +16,8 @@ rl_train_settings rl_train_defaults(void)
                                   .dropout = -1,
                                   .shuffle = true,
                                   .optimizer = RL_ADAMW_TORCH,
-                                  .order = RL_ORDER_HF5};
+                                  .order = RL_ORDER_HF5,
+                                  .ranks = 1};
     return settings;
 }
 
@@ -41,6 +42,8 @@ rl_status rl_train_check_settings(const rl_train_settings *s, rl_error *err)
     RL_TRY(check_count(s->batch_size, 1, "batch_size", err));
     RL_TRY(check_count(s->warmup_steps, 0, "warmup_steps", err));
     RL_TRY(check_count(s->max_steps, 0, "max_steps", err));
+    if (s->ranks < 1 || s->ranks > RL_MAX_RANKS_PER_RUN)
+        return rl_fail(err, RL_ERR_INPUT, "ranks_per_run is %lld; expected 1 to %d", (long long)s->ranks, RL_MAX_RANKS_PER_RUN);
     const char *positive = "a finite number, 0 or more", *below_one = "0 <= value < 1";
     RL_TRY(check_range(s->learning_rate, s->learning_rate >= 0 && isfinite(s->learning_rate), "learning_rate", positive,
                        err));

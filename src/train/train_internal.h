@@ -73,6 +73,11 @@ rl_adamw rl_optimizer_adamw(const rl_train_settings *settings, int64_t t, double
 double rl_optimizer_gradient_norm(rl_optimizer_state *state);
 /* Update t (from 1) with clipping by norm; masked weights and moments end as zero. */
 void rl_optimizer_update(rl_optimizer_state *state, int64_t t, double learning_rate, double norm);
+/* The parts of an update, for whoever makes it piece by piece: its settings with the clipping in them; the dense weights between
+ * two flat offsets; the word table's rows, where they are lazy. */
+rl_adamw rl_optimizer_clipped(const rl_optimizer_state *state, int64_t t, double learning_rate, double norm);
+void rl_optimizer_update_span(rl_optimizer_state *state, rl_adamw adamw, int64_t from, int64_t to);
+void rl_optimizer_update_words(rl_optimizer_state *state, rl_adamw adamw);
 /* Zero the masked weights and moments. */
 void rl_optimizer_apply_mask(rl_optimizer_state *state);
 
@@ -80,6 +85,77 @@ void rl_optimizer_apply_mask(rl_optimizer_state *state);
 void rl_lazy_rows_clear(rl_lazy_rows *rows);
 double rl_lazy_rows_sum_of_squares(const rl_optimizer_state *state);
 void rl_lazy_rows_update(rl_optimizer_state *state, rl_adamw settings);
+
+/* ------------------------------------------------------------------------------ a batch in shares (split.c) */
+
+/* share_of[b] of sentence[b] for b < count: longest first, each to the share with the fewest tokens so far. A function of the
+ * batch alone. order [count] and tokens [num_shares] are scratch. */
+void rl_split_batch(int32_t *share_of, const rl_encoded *data, const int64_t *sentence, int64_t count, int64_t num_shares,
+                    int64_t *order, int64_t *tokens);
+/* The largest share of a batch within bounds. */
+rl_batch_bounds rl_share_bounds(rl_batch_bounds bounds, int64_t num_shares);
+/* Shares draw their dropout independently; the first as an undivided batch does. */
+uint64_t rl_share_seed(uint64_t seed, int64_t share);
+
+/* --------------------------------------------------------------------- steps in shares (shares.c, exchange.c) */
+
+/* What every rank must know of the others before it can end a step. */
+typedef struct rl_step_note {
+    double squares, loss; /* of this rank's part of the summed gradients; of its share of the batch */
+    int64_t stop;
+} rl_step_note;
+
+/* A step whose batch is split: gradients of each share, their sum in the order of shares, and the update piece by piece. Of each
+ * depth's dense weights (rl_model_depth_offset; the word table is not among them) rank r keeps the r-th piece up to date: it
+ * sums what all have of it, updates it, and gives the weights back. Rows of the word table are few: all ranks do all of them. */
+typedef struct rl_shares {
+    int64_t count;                 /* settings->ranks */
+    int64_t first, last;           /* shares and pieces made by this process */
+    const rl_train_group *group;   /* NULL: all are */
+    rl_optimizer_state *optimizer; /* borrowed; its word table is lazy */
+    rl_packed_batch batch;         /* of one share */
+    int64_t *sentence, *order, *tokens;
+    int32_t *share_of;
+    float *spare; /* alone: gradients of a share until they are added; in a group: what others have of this rank's pieces */
+    int64_t piece_total;           /* floats of one rank's pieces, rounded up so that it is the same for all */
+    float *rows;                   /* group: [count][max_tokens, C] gradients of the word rows by share */
+    rl_step_note *notes;           /* [count] */
+} rl_shares;
+rl_status rl_shares_create(rl_shares *out, rl_optimizer_state *optimizer, const rl_train_settings *settings,
+                           const rl_train_group *group, rl_batch_bounds bounds, rl_error *err);
+void rl_shares_clear(rl_shares *shares);
+
+/* Gradients of a batch: whole is it packed and read (rl_optimizer_read); num_labelled its labelled tokens. */
+typedef struct rl_split_step {
+    const rl_encoded *data;
+    const int64_t *sentence; /* [whole->num_sentences] */
+    const rl_batch *whole;
+    int64_t num_labelled;
+    rl_model_dropout dropout;
+} rl_split_step;
+typedef struct rl_step_sum {
+    double loss, norm;
+    bool stop; /* some rank said so */
+} rl_step_sum;
+rl_status rl_shares_gradients(rl_shares *shares, rl_workspace *workspace, const rl_split_step *step, bool stop,
+                              rl_step_sum *sum, rl_error *err);
+rl_status rl_shares_update(rl_shares *shares, int64_t t, double learning_rate, double norm, rl_error *err);
+/* exchange.c: nothing where there is no group. */
+typedef struct rl_piece {
+    int64_t from, to; /* flat offsets */
+} rl_piece;
+rl_piece rl_shares_piece(const rl_shares *shares, int64_t depth, int64_t rank);
+float *rl_shares_received(const rl_shares *shares, int64_t depth, int64_t rank); /* what rank has of this rank's piece */
+void rl_shares_send_gradients(rl_shares *shares, int64_t depth);
+rl_status rl_shares_exchange_rows(rl_shares *shares, rl_error *err);  /* and waits for the gradients */
+rl_status rl_shares_exchange_notes(rl_shares *shares, rl_error *err);
+void rl_shares_send_weights(rl_shares *shares, int64_t depth);
+rl_status rl_shares_wait(rl_shares *shares, rl_error *err);
+/* Rank 0 gets all moments, for its checkpoint; all ranks get rank 0's weights, moments and number of updates made. */
+rl_status rl_shares_collect_moments(rl_shares *shares, rl_error *err);
+rl_status rl_shares_spread(rl_shares *shares, int64_t *step, rl_error *err);
+/* Rank 0's text on all of them. */
+rl_status rl_shares_broadcast(const rl_train_group *group, void *data, size_t bytes, rl_error *err);
 
 /* --------------------------------------------------------------------------------- log (training_log.c) */
 

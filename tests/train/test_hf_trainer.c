@@ -45,7 +45,7 @@ static void assert_tensor_norms(const rl_model *model, const json_t *norms)
     }
 }
 
-static void follow_trainer(const char *name)
+static void follow_trainer(const char *name, int64_t ranks)
 {
     rl_error err = {0};
     case_data c = load_case(name);
@@ -54,6 +54,7 @@ static void follow_trainer(const char *name)
     rl_evaluation evaluation = {0};
     rl_train_settings settings = rl_train_defaults();
     settings.epochs = 10;
+    settings.ranks = ranks;
     settings.learning_rate = golden_number(golden, "learning_rate_setting");
     settings.warmup_steps = (int64_t)golden_number(golden, "warmup_steps");
     assert_ok(rl_train(c.model, c.encoded, &settings, 42, NULL, NULL, NULL, &log, &err), err);
@@ -71,25 +72,40 @@ static void follow_trainer(const char *name)
 static void test_bert(void **state)
 {
     (void)state;
-    follow_trainer("bert");
+    follow_trainer("bert", 1);
 }
 
 static void test_distilbert(void **state)
 {
     (void)state;
-    follow_trainer("distilbert");
+    follow_trainer("distilbert", 1);
 }
 
 static void test_roberta(void **state)
 {
     (void)state;
-    follow_trainer("roberta");
+    follow_trainer("roberta", 1);
 }
 
 static void test_gpt2(void **state)
 {
     (void)state;
-    follow_trainer("gpt2");
+    follow_trainer("gpt2", 1);
+}
+
+/* Batches in two and three shares, which one process makes: the same training. */
+static void test_two_ranks(void **state)
+{
+    (void)state;
+    follow_trainer("distilbert", 2);
+    follow_trainer("gpt2", 2);
+}
+
+static void test_three_ranks(void **state)
+{
+    (void)state;
+    follow_trainer("bert", 3);
+    follow_trainer("roberta", 3);
 }
 
 int main(void)
@@ -99,6 +115,8 @@ int main(void)
         cmocka_unit_test(test_distilbert),
         cmocka_unit_test(test_roberta),
         cmocka_unit_test(test_gpt2),
+        cmocka_unit_test(test_two_ranks),
+        cmocka_unit_test(test_three_ranks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,7 +50,7 @@ static rl_status on_trained(void *context, const rl_model *model, const rl_train
 static rl_status start(watch *w, rl_model **model, rl_training_log *log, rl_error *err)
 {
     rl_train_settings settings = toy_settings();
-    rl_train_hooks hooks = {w, on_step, on_epoch, should_stop, on_trained, 0, NULL, NULL};
+    rl_train_hooks hooks = {w, on_step, on_epoch, should_stop, on_trained, 0, NULL, NULL, NULL};
     *model = tiny_model("bert", 0.1);
     return rl_train(*model, &toy.encoded, &settings, 7, NULL, path, &hooks, log, err);
 }
