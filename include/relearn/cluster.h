@@ -46,6 +46,10 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
                          rl_sweep_outcome *outcome, rl_error *err);
 /* The status every rank shall take: the first failing rank's status and message, broadcast. Collective. */
 rl_status rl_cluster_agree(MPI_Comm comm, rl_status status, rl_error *err);
+int rl_cluster_cores(void); /* that this process may use */
+/* Each working rank has a core for each of its threads, and no two ranks of a machine count on the same one: RL_ERR_INPUT says
+ * how many there are. One thread a rank is never refused. Collective. */
+rl_status rl_cluster_check_cores(MPI_Comm comm, int threads_per_rank, rl_error *err);
 
 /* What earlier starts in a folder tell the next one. Zero-initialise; rl_sweep_past_clear. */
 typedef struct rl_sweep_past {
@@ -95,6 +99,7 @@ typedef struct rl_sweep_status {
     rl_run_status *runs;
     rl_sweep_counts counts;
     int64_t nodes_done, nodes_total;
+    int64_t threads_per_rank; /* of the last start */
     double elapsed_s, eta_s, tokens_per_second;
     char started[21], updated[21];
     int64_t damaged_records;

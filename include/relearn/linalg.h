@@ -39,8 +39,8 @@ double rl_fma_peak_gflops(void);                          /* measured FMA peak o
 #define RL_MAX_THREADS 256
 rl_status rl_linalg_set_threads(int num_threads, rl_error *err);
 int rl_linalg_threads(void);
-/* *keep: the back end in use gives the same bits at any number of threads; otherwise the number belongs to whatever names
- * the bits. Everything but matrix products does so always. */
+/* *keep: the back end in use gives the same bits at any number of threads; otherwise rl_gemm_backend_version, and with it
+ * every stage key, names the number. Everything but matrix products keeps its bits always. */
 rl_status rl_linalg_threads_keep_bits(bool *keep, rl_error *err);
 /* work(context, worker, piece) for piece 0 .. num_pieces - 1, in no order, by whichever thread is free; returns when all are
  * done. worker is 0 .. threads - 1. Pieces must not write what another one reads or writes. Inside a piece nothing is

@@ -27,6 +27,7 @@ typedef struct rl_sweep_policy {
     rl_keep keep; /* stage folders that outlive their last use: all; models after the last round, and analyses; none */
     int32_t retries;              /* of a failed stage, before its runs are failed */
     double memory_per_rank_bytes; /* runs that are predicted to need more are refused; 0: no limit */
+    int32_t threads_per_rank;     /* that share one run's passes */
     double stuck_after;           /* a stage that takes this many times its predicted time (and ten minutes) is given up; 0: never */
 } rl_sweep_policy;
 typedef struct rl_sweep {

@@ -104,6 +104,15 @@ rl_status rl_args_int(int64_t *value, const rl_args *args, const char *name, int
     return RL_OK;
 }
 
+rl_status rl_args_threads(const rl_args *args, rl_error *err)
+{
+    int64_t threads = 1;
+    rl_status status = rl_args_int(&threads, args, "threads", 1, 1, err);
+    if (status == RL_OK && threads > RL_MAX_THREADS)
+        status = rl_fail(err, RL_ERR_USAGE, "--threads: %lld; expected 1 to %d", (long long)threads, RL_MAX_THREADS);
+    return status == RL_OK ? rl_linalg_set_threads((int)threads, err) : status;
+}
+
 rl_status rl_args_need(const char **value, const rl_args *args, const char *name, rl_error *err)
 {
     *value = rl_args_text(args, name, NULL);

@@ -43,6 +43,9 @@ const char *rl_args_text(const rl_args *args, const char *name, const char *fall
 bool rl_args_flag(const rl_args *args, const char *name);
 rl_status rl_args_int(int64_t *value, const rl_args *args, const char *name, int64_t fallback, int64_t smallest, rl_error *err);
 rl_status rl_args_need(const char **value, const rl_args *args, const char *name, rl_error *err);
+/* --threads N (default 1): that many threads share the work from here on. */
+#define RL_THREADS_OPTION {"threads", "N", "threads that share the work (default 1); results are the same"}
+rl_status rl_args_threads(const rl_args *args, rl_error *err);
 /* All values of a repeatable option; values [RL_MAX_GIVEN]. */
 size_t rl_args_all(const rl_args *args, const char *name, const char **values);
 void rl_print_command_help(FILE *out, const rl_command *command);

@@ -124,11 +124,14 @@ static json_t *examine(const char *directory)
     MPI_Get_library_version(mpi, &length);
     MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
     mpi[strcspn(mpi, ",\n")] = '\0';
+    bool keep = false;
+    rl_status known = rl_linalg_threads_keep_bits(&keep, NULL);
     json_t *gemm = gemm_json(advice, peak), *hdf5 = hdf5_json(advice, directory), *scalapack = scalapack_json(advice);
     int64_t free_bytes = rl_disk_free_bytes(directory);
     if (free_bytes >= 0 && free_bytes < (int64_t)5e9)
         json_array_append_new(advice, json_string("less than 5 GB of disk are free here: a sweep keeps its stages' models"));
-    return json_pack("{s:s, s:s, s:i, s:s, s:f, s:o, s:s, s:i, s:o, s:o, s:{s:s, s:o, s:I}, s:o}", "version", RL_VERSION, "cpu", cpu,
+    return json_pack("{s:i, s:b, s:s, s:s, s:i, s:s, s:f, s:o, s:s, s:i, s:o, s:o, s:{s:s, s:o, s:I}, s:o}", "cores_allowed", rl_cluster_cores(),
+                     "threads_keep_bits", (int)(known == RL_OK && keep), "version", RL_VERSION, "cpu", cpu,
                      "cores", (int)sysconf(_SC_NPROCESSORS_ONLN), "isa", rl_isa_name(), "fma_peak_gflops", peak, "gemm", gemm,
                      "mpi", mpi, "ranks", num_ranks, "hdf5", hdf5, "scalapack", scalapack, "disk", "directory", directory, "write_megabytes_per_second",
                      rl_json_number(disk_rate(directory)), "free_bytes", (json_int_t)free_bytes, "advice", advice);
@@ -147,6 +150,10 @@ static void print_text(const json_t *root)
         printf("gemm      %-8s %4.0f GFLOP/s, %2.0f %% of the peak%s\n", json_string_value(json_object_get(entry, "backend")),
                json_real_value(json_object_get(entry, "gflops")), 100 * json_real_value(json_object_get(entry, "share_of_peak")),
                json_is_true(json_object_get(entry, "chosen")) ? "  <- in use" : "");
+    printf("threads   threads_per_rank %s; this process may use %lld core%s\n",
+           json_is_true(json_object_get(root, "threads_keep_bits")) ? "changes no bit" : "is part of the stage keys with this back end",
+           (long long)json_integer_value(json_object_get(root, "cores_allowed")),
+           json_integer_value(json_object_get(root, "cores_allowed")) == 1 ? "" : "s");
     printf("mpi       %s, %lld rank(s) now\n", json_string_value(json_object_get(root, "mpi")),
            (long long)json_integer_value(json_object_get(root, "ranks")));
     printf("hdf5      %s, parallel, write-read round trip %s (%.0f MB/s)\n", json_string_value(json_object_get(hdf5, "version")),

@@ -8,6 +8,7 @@
 static const rl_option options[] = {{"model", "FOLDER", "a token classifier's Hugging Face folder"},
                                     {"data", "FILE", "CoNLL columns"},
                                     {"json", NULL, "JSON on standard output"},
+                                    RL_THREADS_OPTION,
                                     {NULL, NULL, NULL}};
 
 static json_t *types_json(const rl_seqeval *scores)
@@ -63,6 +64,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     RL_TRY(rl_args_need(&folder, args, "model", err));
     RL_TRY(rl_args_need(&file, args, "data", err));
     RL_TRY(rl_linalg_init(NULL, err));
+    RL_TRY(rl_args_threads(args, err));
     RL_TRY(rl_model_load(&model, folder, NULL, 0, err)); /* no head: an error that says so */
     RL_TRY(rl_ner_data_load(&data, folder, file, model->config.labels, err));
     RL_TRY(rl_evaluate(&evaluation, model, data.corpus, data.encoded, err));

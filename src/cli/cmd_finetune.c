@@ -11,6 +11,7 @@ static const rl_option options[] = {
     {"out", "FOLDER", "the fine-tuned Hugging Face folder, with training.jsonl in it"},
     {"seed", "N", "head, batch order and dropout (default 42)"},
     {"set", "train.KEY=VALUE", "override a training setting, see below (repeatable)"},
+    RL_THREADS_OPTION,
     {NULL, NULL, NULL}};
 
 typedef struct job {
@@ -114,6 +115,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     RL_TRY(rl_args_need(&out, args, "out", err));
     RL_TRY(read_settings(&settings, args, err));
     RL_TRY(rl_linalg_init(NULL, err));
+    RL_TRY(rl_args_threads(args, err));
     RL_TRY(rl_stop_install(err));
     RL_TRY(rl_ner_data_load(&train, model_folder, train_file, NULL, err));
     RL_TRY(rl_ner_data_load(&validation, model_folder, validation_file, train.corpus->labels, err));

@@ -19,6 +19,7 @@ static const rl_option options[] = {
     {"top", "N", "print only the N best neurons (default: all)"},
     {"top-words", "N", "words per neuron (default 5)"},
     {"csv", NULL, "comma-separated values instead of an aligned table"},
+    RL_THREADS_OPTION,
     {NULL, NULL, NULL}};
 
 enum { MAX_POSITIVES = 16 };
@@ -194,6 +195,7 @@ static rl_status rank_neurons(job *j, const rl_args *args, rl_error *err)
         return rl_fail(err, RL_ERR_USAGE, "--method: %s", why.message);
     RL_TRY(split(&j->positives, pieces, &num_pieces, "positive", positive, err));
     RL_TRY(rl_linalg_init(NULL, err));
+    RL_TRY(rl_args_threads(args, err));
     RL_TRY(load_any_model(&j->model, j->folder, err));
     RL_TRY(rl_tokenizer_load(&j->tokenizer, j->folder, err));
     RL_TRY(rl_model_sequence_limit(&j->limit, j->folder, j->tokenizer, err));

@@ -95,12 +95,13 @@ rl_status rl_print_plan(FILE *out, const rl_plan *plan, int num_ranks, const cha
     static const char *const keeps[] = {"all", "final", "none"};
     char core[32], left[32], wall[32], disk[32], memory[32], unshared[32];
     const totals t = count(plan, num_ranks, err);
+    const int threads = (int)plan->sweep->policy.threads_per_rank;
     if (isnan(t.wall_s)) return RL_ERR_MEMORY;
-    rl_format_seconds(core, plan->total_seconds);
-    rl_format_seconds(left, plan->remaining_seconds);
+    rl_format_seconds(core, threads * plan->total_seconds);
+    rl_format_seconds(left, threads * plan->remaining_seconds);
     rl_format_seconds(wall, t.wall_s);
     rl_format_bytes(disk, t.peak_disk_bytes);
-    rl_format_seconds(unshared, t.unshared_s);
+    rl_format_seconds(unshared, threads * t.unshared_s);
     rl_format_bytes(memory, plan->memory_bytes_per_rank);
     fprintf(out, "%s%s%s: %lld runs", rl_bold(out), plan->sweep->name, rl_plain(out), (long long)plan->sweep->num_runs);
     if (directory) fprintf(out, " into %s", directory);
@@ -116,8 +117,10 @@ rl_status rl_print_plan(FILE *out, const rl_plan *plan, int num_ranks, const cha
     print_lacks(out, plan);
     fprintf(out, "  core time      %s instead of %s without sharing (%.0f %% saved), %s to do\n", core, unshared,
             t.unshared_s > 0 ? 100 * (1 - plan->total_seconds / t.unshared_s) : 0, left);
-    fprintf(out, "  wall time      about %s with %d rank%s (%d working)\n", wall, num_ranks, num_ranks == 1 ? "" : "s",
+    fprintf(out, "  wall time      about %s with %d rank%s (%d working", wall, num_ranks, num_ranks == 1 ? "" : "s",
             num_ranks > 1 ? num_ranks - 1 : 1);
+    if (threads > 1) fprintf(out, ", %d threads each", threads);
+    fprintf(out, ")\n");
     fprintf(out, "  disk           at most %s at once (keep: %s); memory per rank about %s\n", disk, keeps[plan->sweep->policy.keep], memory);
     return RL_OK;
 }
@@ -136,12 +139,13 @@ rl_status rl_print_plan_json(FILE *out, const rl_plan *plan, int num_ranks, rl_e
         json_array_append_new(runs, json_pack("{s:s, s:o, s:s?, s:s?}", "id", run->id, "axes", axes, "error", plan->run_error[r],
                                                "lacks", plan->run_lacks[r]));
     }
-    root = json_pack("{s:f, s:f, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "unshared_core_seconds",
-                     t.unshared_s, "peak_disk_bytes", t.peak_disk_bytes, "sweep", plan->sweep->name,
+    const int threads = (int)plan->sweep->policy.threads_per_rank;
+    root = json_pack("{s:i, s:f, s:f, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "threads_per_rank",
+                     threads, "unshared_core_seconds", threads * t.unshared_s, "peak_disk_bytes", t.peak_disk_bytes, "sweep", plan->sweep->name,
                      "num_runs", (json_int_t)plan->sweep->num_runs, "runs_done", (json_int_t)t.runs_done, "num_stages",
                      (json_int_t)t.num_stages, "num_stages_unshared", (json_int_t)plan->num_stages_unshared, "stages_done",
-                     (json_int_t)t.stages_done, "ranks", num_ranks, "core_seconds", plan->total_seconds,
-                     "remaining_core_seconds", plan->remaining_seconds, "critical_path_seconds",
+                     (json_int_t)t.stages_done, "ranks", num_ranks, "core_seconds", threads * plan->total_seconds,
+                     "remaining_core_seconds", threads * plan->remaining_seconds, "critical_path_seconds",
                      plan->critical_path_seconds, "wall_seconds", t.wall_s, "disk_bytes", plan->disk_bytes,
                      "memory_bytes_per_rank", plan->memory_bytes_per_rank, "runs", runs);
     text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;

@@ -16,6 +16,7 @@ static const rl_option options[] = {
     {"filter", "EXPR", "only some runs: --filter 'seed<3 && prune.select==concept'"},
     {"retry-failed", NULL, "work on exactly the runs that failed in DIR before"},
     {"metrics", "FILE", "keep Prometheus metrics there, for node_exporter's textfile collector (default: DIR/metrics.prom)"},
+    {"oversubscribe", NULL, "allow threads_per_rank more threads than there are cores"},
     {"dry-run", NULL, "print the plan and stop"},
     {NULL, NULL, NULL}};
 
@@ -218,6 +219,8 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     if (rank == 0)
         status = rl_print_plan(rl_args_flag(args, "dry-run") ? stdout : stderr, p.plan, num_ranks, p.directory, err);
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
+    if (!rl_args_flag(args, "dry-run") && !rl_args_flag(args, "oversubscribe"))
+        RL_TRY(rl_cluster_check_cores(MPI_COMM_WORLD, p.sweep->policy.threads_per_rank, err));
     if (!rl_args_flag(args, "dry-run")) status = rl_planned_work(&p, rl_args_text(args, "metrics", NULL), 0, exit_code, err);
 cleanup:
     rl_planned_clear(&p);

@@ -27,6 +27,7 @@ static rl_status print_json(const rl_sweep_status *s, rl_error *err)
                              rl_json_number(s->elapsed_s), "eta_s", rl_json_number(s->eta_s), "tokens_per_second", rl_json_number(s->tokens_per_second),
                              "started", s->started, "updated", s->updated, "damaged_journal_records",
                              (json_int_t)s->damaged_records, "runs", runs);
+    json_object_set_new(root, "threads_per_rank", json_integer(s->threads_per_rank));
     json_object_set_new(root, "live", s->alive && s->live ? json_incref(s->live) : json_null());
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     if (text) printf("%s\n", text);
@@ -159,6 +160,7 @@ static void print_text(const rl_sweep_status *s)
     printf("runs: %lld planned, %lld done, %lld failed, %lld running, %lld waiting; stages: %lld of %lld; %s elapsed",
            (long long)s->counts.planned, (long long)s->counts.done, (long long)s->counts.failed, (long long)s->counts.running,
            (long long)s->counts.waiting, (long long)s->nodes_done, (long long)s->nodes_total, elapsed);
+    if (s->threads_per_rank > 1) printf("; %lld threads a rank", (long long)s->threads_per_rank);
     if (s->alive) printf("; %s tokens/s; ETA %s", speed, eta);
     printf("\n");
     if (s->damaged_records)

@@ -88,6 +88,7 @@ rl_status rl_planned_make(rl_planned *out, const rl_planning *planning, rl_error
     RL_TRY(rl_linalg_init(NULL, err));
     RL_TRY(rl_sweep_read(&p.sweep, planning->file, planning->sets, planning->num_sets, planning->filter, err));
     RL_TRY(find_folder(&p, planning, err));
+    RL_TRY(rl_linalg_set_threads(p.sweep->policy.threads_per_rank, err)); /* before stage keys: they may name the count */
     RL_TRY(rl_cycle_create(&p.cycle, p.directory, NULL, err));
     if (planning->must_have_folder)
         RL_TRY(rl_plan_create_runnable(&p.plan, p.sweep, p.cycle, p.directory, err));

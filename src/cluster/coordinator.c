@@ -470,8 +470,8 @@ static void record_start(coordinator *c, int num_ranks)
         json_array_append_new(values, row);
         json_array_append_new(runs, json_string(sweep->runs[r].id));
     }
-    record(c, json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s, s:s, s:o, s:o, s:o}", "event", "start", "sweep", sweep->name, "version",
-                        RL_VERSION, "host", host, "pid", (int)getpid(), "ranks", num_ranks, "nodes",
+    record(c, json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:s, s:o, s:o, s:o}", "event", "start", "sweep", sweep->name, "version",
+                        RL_VERSION, "host", host, "pid", (int)getpid(), "ranks", num_ranks, "threads", (int)sweep->policy.threads_per_rank, "nodes",
                         (int)c->work->plan->num_nodes, "gemm_backend", rl_gemm_backend(), "gemm_version",
                         rl_gemm_backend_version(), "isa", rl_isa_name(), "axes", axes, "values", values, "runs", runs),
            true);

@@ -66,8 +66,9 @@ static rl_status on_start(reading *r, const json_t *event, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_sweep_status *s = r->status;
-    const json_t *ids = json_object_get(event, "runs");
+    const json_t *ids = json_object_get(event, "runs"), *threads = json_object_get(event, "threads");
     int64_t n = (int64_t)json_array_size(ids);
+    s->threads_per_rank = threads ? json_integer_value(threads) : 1;
     rl_run_status *runs = NULL;
     rl_names *names = NULL;
     int64_t *rounds = NULL;

@@ -76,6 +76,14 @@ const char *rl_gemm_backend(void)
     return backend_names[backend_in_use];
 }
 
+/* Where a cut changes bits, so does the number of pieces. */
+static void name_threads(char *text, size_t size)
+{
+    size_t length = strlen(text);
+    if (rl_linalg_threads() > 1 && rl_gemm_cut_rule() == RL_CUT_NEW_BITS)
+        snprintf(text + length, size - length, ", %d threads", rl_linalg_threads());
+}
+
 const char *rl_gemm_backend_version(void)
 {
     static char text[256];
@@ -84,6 +92,7 @@ const char *rl_gemm_backend_version(void)
         const dnnl_version_t *version = dnnl_version();
         snprintf(text, sizeof text, "oneDNN %d.%d.%d, CPU code %d", version->major, version->minor, version->patch,
                  (int)dnnl_get_effective_cpu_isa());
+        name_threads(text, sizeof text);
         return text;
     }
 #endif
@@ -91,6 +100,7 @@ const char *rl_gemm_backend_version(void)
         snprintf(text, sizeof text, "%.150s %.64s", openblas_get_config(), openblas_get_corename());
     else
         snprintf(text, sizeof text, "CBLAS");
+    name_threads(text, sizeof text);
     return text;
 }
 

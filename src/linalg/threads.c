@@ -18,6 +18,7 @@
 #endif
 
 enum { SPINS = 2000 /* some 20 to 100 microseconds */ };
+static const uint64_t OPEN = 1u << 16, PRESENT = OPEN - 1; /* bits of a pass's state */
 
 static struct pool {
     int num_workers;
@@ -27,9 +28,8 @@ static struct pool {
     void *context;
     int64_t num_pieces;
     _Atomic int64_t next_piece;
-    _Atomic int still_working;
-    _Atomic uint64_t pass; /* counts up; workers wait for another value */
-    bool leave;
+    _Atomic uint64_t state; /* its number << 32, OPEN while workers may join, and how many are at it */
+    _Atomic bool leave;
     /* who sleeps */
     _Atomic int sleeping, main_sleeps;
     pthread_mutex_t lock;
@@ -53,52 +53,44 @@ static void work_along(void)
     inside_pass = false;
 }
 
-/* Counters are read and written in one order that all threads agree on (seq_cst, the default): either the one that is
- * about to sleep sees the change, or the one that makes it sees the sleeper and takes the lock to wake it. */
-static uint64_t wait_for_pass(uint64_t seen)
+static bool is_new(uint64_t state, uint64_t seen)
 {
-    uint64_t pass = atomic_load(&pool.pass);
-    for (int spin = 0; pass == seen && spin < SPINS; spin++, pass = atomic_load(&pool.pass)) RL_PAUSE();
-    if (pass != seen) return pass;
-    pthread_mutex_lock(&pool.lock);
-    atomic_fetch_add(&pool.sleeping, 1);
-    while ((pass = atomic_load(&pool.pass)) == seen) pthread_cond_wait(&pool.wake, &pool.lock);
-    atomic_fetch_sub(&pool.sleeping, 1);
-    pthread_mutex_unlock(&pool.lock);
-    return pass;
+    return (state & OPEN) && state >> 32 != seen;
 }
 
-static void begin_pass(rl_piece_function *work, void *context, int64_t num_pieces)
+/* Flags are read and written in one order that all threads agree on (seq_cst, the default): either the one that is
+ * about to sleep sees the change, or the one that makes it sees the sleeper and takes the lock to wake it. */
+static void wait_for_pass(uint64_t seen)
 {
-    pool.work = work;
-    pool.context = context;
-    pool.num_pieces = num_pieces;
-    atomic_store(&pool.next_piece, 0);
-    atomic_store(&pool.still_working, pool.num_workers);
-    atomic_fetch_add(&pool.pass, 1);
-    if (atomic_load(&pool.sleeping) == 0) return;
+    for (int spin = 0; spin < SPINS && !is_new(atomic_load(&pool.state), seen); spin++) RL_PAUSE();
+    if (is_new(atomic_load(&pool.state), seen)) return;
     pthread_mutex_lock(&pool.lock);
-    pthread_cond_broadcast(&pool.wake);
+    atomic_fetch_add(&pool.sleeping, 1);
+    while (!is_new(atomic_load(&pool.state), seen) && !atomic_load(&pool.leave)) pthread_cond_wait(&pool.wake, &pool.lock);
+    atomic_fetch_sub(&pool.sleeping, 1);
+    pthread_mutex_unlock(&pool.lock);
+}
+
+/* The number of the pass that the calling worker has joined; `seen` when there is none to join. */
+static uint64_t join_pass(uint64_t seen)
+{
+    uint64_t state = atomic_load(&pool.state);
+    while (is_new(state, seen))
+        if (atomic_compare_exchange_weak(&pool.state, &state, state + 1)) return state >> 32;
+    return seen;
+}
+
+static void wake_everybody(pthread_cond_t *sleepers)
+{
+    pthread_mutex_lock(&pool.lock);
+    pthread_cond_broadcast(sleepers);
     pthread_mutex_unlock(&pool.lock);
 }
 
 static void leave_pass(void)
 {
-    if (atomic_fetch_sub(&pool.still_working, 1) != 1 || !atomic_load(&pool.main_sleeps)) return;
-    pthread_mutex_lock(&pool.lock);
-    pthread_cond_signal(&pool.done);
-    pthread_mutex_unlock(&pool.lock);
-}
-
-static void wait_for_workers(void)
-{
-    for (int spin = 0; spin < SPINS && atomic_load(&pool.still_working); spin++) RL_PAUSE();
-    if (!atomic_load(&pool.still_working)) return;
-    pthread_mutex_lock(&pool.lock);
-    atomic_store(&pool.main_sleeps, 1);
-    while (atomic_load(&pool.still_working)) pthread_cond_wait(&pool.done, &pool.lock);
-    atomic_store(&pool.main_sleeps, 0);
-    pthread_mutex_unlock(&pool.lock);
+    uint64_t state = atomic_fetch_sub(&pool.state, 1) - 1;
+    if (!(state & (OPEN | PRESENT)) && atomic_load(&pool.main_sleeps)) wake_everybody(&pool.done);
 }
 
 static void *worker_main(void *argument)
@@ -106,12 +98,39 @@ static void *worker_main(void *argument)
     uint64_t seen = 0;
     this_worker = (int)(intptr_t)argument;
     rl_gemm_enter_thread();
-    for (;;) {
-        seen = wait_for_pass(seen);
-        if (pool.leave) return NULL;
+    while (!atomic_load(&pool.leave)) {
+        wait_for_pass(seen);
+        uint64_t joined = join_pass(seen);
+        if (joined == seen) continue;
+        seen = joined;
         work_along();
         leave_pass();
     }
+    return NULL;
+}
+
+/* Nobody is present: the one before has ended. */
+static void begin_pass(rl_piece_function *work, void *context, int64_t num_pieces)
+{
+    uint64_t number = atomic_load(&pool.state) >> 32;
+    pool.work = work;
+    pool.context = context;
+    pool.num_pieces = num_pieces;
+    atomic_store(&pool.next_piece, 0);
+    atomic_store(&pool.state, (number + 1) << 32 | OPEN);
+    if (atomic_load(&pool.sleeping)) wake_everybody(&pool.wake);
+}
+
+static void end_pass(void)
+{
+    atomic_fetch_and(&pool.state, ~OPEN);
+    for (int spin = 0; spin < SPINS && atomic_load(&pool.state) & PRESENT; spin++) RL_PAUSE();
+    if (!(atomic_load(&pool.state) & PRESENT)) return;
+    pthread_mutex_lock(&pool.lock);
+    atomic_store(&pool.main_sleeps, 1);
+    while (atomic_load(&pool.state) & PRESENT) pthread_cond_wait(&pool.done, &pool.lock);
+    atomic_store(&pool.main_sleeps, 0);
+    pthread_mutex_unlock(&pool.lock);
 }
 
 void rl_share_out(int64_t num_pieces, rl_piece_function *work, void *context)
@@ -122,7 +141,7 @@ void rl_share_out(int64_t num_pieces, rl_piece_function *work, void *context)
     }
     begin_pass(work, context, num_pieces);
     work_along();
-    wait_for_workers();
+    end_pass();
 }
 
 rl_pieces rl_cut(int64_t n, int64_t unit, int per_thread, int64_t floats)
@@ -135,12 +154,12 @@ rl_pieces rl_cut(int64_t n, int64_t unit, int per_thread, int64_t floats)
 static void dismiss_workers(void)
 {
     if (!pool.num_workers) return;
-    pool.leave = true;
-    begin_pass(NULL, NULL, 0);
+    atomic_store(&pool.leave, true);
+    wake_everybody(&pool.wake);
     for (int i = 0; i < pool.num_workers; i++) pthread_join(pool.workers[i], NULL);
-    pool.leave = false;
+    atomic_store(&pool.leave, false);
+    atomic_store(&pool.state, 0); /* a new worker has seen no pass */
     pool.num_workers = 0;
-    atomic_store(&pool.pass, 0); /* what a new worker has seen */
 }
 
 static rl_status hire_workers(int num_workers, rl_error *err)

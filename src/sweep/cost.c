@@ -1,6 +1,13 @@
 /* cost.c -- predicted seconds and memory of a stage. */
 #include "sweep_internal.h"
 
+/* Amdahl's law with the share of a training step that stays on one thread (its loss, embeddings, and waiting at joins). */
+double rl_threads_speedup(int32_t threads)
+{
+    const double alone = 0.04;
+    return 1 / (alone + (1 - alone) / (threads > 1 ? threads : 1));
+}
+
 /* Beyond the FLOPs: loading and saving a model, evaluation's text work, and top words (about 2 ns per neuron and word). */
 double rl_stage_seconds(const rl_stage *stage, const rl_workload *workload, double gflops)
 {

@@ -217,7 +217,7 @@ static rl_status stage_node(builder *b, int32_t *index, const rl_stage *stage, i
     rl_node *node = &b->plan->nodes[*index];
     node->stage = *stage;
     for (int32_t d = 0; d < stage->num_depends; d++) node->depends[d] = nodes[stage->depends[d]];
-    node->seconds = node->modelled_s = rl_stage_seconds(stage, workload, b->gflops);
+    node->seconds = node->modelled_s = rl_stage_seconds(stage, workload, b->gflops * rl_threads_speedup(b->sweep->policy.threads_per_rank));
     node->disk_bytes = rl_stage_disk_bytes(stage, workload);
     node->done = rl_names_find(b->stages_there, stage->key, strlen(stage->key)) >= 0 &&
                  rl_stage_is_complete(b->directory, stage->key);

@@ -1,5 +1,6 @@
-/* policy.c -- what decides how a sweep is worked off and never what comes out: keep, retries, memory_per_rank, stuck_after.
- * Top-level keys of a sweep file, and --set takes them too. No stage key holds them, so they may change between starts. */
+/* policy.c -- what decides how a sweep is worked off and never what comes out: keep, retries, memory_per_rank,
+ * stuck_after, threads_per_rank. Top-level keys of a sweep file, and --set takes them too. No stage key holds them, so they may change between
+ * starts (threads: where the products' back end keeps its bits, rl_linalg_threads_keep_bits; elsewhere its version names the count). */
 #include "sweep_file.h"
 
 #include <ctype.h>
@@ -7,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {"keep", "retries", "memory_per_rank", "stuck_after"};
-enum { KEEP, RETRIES, MEMORY_PER_RANK, STUCK_AFTER, NUM_POLICIES };
+static const char *const names[] = {"keep", "retries", "memory_per_rank", "stuck_after", "threads_per_rank"};
+enum { KEEP, RETRIES, MEMORY_PER_RANK, STUCK_AFTER, THREADS_PER_RANK, NUM_POLICIES };
 static const char *const keeps[] = {"all", "final", "none"};
 
-rl_sweep_policy rl_policy_defaults(void) { return (rl_sweep_policy){.keep = RL_KEEP_ALL, .retries = 1, .stuck_after = 100}; }
+rl_sweep_policy rl_policy_defaults(void) { return (rl_sweep_policy){.keep = RL_KEEP_ALL, .retries = 1, .threads_per_rank = 1, .stuck_after = 100}; }
 
 bool rl_policy_is_key(const char *name)
 {
@@ -67,6 +68,12 @@ rl_status rl_policy_set(rl_sweep_policy *policy, const char *name, const char *t
         policy->memory_per_rank_bytes = number;
         return RL_OK;
     }
+    if (!strcmp(name, names[THREADS_PER_RANK])) {
+        if (!parse_count(&number, text, RL_MAX_THREADS) || number < 1 || number != (double)(int)number)
+            return refuse(place, err, name, text, "a whole number from 1 to 256");
+        policy->threads_per_rank = (int32_t)number;
+        return RL_OK;
+    }
     bool retries = !strcmp(name, names[RETRIES]);
     if (!parse_count(&number, text, retries ? 100 : 1e9) || (retries && number != (double)(int)number))
         return refuse(place, err, name, text, retries ? "a whole number from 0 to 100" : "a multiple of the predicted time, or 0 for never");
@@ -92,8 +99,9 @@ cleanup:
 
 rl_status rl_policy_print(rl_buffer *text, const rl_sweep_policy *policy, rl_error *err)
 {
-    return rl_buffer_printf(text, err, "keep: %s\nretries: %d\nmemory_per_rank: %.17g\nstuck_after: %.17g\n", keeps[policy->keep],
-                            (int)policy->retries, policy->memory_per_rank_bytes, policy->stuck_after);
+    return rl_buffer_printf(text, err, "keep: %s\nretries: %d\nmemory_per_rank: %.17g\nstuck_after: %.17g\nthreads_per_rank: %d\n",
+                            keeps[policy->keep], (int)policy->retries, policy->memory_per_rank_bytes, policy->stuck_after,
+                            (int)policy->threads_per_rank);
 }
 
 bool rl_policy_deletes(const rl_sweep_policy *policy, const rl_stage *stage)

@@ -95,6 +95,7 @@ rl_status rl_filter_matches(bool *matches, const rl_filter *filter, const rl_run
 rl_status rl_condition_holds(bool *holds, const rl_condition *condition, const rl_run_settings *settings, rl_error *err);
 
 /* cost.c */
+double rl_threads_speedup(int32_t threads); /* of a stage's arithmetic */
 double rl_stage_seconds(const rl_stage *stage, const rl_workload *workload, double gflops);
 double rl_memory_bytes(const rl_workload *workload, const rl_run_settings *settings);
 

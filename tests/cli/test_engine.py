@@ -96,6 +96,26 @@ def test_memory_is_refused_before_a_run_starts():
     refused("plan", "sweep.yaml", "--set", "memory_per_rank=much", says="is not a size such as 8GB")
 
 
+def test_threads_share_a_run():
+    relearn("run", "sweep.yaml", "--out", "threads", "--set", "seed=0")
+    alone = shards("threads")
+    again = relearn("run", "sweep.yaml", "--out", "threads", "--set", "seed=0", "--set", "threads_per_rank=2", "--oversubscribe").stdout
+    doctor = json.loads(relearn("doctor", "--json").stdout)
+    assert doctor["cores_allowed"] >= 1, doctor
+    if doctor["threads_keep_bits"]:
+        assert "0 stages computed" in again and shards("threads") == alone, again
+        relearn("run", "sweep.yaml", "--out", "two", "--set", "seed=0", "--set", "threads_per_rank=2", "--oversubscribe", ranks=3)
+        assert shards("two") == alone
+    assert json.loads(relearn("status", "threads", "--json").stdout)["threads_per_rank"] == 2
+    assert "2 threads a rank" in relearn("status", "threads").stdout
+    assert "threads_per_rank: 2" in (world / "threads/sweep.yaml").read_text()
+    assert "200 threads each" in relearn("plan", "sweep.yaml", "--set", "threads_per_rank=200").stdout
+    refused("run", "sweep.yaml", "--out", "never", "--set", "threads_per_rank=200", says=["threads_per_rank: 200", "may use", "--oversubscribe"])
+    assert not (world / "never").exists()
+    refused("plan", "sweep.yaml", "--set", "threads_per_rank=0", says="is not a whole number from 1 to 256")
+    refused("eval", "--model", "m", "--data", "d", "--threads", "300", says="--threads: 300; expected 1 to 256")
+
+
 def test_what_takes_too_long_is_retried_then_left_failed_and_redone_alone():
     relearn("run", "sweep.yaml", "--out", "stuck", "--set", "stuck_after=1e-7", "--set", "seed=0", "--set", "retries=2", code=1)
     state = json.loads(relearn("status", "stuck", "--json").stdout)

@@ -1,0 +1,256 @@
+/* bench_passes.c -- the three passes over sentences: training steps, evaluation, extraction of activations; on one thread
+ * and on several.
+ *
+ * MiniLM's and DistilBERT's shapes with random weights, lengths from CoNLL-2003's histogram. Checks the answer (several
+ * threads give one thread's bits where the back end keeps them; losses near ln K), then prints one JSON line a shape and
+ * pass: tokens a second and GFLOP/s on one thread, the SGEMM rate of the same products measured between the rounds (at
+ * evaluation's 1024 and extraction's 512 rows, training's 160), their ratio, and how many times as fast N threads are.
+ * Rounds alternate, and the best of each counts: other work on the machine only ever slows one down.
+ *   bench_concept_passes [--smoke] [--shape minilm|distilbert] [--threads N] [--rounds N] [--sentences N] */
+#include "relearn/concept.h"
+#include "relearn/train.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BATCH = 8, K = 9, NUM_LENGTHS = 32, LONGEST = 53 };
+
+typedef struct options {
+    const char *shape;
+    int64_t threads, rounds, sentences;
+} options;
+
+typedef struct shape {
+    const char *name, *config;
+} shape;
+#define LABELS                                                                                                       \
+    "\"id2label\":{\"0\":\"O\",\"1\":\"B-PER\",\"2\":\"I-PER\",\"3\":\"B-ORG\",\"4\":\"I-ORG\",\"5\":\"B-LOC\",\"6\":" \
+    "\"I-LOC\",\"7\":\"B-MISC\",\"8\":\"I-MISC\"},\"relearn_random_init\":1,\"initializer_range\":0.02," \
+    "\"pad_token_id\":0}"
+static const shape shapes[] = {
+    {"minilm", "{\"model_type\":\"bert\",\"architectures\":[\"BertForTokenClassification\"],\"vocab_size\":30522,"
+               "\"hidden_size\":384,\"num_hidden_layers\":6,\"num_attention_heads\":12,\"intermediate_size\":1536,"
+               "\"max_position_embeddings\":512,\"type_vocab_size\":2,\"hidden_act\":\"gelu\",\"layer_norm_eps\":1e-12,"
+               "\"hidden_dropout_prob\":0.1,\"attention_probs_dropout_prob\":0.1," LABELS},
+    {"distilbert", "{\"model_type\":\"distilbert\",\"architectures\":[\"DistilBertForTokenClassification\"],"
+                   "\"vocab_size\":28996,\"dim\":768,\"n_layers\":6,\"n_heads\":12,\"hidden_dim\":3072,"
+                   "\"max_position_embeddings\":512,\"activation\":\"gelu\",\"dropout\":0.1,"
+                   "\"attention_dropout\":0.1," LABELS},
+};
+
+/* Sub-words at 32 quantiles of CoNLL-2003's 14,041 training sentences (as in bench_step.c). */
+static const int lengths[NUM_LENGTHS] = {4,  6,  6,  7,  8,  8,  9,  10, 10, 11, 11, 12, 13, 13, 14, 15,
+                                         16, 17, 18, 20, 22, 23, 25, 27, 29, 31, 34, 36, 39, 42, 46, 53};
+
+static rl_status load_model(rl_model **out, const shape *which, rl_error *err)
+{
+    char folder[] = "/tmp/relearn-bench-XXXXXX", path[64];
+    rl_status status = RL_OK;
+    if (!mkdtemp(folder)) return rl_fail_errno(err, "%s", folder);
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    RL_TRY(rl_write_file(path, which->config, strlen(which->config), err));
+    RL_TRY(rl_model_load(out, folder, NULL, 0, err));
+cleanup:
+    rl_remove_tree(folder, NULL);
+    return status;
+}
+
+static rl_status make_sentences(rl_encoded **out, double *attention, int64_t sentences, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_encoded *data = NULL;
+    RL_ALLOC(data, 1, err);
+    RL_ALLOC(data->sentence_start, sentences + 1, err);
+    RL_ALLOC(data->ids, sentences * LONGEST, err);
+    RL_ALLOC(data->labels, sentences * LONGEST, err);
+    RL_ALLOC(data->word, sentences * LONGEST, err);
+    for (int64_t s = 0, t = 0; s < sentences; s++) {
+        int64_t n = lengths[(13 * s + 5) % NUM_LENGTHS];
+        *attention += (double)(n * n);
+        for (int64_t i = 0; i < n; i++, t++) {
+            double u = rl_rng_uniform(1, RL_PURPOSE_BOOTSTRAP, 0, 0, (uint64_t)t);
+            data->ids[t] = (int32_t)(1000 + 27000 * u * u * u * u);
+            data->labels[t] = data->ids[t] % K;
+            data->word[t] = t;
+        }
+        data->sentence_start[s + 1] = data->num_tokens = t;
+    }
+    data->num_words = data->num_tokens;
+    data->num_sentences = sentences;
+    data->max_length = LONGEST;
+    *out = data;
+    return RL_OK;
+cleanup:
+    rl_encoded_free(data);
+    return status;
+}
+
+/* --------------------------------------------------------------------------------------------- the passes */
+
+typedef enum pass { TRAIN, EVALUATE, EXTRACT, NUM_PASSES } pass;
+static const char *const names[NUM_PASSES] = {"train", "evaluate", "extract"};
+static const int64_t rows[NUM_PASSES] = {160, 1024, 512}; /* of a product, about */
+
+/* Everything that a pass computed, as one number: bits that differ show. */
+static rl_status hash_layer(void *context, int64_t layer, const float *words, int64_t W, int64_t C, rl_error *err)
+{
+    uint64_t *sum = context;
+    (void)err;
+    *sum ^= rl_hash64(words, (size_t)(W * C) * sizeof *words) + (uint64_t)layer;
+    return RL_OK;
+}
+
+static rl_status do_pass(double *seconds, uint64_t *bits, pass which, const rl_model *model, const rl_encoded *data,
+                         rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_model *trained = NULL;
+    int32_t *predicted = NULL;
+    rl_train_settings settings = rl_train_defaults();
+    double loss = log(K);
+    settings.epochs = 1;
+    RL_TRY(rl_model_copy(&trained, model, err));
+    RL_ALLOC(predicted, data->num_tokens, err);
+    *bits = 0;
+    double from = rl_now_s();
+    if (which == TRAIN) RL_TRY(rl_train(trained, data, &settings, 42, NULL, NULL, NULL, NULL, err));
+    if (which == EVALUATE) RL_TRY(rl_predict(model, data, predicted, &loss, err));
+    if (which == EXTRACT) RL_TRY(rl_activations_visit(model, data, hash_layer, bits, err));
+    *seconds = rl_now_s() - from;
+    if (which == TRAIN) *bits = rl_hash64(trained->weights, (size_t)trained->num_weights * sizeof *trained->weights);
+    if (which == EVALUATE) *bits = rl_hash64(predicted, (size_t)data->num_tokens * sizeof *predicted) ^ rl_hash64(&loss, sizeof loss);
+    if (!(fabs(loss - log(K)) < 1.5)) status = rl_fail(err, RL_ERR_INTERNAL, "the loss is %g; expected about ln 9", loss);
+cleanup:
+    rl_free(predicted);
+    rl_model_free(trained);
+    return status;
+}
+
+/* ---------------------------------------------------------------------------------- the SGEMM rate beside it */
+
+/* Seconds of a layer's products on T rows, the best of a few; training has three of each. */
+static double layer_seconds(const rl_model_config *c, float *x, float *w, float *y, int64_t T, bool training)
+{
+    const int64_t C = c->hidden_size, F = c->intermediate_size, out[] = {3 * C, C, F, C}, in[] = {C, C, C, F};
+    double total = 0;
+    for (int i = 0; i < 4; i++) {
+        double best[3] = {INFINITY, INFINITY, INFINITY};
+        for (int call = 0; call < 4; call++) {
+            double t0 = rl_now_s();
+            rl_gemm(false, true, T, out[i], in[i], 1, x, in[i], w, in[i], 0, y, out[i]);
+            double t1 = rl_now_s();
+            if (training) rl_gemm(false, false, T, in[i], out[i], 1, y, out[i], w, in[i], 0, x, in[i]);
+            double t2 = rl_now_s();
+            if (training) rl_gemm(true, false, out[i], in[i], T, 1, y, out[i], x, in[i], 0, w, in[i]);
+            double t3 = rl_now_s(), took[3] = {t1 - t0, t2 - t1, t3 - t2};
+            for (int p = 0; p < 3; p++) best[p] = fmin(best[p], took[p]);
+            for (int64_t k = 0; k < T; k++) x[k * in[i]] = y[k * out[i]] = 0.01f; /* values stay bounded enough to be timed */
+        }
+        total += best[0] + best[1] + best[2];
+    }
+    return total;
+}
+
+static rl_status sgemm_gflops(double *rate, const rl_model_config *c, int64_t T, bool training, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const int64_t C = c->hidden_size, F = c->intermediate_size;
+    float *x = NULL, *w = NULL, *y = NULL;
+    RL_ALLOC(x, T * F, err);
+    RL_ALLOC(y, T * F, err);
+    RL_ALLOC(w, F * C, err);
+    for (int64_t i = 0; i < F * C; i++) w[i] = (float)(i % 7 - 3) * 1e-3f;
+    double flops = (training ? 6.0 : 2.0) * (double)T * (double)(4 * C * C + 2 * C * F);
+    *rate = fmax(*rate, 1e-9 * flops / layer_seconds(c, x, w, y, T, training));
+cleanup:
+    rl_free(x);
+    rl_free(w);
+    rl_free(y);
+    return status;
+}
+
+/* -------------------------------------------------------------------------------------------------- a case */
+
+static rl_status measure(double best[2], double *sgemm, pass which, const rl_model *model, const rl_encoded *data,
+                         const options *o, bool keep, rl_error *err)
+{
+    rl_status status = RL_OK;
+    uint64_t bits[2] = {0, 0};
+    best[0] = best[1] = INFINITY;
+    for (int64_t round = 0; round < o->rounds; round++) {
+        RL_TRY(sgemm_gflops(sgemm, &model->config, rows[which], which == TRAIN, err));
+        for (int many = 0; many < 2; many++) {
+            double seconds = 0;
+            RL_TRY(rl_linalg_set_threads(many ? (int)o->threads : 1, err));
+            RL_TRY(do_pass(&seconds, &bits[many], which, model, data, err));
+            best[many] = fmin(best[many], seconds);
+        }
+        RL_TRY(rl_linalg_set_threads(1, err));
+        if (keep && bits[0] != bits[1])
+            return rl_fail(err, RL_ERR_INTERNAL, "%s on %lld threads has other bits than on one", names[which], (long long)o->threads);
+    }
+cleanup:
+    return status;
+}
+
+static rl_status run_case(const shape *which, const options *o, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_model *model = NULL;
+    rl_encoded *data = NULL;
+    double attention = 0;
+    bool keep = false;
+    RL_TRY(load_model(&model, which, err));
+    RL_TRY(make_sentences(&data, &attention, o->sentences, err));
+    RL_TRY(rl_linalg_threads_keep_bits(&keep, err));
+    double tokens = (double)data->num_tokens, work = rl_model_training_flops(&model->config, tokens, attention);
+    for (pass p = TRAIN; p < NUM_PASSES; p++) {
+        double best[2], sgemm = 0, flops = p == TRAIN ? work : work / 3;
+        RL_TRY(measure(best, &sgemm, p, model, data, o, keep, err));
+        printf("{\"bench\":\"concept.passes\",\"shape\":\"%s\",\"pass\":\"%s\",\"tokens\":%.0f,\"tokens_per_second\":%.0f,"
+               "\"gflops\":%.1f,\"sgemm_gflops\":%.1f,\"ratio\":%.3f,\"threads\":%lld,\"speedup\":%.3f,\"same_bits\":%s,"
+               "\"backend\":\"%s\",\"isa\":\"%s\",\"version\":\"%s\"}\n",
+               which->name, names[p], tokens, tokens / best[0], 1e-9 * flops / best[0], sgemm, 1e-9 * flops / best[0] / sgemm,
+               (long long)o->threads, best[0] / best[1], keep ? "true" : "false", rl_gemm_backend(), rl_isa_name(), RL_VERSION);
+        fflush(stdout);
+    }
+cleanup:
+    rl_encoded_free(data);
+    rl_model_free(model);
+    return status;
+}
+
+static int usage_error(const char *word)
+{
+    fprintf(stderr,
+            "bench_concept_passes: %s; expected [--smoke] [--shape minilm|distilbert] [--threads N] [--rounds N] [--sentences N]\n", word);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    rl_error err = {0};
+    options o = {.threads = 2, .rounds = 5, .sentences = 320};
+    int cases = 0;
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : "";
+        if (!strcmp(argv[i], "--smoke")) o.rounds = 1, o.sentences = 16, o.shape = "minilm";
+        else if (!strcmp(argv[i], "--shape")) o.shape = value, i++;
+        else if (!strcmp(argv[i], "--threads")) o.threads = atoll(value), i++;
+        else if (!strcmp(argv[i], "--rounds")) o.rounds = atoll(value), i++;
+        else if (!strcmp(argv[i], "--sentences")) o.sentences = atoll(value), i++;
+        else return usage_error(argv[i]);
+    }
+    if (o.rounds < 1 || o.sentences < BATCH || o.threads < 1 || o.threads > RL_MAX_THREADS) return usage_error("a number is out of range");
+    rl_status status = rl_linalg_init(NULL, &err);
+    for (size_t i = 0; status == RL_OK && i < sizeof shapes / sizeof *shapes; i++) {
+        if (o.shape && strcmp(o.shape, shapes[i].name)) continue;
+        status = run_case(&shapes[i], &o, &err);
+        cases++;
+    }
+    if (status != RL_OK) fprintf(stderr, "bench_concept_passes: %s\n", err.message);
+    return status != RL_OK ? rl_exit_code(status) : cases ? 0 : usage_error("--shape");
+}
