@@ -50,7 +50,7 @@ target_include_directories(make_results PRIVATE ${CMAKE_SOURCE_DIR}/src/store)
 target_link_libraries(make_results PRIVATE relearn_test_support relearn_store relearn_options)
 set(results_folder ${CMAKE_CURRENT_BINARY_DIR}/store_results)
 add_test(NAME store.make_results
-         COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} 2 --oversubscribe $<TARGET_FILE:make_results> ${results_folder})
+         COMMAND ${relearn_mpiexec} ${MPIEXEC_NUMPROC_FLAG} 2 $<TARGET_FILE:make_results> ${results_folder})
 set_tests_properties(store.make_results PROPERTIES LABELS mpi PROCESSORS 2 TIMEOUT 60 FIXTURES_SETUP store_results
   ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_btl_vader_single_copy_mechanism=none")
 relearn_script_test(store.check_results store/check_results.py LABELS golden ARGUMENTS ${results_folder})

@@ -41,7 +41,8 @@ typedef struct rl_sweep_outcome {
     double elapsed_s;
 } rl_sweep_outcome;
 /* Collective. All ranks pass the same plan inputs; only rank 0's errors are the caller's to print. Executes what the plan has
- * not done, journals it, gathers the shards into results.h5. RL_OK even when single runs failed (outcome says so). */
+ * not done, journals it, gathers the shards into results.h5. RL_OK even when single runs failed (outcome says so). A file system that refuses
+ * (ENOSPC, EDQUOT, EIO) is RL_ERR_IO before work begins, and RL_ERR_STOPPED, resumable, after. */
 rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl_cluster_options *options,
                          rl_sweep_outcome *outcome, rl_error *err);
 /* The status every rank shall take: the first failing rank's status and message, broadcast. Collective. */

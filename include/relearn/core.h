@@ -31,7 +31,7 @@ typedef enum rl_status {
     RL_ERR_INPUT,    /* a file or setting is wrong                                           -> exit 2, or a failed run */
     RL_ERR_IO,       /* the operating system refused: full disk, no permission               -> exit 2, or a failed run */
     RL_ERR_MEMORY,   /* out of memory                                                        -> exit 70, or a failed run */
-    RL_ERR_DIVERGED, /* a loss or gradient is not finite: a result of the run, not a crash   -> a failed run */
+    RL_ERR_DIVERGED, /* a loss exploded or is not finite: a result of the run, not a crash   -> a failed run */
     RL_ERR_STOPPED,  /* a stop was requested; everything needed to resume is on disk         -> exit 75 */
     RL_ERR_INTERNAL  /* our mistake                                                          -> exit 70 */
 } rl_status;

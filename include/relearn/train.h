@@ -87,7 +87,7 @@ typedef struct rl_train_hooks {
  * written atomically after every epoch and when should_stop says so (then RL_ERR_STOPPED); when it exists and fits
  * (checksum, settings, seed, data) training resumes from it with the same bits, otherwise it is set aside as FILE.bad
  * and training starts again; removed at the end. NULL: none. log (zero-initialised; NULL: not wanted) gets all steps,
- * resumed ones included. A loss or norm that is not finite is RL_ERR_DIVERGED naming the step. on_epoch runs before its epoch's
+ * resumed ones included. A loss or norm that is not finite, or a mean loss of 100 steps above 10 ln(num labels), is RL_ERR_DIVERGED naming the step. on_epoch runs before its epoch's
  * checkpoint is written, so a kill between the two repeats both, and a resume never repeats an epoch that is in the
  * checkpoint. max_steps may end an epoch early; on_epoch is called for it all the same, as HF Trainer does. On failure
  * the weights are partly trained. */

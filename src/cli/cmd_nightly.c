@@ -143,27 +143,33 @@ cleanup:
     return status;
 }
 
-/* Every shard of DIR/runs that was not read before goes into this group. */
+static int is_shard(const struct dirent *entry)
+{
+    const char *dot = strrchr(entry->d_name, '.');
+    return dot && strcmp(dot, ".h5") == 0;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+
+/* Every shard of DIR/runs that was not read before goes into this group: by name, so that metrics come in the same order on any file system. */
 static rl_status read_new_shards(collected *c, int group, const char *directory, rl_error *err)
 {
     rl_status status = RL_OK;
     char *folder = rl_path_join(directory, "runs", err), *path = NULL;
-    DIR *open_folder = folder ? opendir(folder) : NULL;
+    struct dirent **entries = NULL;
     if (!folder) return RL_ERR_MEMORY;
-    for (struct dirent *entry; open_folder && (entry = readdir(open_folder));) {
-        const char *dot = strrchr(entry->d_name, '.');
+    int num_entries = scandir(folder, &entries, is_shard, by_name); /* an absent folder has none */
+    for (int i = 0; status == RL_OK && i < num_entries; i++) {
+        const char *name = entries[i]->d_name;
         int32_t id = 0, before = rl_names_count(c->ids);
-        if (!dot || strcmp(dot, ".h5") != 0) continue;
-        RL_TRY(rl_names_intern(c->ids, entry->d_name, strlen(entry->d_name), &id, err));
-        if (id != before) continue;
+        status = rl_names_intern(c->ids, name, strlen(name), &id, err);
+        if (status != RL_OK || id != before) continue;
         rl_free(path);
-        path = rl_path_join(folder, entry->d_name, err);
-        if (!path) status = RL_ERR_MEMORY;
-        if (status == RL_OK) status = read_shard(c, group, path, err);
-        if (status != RL_OK) goto cleanup;
+        path = rl_path_join(folder, name, err);
+        status = path ? read_shard(c, group, path, err) : RL_ERR_MEMORY;
     }
-cleanup:
-    if (open_folder) closedir(open_folder);
+    for (int i = 0; i < num_entries; i++) free(entries[i]); /* scandir's allocations, not ours */
+    free(entries);
     rl_free(folder);
     rl_free(path);
     return status;

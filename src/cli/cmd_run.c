@@ -103,14 +103,23 @@ static void print_outcome(const rl_sweep_outcome *outcome, const char *directory
     printf("results: %s/results.h5   tables: relearn show %s\n", directory, directory);
 }
 
-/* srun without a process manager that this MPI speaks starts N strangers, each rank 0 of 1 (open-mpi/ompi#13523). */
+/* A launcher that this MPI does not speak starts N strangers, each rank 0 of 1 (open-mpi/ompi#13523): srun without PMIx or PMI2, or the
+ * mpirun of another MPI. What started a process tells it how many there are, in a variable of its own. */
 static rl_status refuse_strangers(int num_ranks, rl_error *err)
 {
-    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
-    if (!tasks || atoi(tasks) < 2 || num_ranks > 1 || getenv("OMPI_COMM_WORLD_SIZE")) return RL_OK;
-    return rl_fail(err, RL_ERR_USAGE,
-                   "srun started %s processes that do not see each other as MPI ranks; use mpirun, or srun --mpi=pmix",
-                   tasks);
+    static const struct {
+        const char *variable, *who, *mend;
+    } launchers[] = {{"OMPI_COMM_WORLD_SIZE", "Open MPI's mpirun", "use the mpirun of the MPI that relearn was built with (relearn doctor names it)"},
+                     {"PMI_SIZE", "MPICH's mpiexec or srun", "use the mpirun of the MPI that relearn was built with (relearn doctor names it), or srun --mpi=pmix"},
+                     {"SLURM_STEP_NUM_TASKS", "srun", "use mpirun, or srun --mpi=pmix"}};
+    for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++) {
+        const char *tasks = getenv(launchers[i].variable);
+        if (!tasks) continue;
+        if (atoi(tasks) < 2 || num_ranks > 1) return RL_OK; /* an MPI's own launcher knows better than Slurm, which may have started that */
+        return rl_fail(err, RL_ERR_USAGE, "%s started %s processes that do not see each other as MPI ranks; %s", launchers[i].who, tasks,
+                       launchers[i].mend);
+    }
+    return RL_OK;
 }
 
 /* Where DIR will be. -1: unknown. */

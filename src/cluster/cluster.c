@@ -254,6 +254,18 @@ static void let_go(holdings *h, const rl_plan *plan)
     rl_lock_release(&h->lock);
 }
 
+/* One rule for a disk that fills up or fails once work has begun, whoever noticed it: what is finished stays, and the same command goes on
+ * when that is mended. So it is a stop (75) and no bad input (2), which means that nothing was computed. */
+static rl_status stopped_by_storage(rl_error *err)
+{
+    if (err && !strstr(err->message, "the same command goes on")) {
+        rl_error why = *err;
+        rl_fail(err, RL_ERR_STOPPED, "%.800s; nothing that was finished is lost: the same command goes on when this is mended", why.message);
+    }
+    if (err) err->status = RL_ERR_STOPPED;
+    return RL_ERR_STOPPED;
+}
+
 rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl_cluster_options *options,
                          rl_sweep_outcome *outcome, rl_error *err)
 {
@@ -264,11 +276,13 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     rl_sweep_outcome result = {0};
     rl_rank_log log = {.descriptor = -1};
     const rl_work work = {plan, cycle, options->directory, &log};
+    bool began = false;
     MPI_Comm_rank(comm, &rank);
     RL_TRY(agree_on_plan(comm, plan, err));
     if (rank == 0) status = take_hold(&h, plan, options, err);
     RL_TRY(rl_cluster_agree(comm, status, err));
     RL_TRY(rl_inspect(comm, plan, options, h.journal, err));
+    began = true;
     rl_rank_log_open(&log, options->directory, rank);
     if (rank == 0)
         status = rl_coordinate(comm, &work, options, h.journal, &h.state, &result, err);
@@ -298,6 +312,7 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     RL_TRY(rl_cluster_agree(comm, status, err));
     *outcome = result;
 cleanup:
+    if (began && status == RL_ERR_IO) status = stopped_by_storage(err);
     rl_rank_log_close(&log);
     if (rank == 0) let_go(&h, plan);
     return status;

@@ -216,8 +216,7 @@ static void storage_failed(coordinator *c, int32_t worker, const rl_report *repo
 {
     rl_scheduler_returned(c->scheduler, worker, report->node);
     if (c->status == RL_OK)
-        c->status = rl_fail(c->err, RL_ERR_IO, "%.800s; nothing that was finished is lost: the same command goes on when this is mended",
-                            report->error.message);
+        c->status = rl_fail(c->err, RL_ERR_IO, "%s", report->error.message);
     record(c, node_event(c, "returned", worker, report->node), false);
 }
 

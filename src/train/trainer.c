@@ -173,6 +173,24 @@ static rl_status update(trainer *t, const rl_step_record *record, rl_error *err)
     return RL_OK;
 }
 
+/* Finite, and hopeless all the same: a model that knows nothing has the loss ln L of L equally likely labels, and one whose last hundred
+ * steps had ten times that on average has blown up. Single steps may (a pruned model's first, a rare label's); nothing that still learns
+ * stays there. A function of the recorded losses alone: a resumed training sees the same. */
+static rl_status check_bounded(const trainer *t, rl_error *err)
+{
+    enum { WINDOW = 100 };
+    int64_t n = t->log.num_steps, labels = t->model->config.num_labels;
+    double limit = 10 * log(labels > 2 ? (double)labels : 2), sum = 0;
+    if (n < WINDOW) return RL_OK;
+    for (int64_t i = n - WINDOW; i < n; i++) sum += t->log.steps[i].loss;
+    if (sum / WINDOW <= limit) return RL_OK;
+    return rl_fail(err, RL_ERR_DIVERGED,
+                   "training diverged at step %lld of %lld (epoch %lld, learning rate %g): mean loss %g over the last %d steps; expected at "
+                   "most %g, ten times that of a model that knows nothing",
+                   (long long)n, (long long)t->num_steps, (long long)t->log.steps[n - 1].epoch, t->log.steps[n - 1].learning_rate,
+                   sum / WINDOW, WINDOW, limit);
+}
+
 /* One update from sentences order[from .. from + batch_size). Allocates nothing. */
 static rl_status train_step(trainer *t, int64_t epoch, rl_error *err)
 {
@@ -192,6 +210,7 @@ static rl_status train_step(trainer *t, int64_t epoch, rl_error *err)
     record->seconds = rl_now_s() - started;
     t->log.num_steps = k + 1;
     if (t->hooks->on_step) t->hooks->on_step(t->hooks->context, record, t->num_steps);
+    status = check_bounded(t, err);
 cleanup:
     return status;
 }

@@ -8,6 +8,9 @@ import sys
 import tempfile
 import traceback
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from processes import launcher  # noqa: E402
+
 parser = argparse.ArgumentParser()
 parser.add_argument("--program", required=True)
 parser.add_argument("--make-world", required=True)
@@ -26,7 +29,7 @@ def relearn(*arguments, ranks=0, code=0, timeout=120, env=None, cwd=None):
     """Run the program; fail unless it exits with `code`. Returns the CompletedProcess."""
     command = [options.program, *map(str, arguments)]
     if ranks:
-        command = [options.mpiexec, "-n", str(ranks), "--oversubscribe", *command]
+        command = [*launcher(options.mpiexec, ranks), *command]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd or world,
                           env={**os.environ, **(env or {})})
     if code is not None and done.returncode != code:

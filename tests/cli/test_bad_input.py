@@ -219,6 +219,9 @@ def test_usage():
     refused("run", "sweep.yaml", "--out=", says="the value of --out is empty")
     refused("status", "", says="an argument is empty")
     refused("run", "sweep.yaml", says="srun started 3 processes", env={"SLURM_STEP_NUM_TASKS": "3"})
+    refused("run", "sweep.yaml", says=["MPICH's mpiexec or srun started 3 processes", "relearn doctor"], env={"PMI_SIZE": "3"})
+    refused("run", "sweep.yaml", says="Open MPI's mpirun started 3 processes", env={"OMPI_COMM_WORLD_SIZE": "3"})
+    relearn("run", "sweep.yaml", "--dry-run", env={"PMI_SIZE": "1", "SLURM_STEP_NUM_TASKS": "3"})  # one rank was asked for
     refused("eval", "--model", "tuned", says="--data is missing")
     refused("eval", "--model", "tiny-bert", "--data", "validation.conll", says="tiny-bert")
 

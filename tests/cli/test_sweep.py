@@ -11,7 +11,7 @@ import time
 from cli_support import options, refused, relearn, run_tests, shards, world
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from processes import descendants  # noqa: E402
+from processes import descendants, launcher, rank_of  # noqa: E402
 
 
 def events(directory):
@@ -80,7 +80,7 @@ def test_a_stopped_sweep_resumes_to_the_same_bits():
 
 
 def test_a_killed_sweep_resumes_to_the_same_bits():
-    command = [options.mpiexec, "-n", "3", "--oversubscribe", options.program, "run", "sweep.yaml", "--out", "killed",
+    command = [*launcher(options.mpiexec, 3), options.program, "run", "sweep.yaml", "--out", "killed",
                "--set", "train.epochs=30", "--set", "seed=0"]
     kills = 0
     for delay in (0.6, 0.8, 1.0, 1.2):
@@ -143,7 +143,7 @@ def test_only_broken_models_is_bad_input():
 
 
 def test_one_rank_signalled_alone_stops_the_sweep():
-    command = [options.mpiexec, "-n", "3", "--oversubscribe", options.program, "run", "sweep.yaml", "--out", "one-signalled",
+    command = [*launcher(options.mpiexec, 3), options.program, "run", "sweep.yaml", "--out", "one-signalled",
                "--set", "train.epochs=3000", "--set", "seed=0"]
     process = subprocess.Popen(command, cwd=world, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for _ in range(200):
@@ -152,7 +152,7 @@ def test_one_rank_signalled_alone_stops_the_sweep():
             break
     worker = events("one-signalled")[-1]["worker"]
     for pid in descendants(process.pid):
-        if f"OMPI_COMM_WORLD_RANK={worker + 1}\0" in pathlib.Path(f"/proc/{pid}/environ").read_text():
+        if rank_of(pid) == worker + 1:
             os.kill(pid, signal.SIGTERM)
     assert process.wait(timeout=60) == 75
     assert [e["event"] for e in events("one-signalled")].count("returned") == 1
@@ -163,7 +163,7 @@ def test_ranks_that_plan_other_stages_are_refused():
     if isa == "baseline":
         return  # nothing below it to differ by
     one = ["run", "sweep.yaml", "--out", "mixed"]
-    done = subprocess.run([options.mpiexec, "--oversubscribe", "-n", "1", options.program, *one, ":", "-n", "1", "env",
+    done = subprocess.run([*launcher(options.mpiexec, 1), options.program, *one, ":", "-n", "1", "env",
                            "RELEARN_ISA=baseline", options.program, *one], cwd=world, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "plans other stages than rank 0" in done.stderr, done
     assert not (world / "mixed").exists()

@@ -13,7 +13,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from processes import descendants  # noqa: E402
+from processes import descendants, launcher, rank_of  # noqa: E402
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--program", required=True)
@@ -43,8 +43,8 @@ SWEEP = ["run", "sweep.yaml", "--set", "seed=0", "--set", f"train.epochs={TRAIN_
 
 
 def command(out, ranks=0, arguments=SWEEP):
-    launcher = [options.mpiexec, "-n", str(ranks), "--oversubscribe"] if ranks else []
-    return [*launcher, options.program, *arguments, "--out", out]
+    start = launcher(options.mpiexec, ranks) if ranks else []
+    return [*start, options.program, *arguments, "--out", out]
 
 
 def shim(out, **settings):
@@ -72,18 +72,6 @@ def start(out, ranks=0, env=None):
 def log_of(out):
     path = world / f"{out}.log"
     return path.read_text(errors="replace") if path.exists() else ""
-
-
-def rank_of(pid):
-    try:
-        environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return None
-    for name in (b"OMPI_COMM_WORLD_RANK=", b"PMI_RANK="):
-        for one in environment:
-            if one.startswith(name):
-                return int(one[len(name):])
-    return None
 
 
 def kill(pid):

@@ -1,5 +1,32 @@
-"""What the tests that kill things share: who descends from whom."""
+"""What the tests that start ranks share: how a launcher wants to be called, who descends from whom, which rank a process is."""
+import functools
 import pathlib
+import subprocess
+
+
+@functools.lru_cache
+def _counts_slots(mpiexec):
+    """Open MPI refuses more ranks than cores unless told; MPICH's launcher does not know the option."""
+    done = subprocess.run([mpiexec, "--version"], capture_output=True, text=True)
+    return "Open MPI" in done.stdout or "OpenRTE" in done.stdout
+
+
+def launcher(mpiexec, ranks):
+    """The command that starts so many ranks of whatever follows it, also on fewer cores."""
+    return [mpiexec, *(["--oversubscribe"] if _counts_slots(mpiexec) else []), "-n", str(ranks)]
+
+
+def rank_of(pid):
+    """The rank that MPI's launcher gave a process; None: none, or it is gone."""
+    try:
+        environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    for name in (b"OMPI_COMM_WORLD_RANK=", b"PMI_RANK="):
+        for one in environment:
+            if one.startswith(name):
+                return int(one[len(name):])
+    return None
 
 
 def descendants(pid):

@@ -312,6 +312,23 @@ static void test_divergence_names_the_step(void **state)
     drop(&a);
 }
 
+/* Losses that stay finite, far above ln 5: AdamW moves each weight by about its learning rate, so a head of weights in the thousands makes
+ * logits in the thousands. A hundred steps must have gone wrong before it is said; 99 of them are no verdict. */
+static void test_a_loss_that_explodes_and_stays_finite_is_divergence(void **state)
+{
+    rl_train_settings settings = toy_settings();
+    (void)state;
+    settings.learning_rate = 20;
+    settings.epochs = 40;
+    outcome a = train(0, settings, 42, NULL, NULL);
+    assert_fails(a.status, RL_ERR_DIVERGED, a.err, "training diverged at step 100 of 240 (epoch 16, learning rate ");
+    assert_non_null(strstr(a.err.message, "over the last 100 steps"));
+    settings.max_steps = 99;
+    outcome shorter = train(0, settings, 42, NULL, NULL);
+    assert_ok(shorter.status, shorter.err);
+    drop(&a), drop(&shorter);
+}
+
 static void test_bad_settings_are_refused_before_training(void **state)
 {
     rl_train_settings settings = toy_settings();
@@ -339,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_hooks_and_max_steps),
         cmocka_unit_test(test_the_grid_sees_every_row_up_to_date),
         cmocka_unit_test(test_divergence_names_the_step),
+        cmocka_unit_test(test_a_loss_that_explodes_and_stays_finite_is_divergence),
         cmocka_unit_test(test_bad_settings_are_refused_before_training),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
