@@ -143,33 +143,48 @@ cleanup:
     return status;
 }
 
-static int is_shard(const struct dirent *entry)
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+/* Shards of a folder by name: the order of metrics must not be the file system's. *names points into *found. */
+static rl_status list_shards(rl_names **found, const char ***names, const char *folder, rl_error *err)
 {
-    const char *dot = strrchr(entry->d_name, '.');
-    return dot && strcmp(dot, ".h5") == 0;
+    rl_status status = RL_OK;
+    int32_t id = 0;
+    DIR *open_folder = opendir(folder); /* an absent folder has none */
+    RL_TRY(rl_names_create(found, err));
+    for (struct dirent *entry; open_folder && (entry = readdir(open_folder));) {
+        const char *dot = strrchr(entry->d_name, '.');
+        if (dot && strcmp(dot, ".h5") == 0) RL_TRY(rl_names_intern(*found, entry->d_name, strlen(entry->d_name), &id, err));
+    }
+    RL_ALLOC(*names, rl_names_count(*found), err);
+    for (int32_t i = 0; i < rl_names_count(*found); i++) (*names)[i] = rl_names_get(*found, i);
+    qsort(*names, (size_t)rl_names_count(*found), sizeof **names, by_text);
+cleanup:
+    if (open_folder) closedir(open_folder);
+    return status;
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
-
-/* Every shard of DIR/runs that was not read before goes into this group: by name, so that metrics come in the same order on any file system. */
+/* Every shard of DIR/runs that was not read before goes into this group. */
 static rl_status read_new_shards(collected *c, int group, const char *directory, rl_error *err)
 {
     rl_status status = RL_OK;
+    rl_names *found = NULL;
+    const char **names = NULL;
     char *folder = rl_path_join(directory, "runs", err), *path = NULL;
-    struct dirent **entries = NULL;
     if (!folder) return RL_ERR_MEMORY;
-    int num_entries = scandir(folder, &entries, is_shard, by_name); /* an absent folder has none */
-    for (int i = 0; status == RL_OK && i < num_entries; i++) {
-        const char *name = entries[i]->d_name;
+    RL_TRY(list_shards(&found, &names, folder, err));
+    for (int32_t i = 0; i < rl_names_count(found); i++) {
         int32_t id = 0, before = rl_names_count(c->ids);
-        status = rl_names_intern(c->ids, name, strlen(name), &id, err);
-        if (status != RL_OK || id != before) continue;
+        RL_TRY(rl_names_intern(c->ids, names[i], strlen(names[i]), &id, err));
+        if (id != before) continue;
         rl_free(path);
-        path = rl_path_join(folder, name, err);
+        path = rl_path_join(folder, names[i], err);
         status = path ? read_shard(c, group, path, err) : RL_ERR_MEMORY;
+        if (status != RL_OK) goto cleanup;
     }
-    for (int i = 0; i < num_entries; i++) free(entries[i]); /* scandir's allocations, not ours */
-    free(entries);
+cleanup:
+    rl_free(names);
+    rl_names_free(found);
     rl_free(folder);
     rl_free(path);
     return status;
