@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -74,14 +75,24 @@ struct rl_arena {
     size_t bytes, used;
 };
 
+/* Zeroed pages that become resident when they are first written: an arena is sized for the worst batch that could occur,
+ * and most trainings never meet it. */
+static rl_status reserve_pages(rl_arena *arena, size_t bytes, rl_error *err)
+{
+    void *base = mmap(NULL, bytes ? bytes : ALIGNMENT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED) return rl_fail(err, RL_ERR_MEMORY, "out of memory: %zu bytes were asked for", bytes);
+    arena->base = base;
+    arena->bytes = bytes;
+    return RL_OK;
+}
+
 rl_status rl_arena_create(rl_arena **out, const char *name, size_t bytes, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_arena *arena = NULL;
     RL_ALLOC(arena, 1, err);
     snprintf(arena->name, sizeof arena->name, "%s", name);
-    RL_ALLOC(arena->base, rounded(bytes), err);
-    arena->bytes = rounded(bytes);
+    RL_TRY(reserve_pages(arena, rounded(bytes), err));
     POISON(arena->base, arena->bytes);
     *out = arena;
     return RL_OK;
@@ -117,8 +128,10 @@ size_t rl_arena_bytes(const rl_arena *arena) { return arena->bytes; }
 void rl_arena_free(rl_arena *arena)
 {
     if (!arena) return;
-    if (arena->base) UNPOISON(arena->base, arena->bytes);
-    rl_free(arena->base);
+    if (arena->base) {
+        UNPOISON(arena->base, arena->bytes);
+        munmap(arena->base, arena->bytes ? arena->bytes : ALIGNMENT);
+    }
     rl_free(arena);
 }
 
