@@ -10,7 +10,7 @@ from . import svg
 from .figure import Figure, Table, padded
 from .fig_recovery import any_run, filter_of, finite_mean, first_of_each_colour
 from .measures import BINS, mean_of, monotone_flow
-from .words import count, estimate, percent, real, signed, verdict_of, verdict_on
+from .words import count, estimate, interval_name, percent, real, signed, verdict_of, verdict_on
 from .sweepdata import stage_title
 
 
@@ -41,7 +41,7 @@ def layer_table(data, attribute, name, stats_name):
 
 def interval_note(data, arm, stage, layer, name="saliency"):
     found = data.stats.interval(f"layers/{arm.value('model')}", name, any_run(data, arm), stage, layer)
-    return f", 95 % interval {real(found[0])} to {real(found[1])}" if found else ""
+    return f", {interval_name(arm.n)} {real(found[0])} to {real(found[1])}" if found else ""
 
 
 def saliency_map(data):
@@ -311,7 +311,7 @@ def centre_sentence(data):
         row = data.stats.compare(any_run(data, head), any_run(data, data.control), "centre", stage=stage)
         pairs = len(set(data.seeds(head)) & set(data.seeds(data.control)))
         text += (
-            f"the paired difference at the last stage is {signed(row['difference'])} (95 % interval "
+            f"the paired difference at the last stage is {signed(row['difference'])} ({interval_name(row['n'])} "
             f"{signed(row['low'])} to {signed(row['high'])}): {verdict_of(row)}. "
             if row
             else f"{verdict_on(pairs)}. "

@@ -13,7 +13,7 @@ from .fig_layers import layer_means, layer_table
 from .fig_recovery import first_of_each_colour
 from .measures import SIMILARITY_BINS, mean_of
 from .sweepdata import stage_title
-from .words import estimate, percent, real, signed
+from .words import count, estimate, percent, real, signed
 
 EXAMPLES = 6
 
@@ -237,14 +237,18 @@ def coefficient_panel(terms, shown):
 
 def regression_sentence(terms, about):
     parts = []
-    for term, what in (("base_saliency", "saliency before pruning"), ("similarity", "similarity to the old meaning")):
+    for term, what in (
+        ("base_saliency", "saliency before pruning"),
+        ("concept_similarity", "similarity to the concept before pruning (primedness)"),
+        ("similarity", "similarity to the old meaning"),
+    ):
         t = terms.get(term)
         if not t or not math.isfinite(t["estimate"]):
             continue
         if math.isfinite(t["low"]) and math.isfinite(t["high"]):
             clear = "its interval excludes 0" if t["low"] > 0 or t["high"] < 0 else "its interval includes 0"
             parts.append(
-                f"{what} {signed(t['estimate'])} (95 % interval {signed(t['low'])} to {signed(t['high'])}; {clear})"
+                f"{what} {signed(t['estimate'])} (95 % interval {signed(t['low'])} to {signed(t['high'])}, errors clustered by {count(int(about.get('num_clusters', 0)), 'seed')}; {clear})"
             )
         else:
             parts.append(f"{what} {signed(t['estimate'])} (no interval with {int(about.get('num_clusters', 1))} seed)")

@@ -12,7 +12,7 @@ from .figure import Figure, Table, dot_rows, padded
 from .measures import mean_of
 from .store import stage_title
 from .sweepdata import MAX_COLOURS, median_with_censored
-from .words import count, estimate, join, real, signed, verdict_of, verdict_on
+from .words import count, estimate, interval_name, join, real, signed, verdict_of, verdict_on
 
 
 def finite_mean(table):
@@ -133,7 +133,9 @@ def recovery(data):
         ]
     )
     shade = (
-        "Band: 95 % BCa interval over seeds (/stats), at the ends of rounds."
+        f"Band: BCa {interval_name(head.n)} over seeds (/stats), at the ends of rounds."
+        if intervals and head.n >= 6
+        else f"Band: BCa {interval_name(head.n)} (/stats), at the ends of rounds."
         if intervals
         else "Shade: range over seeds, which is not an interval."
     )
@@ -306,7 +308,7 @@ def control_sentence(data):
     )
     text = f"Paired by seed the difference is {signed(float(d.mean()))}"
     if row is not None:
-        text += f" (95 % interval {signed(row['low'])} to {signed(row['high'])}, adjusted p = {real(row['p_adjusted'])}): {verdict_of(row)}. "
+        text += f" ({interval_name(row['n'])} {signed(row['low'])} to {signed(row['high'])}, adjusted p = {real(row['p_adjusted'])}): {verdict_of(row)}. "
     else:
         text += f" over {count(len(d), 'pair')}; {verdict_on(len(d))}. "
     return text

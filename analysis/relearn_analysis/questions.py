@@ -6,10 +6,10 @@ import dataclasses
 import math
 from html import escape
 
-from . import fig_agreement, fig_layers, fig_meaning, fig_recovery
+from . import fig_agreement, fig_layers, fig_meaning, fig_readings, fig_recovery
 from .measures import mean_of
 from .sweepdata import median_with_censored, smallest_p
-from .words import count, estimate, real, signed, verdict_of, verdict_on
+from .words import count, estimate, interval_name, real, signed, verdict_of, verdict_on
 
 PAPER = {  # what the paper reports or concludes, as docs/results.md and protocol §8 give it
     "recovered": "The paper's run recovered 98 % of the lost F1 after its first two epochs and 99 % after eight "
@@ -67,7 +67,11 @@ def finders(data):
         methods = sorted({str(a.value("rank.method")) for a in data.arms if a.value("rank.method") is not None})
         text += f" All runs here rank with {methods[0] if methods else method_from(data)}."
     return Answer(
-        1, "Do probeless, linear probes and other finders name the same neurons?", "", text, [figure] if figure else []
+        1,
+        "Do probeless, linear probes and other finders name the same neurons?",
+        "",
+        text,
+        [f for f in (figure, fig_readings.within_run(data)) if f],
     )
 
 
@@ -110,7 +114,8 @@ def plasticity(data):
         }[verdict]
     )
     itself = fig_recovery.concept_itself(data)
-    figures = [fig_recovery.recovery(data)] + ([itself] if itself else [])
+    types, others = fig_readings.entity_types(data), fig_readings.other_concepts(data)
+    figures = [fig_recovery.recovery(data)] + [f for f in (itself, types, others) if f]
     if itself is None:
         note = (
             str(data.store.runs["concept_f1_note"][data.head.rows[0]])
@@ -150,6 +155,8 @@ def saliency_similarity(data):
         fig_meaning.similarity(data),
         fig_meaning.similarity_map(data),
     ]
+    check = fig_readings.causal(data)
+    figures += [check] if check else []
     return Answer(
         3,
         "What do saliency and similarity each tell?",
@@ -186,7 +193,7 @@ def few_epochs(data):
         "Why does recovery take so few epochs?",
         short,
         text,
-        [f for f in (fig_recovery.speed(data), fig_recovery.by_step(data), factors) if f],
+        [f for f in (fig_recovery.speed(data), fig_recovery.by_step(data), fig_readings.cka(data), factors) if f],
         card="How fast? (half of it)",
     )
 
@@ -210,7 +217,7 @@ def earlier(data):
         "Do concepts move to earlier layers?",
         f"{signed(mean, 2)} layers" if math.isfinite(mean) else "no value",
         text,
-        [fig_layers.centre(data), fig_layers.relocation(data)],
+        [f for f in (fig_layers.centre(data), fig_layers.relocation(data), fig_readings.entropy(data)) if f],
         verdict,
         "Do they move to earlier layers?",
     )
@@ -227,7 +234,7 @@ def relocation_test(data):
     pairs = len(set(data.seeds(data.head)) & set(data.seeds(data.control)))
     if row is None:
         return None, f"{no_interval(data, 'comparison of it')}, and {verdict_on(pairs)}"
-    words = f"concept minus random {signed(row['difference'])} layers (95 % interval {signed(row['low'])} to {signed(row['high'])}, adjusted p = {real(row['p_adjusted'])}): {verdict_of(row)}"
+    words = f"concept minus random {signed(row['difference'])} layers ({interval_name(row['n'])} {signed(row['low'])} to {signed(row['high'])}, adjusted p = {real(row['p_adjusted'])}): {verdict_of(row)}"
     return ((row["low"], row["high"]) if row["claimed"] else None), words
 
 
@@ -251,7 +258,7 @@ def primed(data):
         "contradicts": "This sweep contradicts it.",
         "undecided": f"This sweep does not decide it: {primed_undecided(data, found)}.",
     }[verdict]
-    return Answer(6, "Are the relearning neurons primed?", short, text, [figure], verdict, "Are they primed neurons?")
+    return Answer(6, "Are the relearning neurons primed?", short, text, [f for f in (figure, fig_readings.primedness(data)) if f], verdict, "Are they primed neurons?")
 
 
 def no_interval(data, what):
@@ -288,7 +295,7 @@ def polysemantic(data):
         "Do neurons become polysemantic?",
         percent(mean_of(head)),
         text,
-        [figure],
+        [f for f in (fig_readings.meanings(data), figure) if f],
         "undecided",
         "Do neurons become polysemantic?",
     )

@@ -88,6 +88,7 @@ class Store:
         for model, group in self.file["neurons"].items():
             self.row_of[model] = {run: i for i, run in enumerate(column(group["run"]))}
         self.curve_row = None
+        self.group_row = {}  # group -> {run id: row of its arrays}
         self.words_row = {}  # model -> {run id: row of /words/<model>}
         self.training_row = {run: i for i, run in enumerate(column(self.file["training/run"]))}
         self.axes = self._find_axes()
@@ -177,6 +178,20 @@ class Store:
             np.asarray(group["step"][at], float),
             [text(s) for s in group["stage"][()]],
         )
+
+    def names(self, group, scale):
+        """The entries of a text scale; none where the group is absent."""
+        place = f"{group}/{scale}"
+        return [text(v) for v in self.file[place][()]] if place in self.file else []
+
+    def by_run(self, group, name, row):
+        """One run's slab of /<group>/<name> as float64; None where the store has none."""
+        if f"{group}/{name}" not in self.file or f"{group}/run" not in self.file:
+            return None
+        if group not in self.group_row:
+            self.group_row[group] = {run: i for i, run in enumerate(column(self.file[f"{group}/run"]))}
+        at = self.group_row[group].get(self.runs["id"][row])
+        return np.asarray(self.file[f"{group}/{name}"][at], float) if at is not None else None
 
     def sweep_yaml(self):
         return text(self.file["sweep_yaml"][()]) if "sweep_yaml" in self.file else ""

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from .measures import FEWEST, bca
 from .sweepdata import smallest_p
 
 HOW = "relearn stats"
@@ -42,11 +43,19 @@ def estimate(values, interval=None, digits=3, form=real):
     missing = f"; {count(len(values) - len(finite), 'seed')} without a value" if len(finite) < len(values) else ""
     if len(finite) == 1:
         return f"{mean} (one seed, so no interval{missing})"
-    if interval is not None and all(math.isfinite(v) for v in interval):
-        return f"{mean} (95 % interval {form(interval[0], digits)} to {form(interval[1], digits)}, {len(finite)} seeds{missing})"
+    if interval is None or not all(math.isfinite(v) for v in interval):
+        interval = bca(finite)
+    if interval is not None:
+        ends = f"{form(interval[0], digits)} to {form(interval[1], digits)}"
+        return f"{mean} ({interval_name(len(finite))} {ends}, {len(finite)} seeds{missing})"
     if len(finite) == 2:
         return f"{mean} (2 seeds: {form(float(finite[0]), digits)} and {form(float(finite[1]), digits)}; no interval{missing})"
     return f"{mean} ({len(finite)} seeds, from {form(float(finite.min()), digits)} to {form(float(finite.max()), digits)}; no interval{missing})"
+
+
+def interval_name(n):
+    """What an interval over n seeds may be called: fewer than 6 cannot give 95 % (docs/results-format.md)."""
+    return "95 % interval" if n >= FEWEST else f"interval (over {n} seeds it covers at most {100 * (1 - smallest_p(n)):g} %)"
 
 
 def verdict_on(n):

@@ -156,7 +156,7 @@ static rl_status do_cell(agreement *a, hid_t dataset, int32_t c, rl_error *err)
     RL_ALLOC(now, n * N, err);
     for (int64_t stage = 0; stage < a->source->num_stages; stage++) {
         for (int64_t i = 0; i < n; i++)
-            RL_TRY(rl_read_stage((stage ? now : base) + i * N, (rl_place){dataset, a->file.path}, H5P_DEFAULT,
+            RL_TRY(rl_read_stage((stage ? now : base) + i * N, (rl_place){dataset, a->file.path},
                                  rl_model_row(a->model, runs[i]), stage, N, err));
         RL_TRY(do_stage(a, c, base, stage ? now : base, n, stage, err));
     }

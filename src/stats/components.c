@@ -43,21 +43,28 @@ static rl_status select_columns(hid_t space, const problem *p, int64_t row, rl_e
     return ok >= 0 ? RL_OK : rl_h5_fail(err, RL_ERR_INTERNAL, p->source->path, "columns cannot be selected");
 }
 
-/* Collective: local row i (beyond the last: joins without data) into row [local_columns]. */
+/* Local row i into row [local_columns]. */
 static rl_status read_row(double *values, const problem *p, hid_t dataset, int64_t i, rl_error *err)
 {
-    bool mine = p->grid.rank >= 0 && i < p->x.local_rows && p->x.local_columns > 0;
-    hsize_t length = mine ? (hsize_t)p->x.local_columns : 1;
+    hsize_t length = (hsize_t)p->x.local_columns;
     hid_t space = H5Dget_space(dataset), memory = H5Screate_simple(1, &length, NULL);
-    rl_status status = RL_OK;
-    if (mine)
-        status = select_columns(space, p, p->rows[rl_matrix_row(&p->x, i)], err);
-    else if (H5Sselect_none(space) < 0 || H5Sselect_none(memory) < 0)
-        status = rl_h5_fail(err, RL_ERR_INTERNAL, p->source->path, "nothing cannot be selected");
-    if (H5Dread(dataset, H5T_NATIVE_DOUBLE, memory, space, p->source->transfer, values) < 0 && status == RL_OK)
+    rl_status status = select_columns(space, p, p->rows[rl_matrix_row(&p->x, i)], err);
+    if (status == RL_OK && H5Dread(dataset, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, values) < 0)
         status = rl_h5_fail(err, RL_ERR_INPUT, p->source->path, "saliency cannot be read");
     rl_h5_close(memory);
     rl_h5_close(space);
+    return status;
+}
+
+static rl_status fill_rows(problem *p, double *row, hid_t dataset, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_matrix *x = &p->x;
+    for (int i = 0; i < x->local_rows && x->local_columns > 0 && p->grid.rank >= 0; i++) {
+        RL_TRY(read_row(row, p, dataset, i, err));
+        for (int j = 0; j < x->local_columns; j++) x->values[(size_t)j * (size_t)x->lld + (size_t)i] = row[j];
+    }
+cleanup:
     return status;
 }
 
@@ -65,18 +72,11 @@ static rl_status fill(problem *p, rl_error *err)
 {
     rl_status status = RL_OK;
     char path[300];
-    double *row = NULL;
-    rl_matrix *x = &p->x;
-    int turns = x->local_rows, most = 0;
     snprintf(path, sizeof path, "/neurons/%s/saliency", p->model->name);
     hid_t dataset = H5Dopen2(p->source->file.id, path, H5P_DEFAULT);
-    row = rl_calloc((size_t)x->local_columns + 1, sizeof *row, err);
+    double *row = rl_calloc((size_t)p->x.local_columns + 1, sizeof *row, err);
     RL_TRY(rl_source_agree(p->source, row && dataset >= 0 ? RL_OK : RL_ERR_INPUT, err));
-    MPI_Allreduce(&turns, &most, 1, MPI_INT, MPI_MAX, p->source->comm);
-    for (int i = 0; i < most; i++) {
-        RL_TRY(rl_source_agree(p->source, read_row(row, p, dataset, i, err), err));
-        for (int j = 0; i < x->local_rows && j < x->local_columns; j++) x->values[(size_t)j * (size_t)x->lld + (size_t)i] = row[j];
-    }
+    status = rl_source_agree(p->source, fill_rows(p, row, dataset, err), err);
 cleanup:
     rl_h5_close(dataset);
     rl_free(row);

@@ -50,7 +50,7 @@ cleanup:
 static rl_status read_ranks(double *out, const finders *f, int64_t run, int64_t stage, rl_error *err)
 {
     int64_t N = f->model->neurons;
-    rl_status status = rl_read_stage(out, (rl_place){f->rank, f->file.path}, H5P_DEFAULT, rl_model_row(f->model, run), stage, N, err);
+    rl_status status = rl_read_stage(out, (rl_place){f->rank, f->file.path}, rl_model_row(f->model, run), stage, N, err);
     for (int64_t n = 0; status == RL_OK && n < N; n++)
         if (out[n] < 0) out[n] = NAN;
     return status;

@@ -111,19 +111,16 @@ static rl_status open_arrays(hid_t id[NUM_ARRAYS], const rl_source *s, const rl_
     return RL_OK;
 }
 
-/* Collective: this rank's row (-1: joins without data). */
 static rl_status read_row(neuron_rows *rows, const hid_t id[NUM_ARRAYS], const rl_source *s, const rl_source_model *m,
                           int64_t row, rl_error *err)
 {
     void *const to[NUM_ARRAYS] = {rows->saliency, rows->similarity, rows->mean_difference, rows->effect_size, rows->pruned};
     rl_status status = RL_OK;
-    rl_error later = {0};
     for (int i = 0; i < NUM_ARRAYS; i++) {
         rl_array shape = rl_array_of(arrays[i].element, 2, (hsize_t[]){(hsize_t)s->num_stages, (hsize_t)m->neurons});
-        rl_status moved = rl_parallel_rows(s->file, id[i], s->transfer, false, row < 0 ? 0 : (hsize_t)row, row >= 0, shape,
-                                           to[i], arrays[i].name, &later);
-        if (moved != RL_OK && status == RL_OK) status = rl_fail(err, moved, "%s", later.message);
+        RL_TRY(rl_parallel_rows(s->file, id[i], H5P_DEFAULT, false, (hsize_t)row, 1, shape, to[i], arrays[i].name, err));
     }
+cleanup:
     return status;
 }
 
@@ -157,16 +154,15 @@ rl_status rl_layers_create(rl_layers **out, const rl_source *s, int32_t model, r
     rl_layers *l = rl_calloc(1, sizeof *l, err);
     neuron_rows rows = {0};
     hid_t id[NUM_ARRAYS] = {-1, -1, -1, -1, -1};
-    int64_t first = rl_share_first(m->num_rows, s->size, s->rank),
-            count = rl_share_first(m->num_rows, s->size, s->rank + 1) - first;
+    int64_t first = rl_share_first(m->num_rows, s->size, s->rank), end = rl_share_first(m->num_rows, s->size, s->rank + 1);
     if (l) l->model = m;
     RL_TRY(rl_source_agree(s, l ? make_layers(l, &rows, s, err) : RL_ERR_MEMORY, err));
     RL_TRY(rl_source_agree(s, open_arrays(id, s, m, err), err));
-    for (int64_t i = 0; i < (m->num_rows + s->size - 1) / s->size; i++) {
-        RL_TRY(rl_source_agree(s, read_row(&rows, id, s, m, i < count ? first + i : -1, err), err));
-        for (int64_t stage = 0; i < count && stage < s->num_stages; stage++)
-            fill_stage(l, &rows, first + i, stage, s->num_stages);
+    for (int64_t row = first; row < end; row++) {
+        RL_TRY(read_row(&rows, id, s, m, row, err));
+        for (int64_t stage = 0; stage < s->num_stages; stage++) fill_stage(l, &rows, row, stage, s->num_stages);
     }
+    RL_TRY(rl_source_agree(s, RL_OK, err));
     rl_combine(s->comm, l->by_layer,
                (size_t)(m->num_rows * s->num_stages * RL_NUM_LAYER_MEASURES * m->layers) * sizeof(double));
     rl_combine(s->comm, l->by_stage, (size_t)(m->num_rows * s->num_stages * RL_NUM_STAGE_MEASURES) * sizeof(double));

@@ -59,23 +59,17 @@ typedef struct sources {
     hid_t saliency, similarity, pruned;
 } sources;
 
-static rl_status read_part(double *out, const rl_source *s, hid_t dataset, int64_t row, int64_t stage, int64_t N, rl_status before,
-                           rl_error *err)
-{
-    rl_error later = {0};
-    rl_status status = rl_read_stage(out, (rl_place){dataset, s->path}, s->transfer, row, stage, N, &later);
-    return before == RL_OK && status != RL_OK ? rl_fail(err, status, "%s", later.message) : before;
-}
-
-/* Collective: row < 0 joins without data, and what failed goes on joining. */
 static rl_status read_run(design *d, const sources *from, int32_t m, int64_t row, rl_error *err)
 {
+    rl_status status = RL_OK;
     const rl_source *s = d->work->source;
-    int64_t N = s->models[m].neurons, last = row < 0 ? 0 : last_stage(d->work, m, row);
-    rl_status status = read_part(d->base, s, from->saliency, row, 0, N, RL_OK, err);
-    status = read_part(d->after, s, from->saliency, row, last, N, status, err);
-    status = read_part(d->similarity, s, from->similarity, row, d->primed ? 0 : last, N, status, err);
-    return read_part(d->pruned, s, from->pruned, row, s->num_stages > 1, N, status, err);
+    int64_t N = s->models[m].neurons, last = last_stage(d->work, m, row);
+    RL_TRY(rl_read_stage(d->base, (rl_place){from->saliency, s->path}, row, 0, N, err));
+    RL_TRY(rl_read_stage(d->after, (rl_place){from->saliency, s->path}, row, last, N, err));
+    RL_TRY(rl_read_stage(d->similarity, (rl_place){from->similarity, s->path}, row, d->primed ? 0 : last, N, err));
+    RL_TRY(rl_read_stage(d->pruned, (rl_place){from->pruned, s->path}, row, s->num_stages > 1, N, err));
+cleanup:
+    return status;
 }
 
 /* x [terms + 1] of one neuron, y last; false: it has a gap. */
@@ -111,17 +105,16 @@ cleanup:
     return status;
 }
 
-static rl_status fill_slab(rl_matrix *a, design *d, const sources *from, int32_t m, const used_rows *u, int64_t first, int64_t turns,
-                           double *x, rl_error *err)
+static rl_status fill_slab(rl_matrix *a, design *d, const sources *from, int32_t m, const used_rows *u, int64_t first, double *x,
+                           rl_error *err)
 {
     const rl_source *s = d->work->source;
     int64_t N = s->models[m].neurons;
-    for (int64_t b = 0; b < turns; b++) {
+    for (int64_t b = 0; b * N < a->local_rows; b++) {
         int64_t i = first + b * s->size + s->rank;
-        bool mine = b * N < a->local_rows && i < u->count;
-        rl_status status = rl_source_agree(s, read_run(d, from, m, mine ? u->rows[i] : -1, err), err);
+        rl_status status = i < u->count ? read_run(d, from, m, u->rows[i], err) : RL_OK;
         if (status != RL_OK) return status;
-        for (int64_t n = 0; mine && n < N; n++) {
+        for (int64_t n = 0; i < u->count && n < N; n++) {
             if (!make_row(x, d, m, n)) continue;
             d->num_rows++;
             for (int64_t j = 0; j <= d->terms; j++) a->values[j * a->lld + b * N + n] = x[j];
@@ -141,7 +134,7 @@ static rl_status add_slab(double *r, design *d, const rl_grid *grid, const sourc
     double *x = rl_calloc((size_t)width, sizeof *x, err), *piece = rl_calloc((size_t)(width * width), sizeof *piece, err);
     status = x && piece ? rl_matrix_create(&a, grid, count * N, width, N, width, err) : RL_ERR_MEMORY;
     RL_TRY(rl_source_agree(s, status, err));
-    RL_TRY(fill_slab(&a, d, from, m, u, first, (count + s->size - 1) / s->size, x, err));
+    RL_TRY(rl_source_agree(s, fill_slab(&a, d, from, m, u, first, x, err), err));
     RL_TRY(rl_source_agree(s, rl_matrix_triangle(piece, &a, err), err));
     rl_combine(s->comm, piece, (size_t)(width * width) * sizeof *piece);
     rl_triangle_update(r, piece, width);
@@ -196,7 +189,21 @@ static rl_status factor(double *r, design *d, const rl_grid *grid, rl_error *err
 
 /* -------------------------------------------------------------------------------------------------- clusters */
 
-/* scores [run, terms] += X'e of each used run, by the rank that has its turn. */
+/* scores [terms] += X'e of one run. */
+static rl_status score_run(double *scores, design *d, const sources *from, int32_t m, int64_t row, const double *beta, double *x,
+                           rl_error *err)
+{
+    rl_status status = read_run(d, from, m, row, err);
+    for (int64_t n = 0; status == RL_OK && n < d->work->source->models[m].neurons; n++) {
+        if (!make_row(x, d, m, n)) continue;
+        double e = x[d->terms];
+        for (int64_t j = 0; j < d->terms; j++) e -= x[j] * beta[j];
+        for (int64_t j = 0; j < d->terms; j++) scores[j] += x[j] * e;
+    }
+    return status;
+}
+
+/* scores [run, terms] of each used run, by the rank that has its turn. */
 static rl_status score_runs(double *scores, design *d, const double *beta, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -207,17 +214,9 @@ static rl_status score_runs(double *scores, design *d, const double *beta, rl_er
         sources from = {-1, -1, -1};
         const rl_source_model *model = &s->models[m];
         status = rl_source_agree(s, open_sources(&from, d, m, err), err);
-        for (int64_t turn = 0; status == RL_OK && turn * s->size < model->num_rows; turn++) {
-            int64_t row = turn * s->size + s->rank;
-            if (row >= model->num_rows || !is_used(d, m, row)) row = -1;
-            status = rl_source_agree(s, read_run(d, &from, m, row, err), err);
-            for (int64_t n = 0; row >= 0 && status == RL_OK && n < model->neurons; n++) {
-                if (!make_row(x, d, m, n)) continue;
-                double e = x[d->terms];
-                for (int64_t j = 0; j < d->terms; j++) e -= x[j] * beta[j];
-                for (int64_t j = 0; j < d->terms; j++) scores[model->run_of_row[row] * d->terms + j] += x[j] * e;
-            }
-        }
+        for (int64_t row = s->rank; status == RL_OK && row < model->num_rows; row += s->size)
+            if (is_used(d, m, row)) status = score_run(scores + model->run_of_row[row] * d->terms, d, &from, m, row, beta, x, err);
+        status = rl_source_agree(s, status, err);
         close_sources(&from);
     }
 cleanup:

@@ -388,7 +388,6 @@ rl_status rl_source_open(rl_source **out, MPI_Comm comm, const char *path, rl_er
         s->comm = comm;
         s->path = path;
         s->file = (rl_place){H5I_INVALID_HID, path};
-        s->transfer = H5I_INVALID_HID;
         s->parted = rl_calloc(1, sizeof *s->parted, err);
         MPI_Comm_rank(comm, &s->rank);
         MPI_Comm_size(comm, &s->size);
@@ -396,8 +395,7 @@ rl_status rl_source_open(rl_source **out, MPI_Comm comm, const char *path, rl_er
     RL_TRY(rl_store_agree(comm, s && s->parted ? read_small(s, err) : RL_ERR_MEMORY, err));
     access = rl_parallel_access(comm);
     s->file.id = H5Fopen(path, H5F_ACC_RDONLY, access);
-    s->transfer = rl_parallel_transfer();
-    if (s->file.id < 0 || s->transfer < 0)
+    if (s->file.id < 0)
         status = rl_h5_fail(err, RL_ERR_IO, path, "cannot be opened by all ranks together");
     status = rl_store_agree(comm, status, err);
     if (status != RL_OK) goto cleanup;
@@ -412,7 +410,6 @@ cleanup:
 void rl_source_close(rl_source *s)
 {
     if (!s) return;
-    rl_h5_close(s->transfer);
     rl_h5_close(s->file.id);
     for (int32_t i = 0; s->columns && i < s->num_columns; i++) {
         rl_free(s->columns[i].name);
@@ -443,16 +440,12 @@ rl_status rl_source_agree(const rl_source *s, rl_status status, rl_error *err)
     return status;
 }
 
-rl_status rl_read_stage(double *out, rl_place dataset, hid_t transfer, int64_t row, int64_t stage, int64_t N, rl_error *err)
+rl_status rl_read_stage(double *out, rl_place dataset, int64_t row, int64_t stage, int64_t N, rl_error *err)
 {
-    hsize_t start[3] = {row < 0 ? 0 : (hsize_t)row, (hsize_t)stage, 0}, count[3] = {1, 1, (hsize_t)N}, length = (hsize_t)N;
+    hsize_t start[3] = {(hsize_t)row, (hsize_t)stage, 0}, count[3] = {1, 1, (hsize_t)N}, length = (hsize_t)N;
     hid_t space = H5Dget_space(dataset.id), memory = H5Screate_simple(1, &length, NULL);
-    bool ok = space >= 0 && memory >= 0;
-    if (row < 0)
-        ok = ok && H5Sselect_none(space) >= 0 && H5Sselect_none(memory) >= 0;
-    else
-        ok = ok && H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) >= 0;
-    ok = H5Dread(dataset.id, H5T_NATIVE_DOUBLE, memory, space, transfer, out) >= 0 && ok;
+    bool ok = space >= 0 && memory >= 0 && H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
+              H5Dread(dataset.id, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, out) >= 0;
     rl_status status = ok ? RL_OK : rl_h5_fail(err, RL_ERR_INPUT, dataset.path, "neuron values cannot be read");
     rl_h5_close(memory);
     rl_h5_close(space);

@@ -101,8 +101,7 @@ typedef struct rl_source {
     MPI_Comm comm;
     int rank, size;
     const char *path;
-    rl_place file;  /* open on all ranks */
-    hid_t transfer; /* collective */
+    rl_place file;  /* open on all ranks; each reads its own rows when it wants to */
     bool *parted;   /* all ranks know of a failure */
     char *created;
     int64_t num_runs, num_done;
@@ -141,8 +140,8 @@ typedef struct rl_run_pair {
 } rl_run_pair;
 int64_t rl_source_pair_seeds(rl_run_pair *pairs, int64_t *num_seeds, const rl_source *source, const int32_t *a, int64_t num_a,
                              const int32_t *b, int64_t num_b);
-/* One stage of one run [N] of a neuron array, as doubles. Collective where `transfer` is; row < 0 joins without data. */
-rl_status rl_read_stage(double *out, rl_place dataset, hid_t transfer, int64_t row, int64_t stage, int64_t N, rl_error *err);
+/* One stage of one run [N] of a neuron array, as doubles. Not collective. */
+rl_status rl_read_stage(double *out, rl_place dataset, int64_t row, int64_t stage, int64_t N, rl_error *err);
 /* Cells that differ in axis `axis` alone. */
 bool rl_source_differ_only_in(const rl_source *source, int32_t a, int32_t b, int32_t axis);
 /* Add the ranks' arrays of which each element is zero but on one rank: exact, whatever the order. */

@@ -3,9 +3,9 @@
  *   survey -> layout -> create results.h5.tmp.PID -> each rank writes its rows -> close
  *   -> reopen, each rank reads its rows back and compares them with the shards -> rank 0: fsync, rename
  *
- * Two rules keep ranks from waiting for each other for ever. A collective step is one that every rank makes in the
- * same order with the same arguments; a rank whose own work failed goes on making them (with an empty selection) and
- * reports at the next agreement. Between steps that can fail on one rank alone there is an agreement (agree.c).
+ * Opening, creating and closing are collective: every rank makes them in the same order with the same arguments, and
+ * between steps that can fail on one rank alone there is an agreement (agree.c). Rows are written and read by each rank
+ * for itself.
  * Until the rename the old results.h5 is untouched. */
 #include "store_internal.h"
 
@@ -22,7 +22,6 @@ typedef struct gather {
     rl_layout *layout;
     char *path, *temporary;
     rl_place file;
-    hid_t transfer;
     unsigned char *stored, *row, *back; /* one row: as in the shard, as in results.h5, as read back */
 } gather;
 
@@ -276,51 +275,33 @@ static rl_status compare(gather *g, const char *path, const char *whose, const v
                    g->temporary, path, whose);
 }
 
-/* Collective: one target, this rank with run r (-1: without). *status carries this rank's first failure through the
- * loop. */
-static void transfer_row(gather *g, rl_target *t, int64_t r, const rl_shard *shard, bool write, rl_status *status,
-                         rl_error *err)
+/* One target's row of run r. Rows are contiguous and each is one rank's alone, so transfers are independent: no rank waits
+ * for another between the first row and the agreement after the last (2,000 collective writes cost as many meetings). */
+static rl_status transfer_row(gather *g, rl_target *t, int64_t r, const rl_shard *shard, bool write, rl_error *err)
 {
-    rl_error later = {0};
-    bool mine = *status == RL_OK && r >= 0 && (t->model < 0 || t->model == g->survey->model[r]);
-    if (mine) {
-        *status = build_row(g, t, r, shard, err);
-        mine = *status == RL_OK;
-    }
-    hsize_t at = mine ? (hsize_t)(t->model < 0 ? r : g->survey->model_row[r]) : 0;
-    rl_status moved = rl_parallel_rows(g->file, t->id, g->transfer, write, at, mine, t->row, write ? g->row : g->back,
-                                       t->path, &later);
-    if (moved != RL_OK && *status == RL_OK) *status = rl_fail(err, moved, "%s", later.message);
-    if (mine && !write && *status == RL_OK)
-        *status = compare(g, t->path, g->survey->runs[r].id, g->row, g->back, rl_array_bytes(&t->row), err);
+    hsize_t at = (hsize_t)(t->model < 0 ? r : g->survey->model_row[r]);
+    rl_status status = build_row(g, t, r, shard, err);
+    if (status == RL_OK)
+        status = rl_parallel_rows(g->file, t->id, H5P_DEFAULT, write, at, 1, t->row, write ? g->row : g->back, t->path, err);
+    if (status == RL_OK && !write)
+        status = compare(g, t->path, g->survey->runs[r].id, g->row, g->back, rl_array_bytes(&t->row), err);
+    return status;
 }
 
-/* Whether any rank has a row of this model in turn i: all ranks find the same answer, so a call nobody needs is left
- * out. */
-static bool anyone_has(const gather *g, int32_t model, int64_t i)
-{
-    const rl_survey *s = g->survey;
-    for (int rank = 0; rank < s->size; rank++) {
-        int64_t r = rl_share_first(s->num_runs, s->size, rank) + i;
-        if (r < rl_share_first(s->num_runs, s->size, rank + 1) && (model < 0 || s->model[r] == model)) return true;
-    }
-    return false;
-}
-
-/* Turn i: every rank's i-th run, all targets. One shard is open at a time. */
-static rl_status transfer_turn(gather *g, int64_t i, bool write, rl_error *err)
+/* All targets of this rank's i-th run. One shard is open at a time. */
+static rl_status transfer_run(gather *g, int64_t i, bool write, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_shard *shard = NULL;
-    int64_t r = i < g->survey->count ? g->survey->first + i : -1;
-    if (r >= 0 && g->survey->summary[r].presence == RL_PRESENT)
-        status = rl_shard_open(&shard, g->survey->runs[r].shard, err);
+    int64_t r = g->survey->first + i;
+    if (g->survey->summary[r].presence == RL_PRESENT) RL_TRY(rl_shard_open(&shard, g->survey->runs[r].shard, err));
     for (int32_t t = 0; t < g->layout->num_targets; t++)
-        if (anyone_has(g, g->layout->targets[t].model, i))
-            transfer_row(g, &g->layout->targets[t], r, shard, write, &status, err);
-    if (write && status == RL_OK && shard) status = rl_columns_read(g->layout, g->survey, i, shard, err);
+        if (g->layout->targets[t].model < 0 || g->layout->targets[t].model == g->survey->model[r])
+            RL_TRY(transfer_row(g, &g->layout->targets[t], r, shard, write, err));
+    if (write && shard) status = rl_columns_read(g->layout, g->survey, i, shard, err);
+cleanup:
     rl_shard_close(shard);
-    return rl_store_agree(g->comm, status, err);
+    return status;
 }
 
 /* The rows of /runs in one block a rank, and what everyone knows by rank 0 (read back by all). */
@@ -332,7 +313,7 @@ static rl_status transfer_columns(gather *g, bool write, unsigned char *back, rl
     for (int32_t i = 0; i < g->layout->num_columns; i++) {
         rl_column *c = &g->layout->columns[i];
         rl_array one = {.element = c->element, .width = c->width};
-        rl_status moved = rl_parallel_rows(g->file, c->id, g->transfer, write, first, count, one,
+        rl_status moved = rl_parallel_rows(g->file, c->id, H5P_DEFAULT, write, first, count, one,
                                            write ? c->values : back, c->path, &later);
         if (moved == RL_OK && !write)
             moved = compare(g, c->path, "this rank's runs", c->values, back, (size_t)count * c->width, &later);
@@ -343,7 +324,7 @@ static rl_status transfer_columns(gather *g, bool write, unsigned char *back, rl
         rl_array one = {.element = c->array.element, .width = c->array.width};
         hsize_t n = write && g->survey->rank != 0 ? 0 : (hsize_t)rl_array_count(&c->array);
         rl_status moved =
-            rl_parallel_rows(g->file, c->id, g->transfer, write, 0, n, one, write ? c->values : back, c->path, &later);
+            rl_parallel_rows(g->file, c->id, H5P_DEFAULT, write, 0, n, one, write ? c->values : back, c->path, &later);
         if (moved == RL_OK && !write)
             moved = compare(g, c->path, "all runs", c->values, back, rl_array_bytes(&c->array), &later);
         if (moved != RL_OK && status == RL_OK) status = rl_fail(err, moved, "%s", later.message);
@@ -366,9 +347,9 @@ static size_t largest_column(const gather *g)
 static rl_status transfer_all(gather *g, bool write, rl_error *err)
 {
     rl_status status = RL_OK;
-    int64_t turns = (g->survey->num_runs + g->survey->size - 1) / g->survey->size;
     unsigned char *back = NULL;
-    for (int64_t i = 0; i < turns; i++) RL_TRY(transfer_turn(g, i, write, err));
+    for (int64_t i = 0; i < g->survey->count && status == RL_OK; i++) status = transfer_run(g, i, write, err);
+    RL_TRY(rl_store_agree(g->comm, status, err));
     back = rl_calloc(largest_column(g), 1, err);
     RL_TRY(rl_store_agree(g->comm, back ? RL_OK : RL_ERR_MEMORY, err));
     RL_TRY(transfer_columns(g, write, back, err));
@@ -416,8 +397,6 @@ static rl_status make_row_buffers(gather *g, rl_error *err)
     RL_ALLOC(g->stored, largest, err);
     RL_ALLOC(g->row, largest, err);
     RL_ALLOC(g->back, largest, err);
-    g->transfer = rl_parallel_transfer();
-    if (g->transfer < 0) status = rl_h5_fail(err, RL_ERR_INTERNAL, g->path, "no collective transfers");
 cleanup:
     return status;
 }
@@ -475,7 +454,6 @@ static rl_status verify_phase(gather *g, rl_error *err)
 static void release(gather *g, bool failed)
 {
     if (failed && g->survey && g->survey->rank == 0 && g->temporary) unlink(g->temporary);
-    rl_h5_close(g->transfer);
     rl_layout_free(g->layout);
     rl_survey_free(g->survey);
     rl_free(g->stored);
@@ -491,7 +469,7 @@ rl_status rl_store_gather(MPI_Comm comm, const char *directory, const rl_sweep *
 {
     rl_h5_quiet quiet = rl_h5_quiet_begin();
     rl_status status = RL_OK;
-    gather g = {.comm = rl_store_plain_comm(comm), .file = {H5I_INVALID_HID, NULL}, .transfer = H5I_INVALID_HID};
+    gather g = {.comm = rl_store_plain_comm(comm), .file = {H5I_INVALID_HID, NULL}};
     RL_TRY(prepare(&g, directory, sweep, runs, err));
     g.file.path = g.temporary;
     RL_TRY(write_phase(&g, err));

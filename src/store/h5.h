@@ -90,8 +90,9 @@ int rl_share_owner(int64_t n, int size, int64_t thing);
 /* -------------------------------------------------------------------------------------- parallel.c */
 
 hid_t rl_parallel_access(MPI_Comm comm); /* file access through MPI-IO; close it */
-hid_t rl_parallel_transfer(void);        /* collective transfers; close it */
-/* Collective: write or read rows [first, first + count) of a dataset [rows, row...]; count 0 joins without data. */
+hid_t rl_parallel_transfer(void);        /* collective transfers; H5P_DEFAULT: each rank for itself; close it */
+/* Write or read rows [first, first + count) of a dataset [rows, row...]; where `transfer` is collective, so is this, and count 0
+ * joins without data. */
 rl_status rl_parallel_rows(rl_place file, hid_t dataset, hid_t transfer, bool write, hsize_t first, hsize_t count,
                            rl_array row, void *values, const char *what, rl_error *err);
 rl_status rl_reserve(const char *path, size_t bytes, rl_error *err); /* one rank: make sure that path can hold bytes */

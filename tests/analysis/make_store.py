@@ -50,6 +50,7 @@ def write(
     words=True,
     sweep="synthetic",
     curve=False,
+    readings=False,
 ):
     """failed, planned: rows that are so; nan: rows whose F1 is NaN everywhere. A list for `model` makes it an axis. curve: F1 of the concept's types
     and /curve too, with 3 points an epoch."""
@@ -110,7 +111,49 @@ def write(
         for name in models:
             rows = [i for i, run in enumerate(runs) if run["model"] == name and i not in absent]
             neurons(f, name, [runs[i] for i in rows], [ids[i] for i in rows], layers, width, words)
+            if readings:
+                of_model(f, name, [runs[i] for i in rows], [ids[i] for i in rows], layers, layers * width)
+        if readings:
+            of_all(f, ids, [run["seed"] for run in runs], absent)
     return path
+
+
+def of_model(f, model, runs, ids, layers, num):
+    """CKA 1, 0.5, 0.8, 0.9 by stage, plus seed / 100; another concept whose order of neurons never changes; shares of words."""
+    seed = np.array([run["seed"] for run in runs]) / 100
+    cka = np.array([1.0, 0.5, 0.8, 0.9])[None, :, None] - seed[:, None, None] + np.zeros((1, 1, layers))
+    g = f.create_group(f"layers/{model}")
+    g["run"], g["cka"] = texts(ids), cka
+    a = f.create_group(f"also/{model}")
+    a["run"], a["concept"] = texts(ids), texts(["place", "animal"])
+    saliency = np.full((len(ids), len(STAGES), 2, num), np.nan)
+    saliency[:, :, 1] = np.linspace(0, 1, num)
+    a["saliency"] = saliency
+    n = f[f"neurons/{model}"]
+    for name, values in (("old_share", [1, 0.8, 0.7, 0.6]), ("new_share", [0, 0.1, 0.2, 0.3]), ("concept_share", [0.2, 0.2, 0.3, 0.4]), ("spread", [0.5, 0.6, 0.7, 0.8])):
+        n[name] = np.array(values)[None, :, None] + seed[:, None, None] + np.zeros((1, 1, num))
+
+
+def of_all(f, ids, seeds, absent):
+    """F1 by type: LOC loses 0.5, PER 0.1; newly salient neurons cost 0.3, random ones 0.1; other finders share 0.6 and 0.2."""
+    there, seed = np.array([np.nan if i in absent else 0.0 for i in range(len(ids))]), np.array(seeds) / 1000
+    spread = (there + seed)[:, None, None]
+    t = f.create_group("types")
+    t["run"], t["stage"], t["type"] = texts(ids), texts(STAGES), texts(["LOC", "PER"])
+    t["f1"] = np.array([[0.9, 0.8], [0.4, 0.7], [0.6, 0.75], [0.7, 0.8]])[None] * (1 + spread)
+    c = f.create_group("causal")
+    c["run"], c["stage"], c["set"] = texts(ids), texts(STAGES), texts(["pruned", "newly_salient", "random_matched"])
+    drop = np.full((1, len(STAGES), 3), np.nan)
+    drop[0, 2:] = [0.0, 0.3, 0.1]
+    c["concept_drop"], c["other_drop"] = drop * (1 + spread), drop * 0.1 + spread
+    k = f.create_group("finders")
+    k["run"], k["stage"], k["finder"] = texts(ids), texts(STAGES), texts(["probeless", "gaussian", "iou"])
+    overlap = np.full((1, len(STAGES), 3), np.nan)
+    overlap[0, 0] = [np.nan, 0.6, 0.2]
+    k["spearman"], k["overlap"] = overlap + spread, overlap + spread
+    for s, stage in enumerate(STAGES):
+        f["runs"][f"primedness_{stage}"] = there + seed + (np.nan if s == 1 else 0.25)
+        f["runs"][f"saliency_entropy_{stage}"] = there + seed + 0.9
 
 
 def points(f, ids, scores, absent, epochs):

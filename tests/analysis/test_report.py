@@ -190,6 +190,41 @@ class Report(Case):
         self.has(page, f"A quarter of the lost F1 is back after {quarter:g} steps")
         self.lacks(self.report(seeds=2), 'id="(concept|steps)"')
 
+    def test_every_reading_of_the_store_has_its_figure(self):
+        page = self.report(axes={"prune.select": ["concept", "random"]}, seeds=6, readings=True)
+        for name in ("types", "also", "cka", "primedness", "entropy", "meanings", "causal", "finders_within"):
+            self.assertIn(f'<figure id="{name}"', page, name)
+        self.has(page, "pruning took most from <em>LOC</em>: 0.501")
+        self.has(page, "The others lost PER 0.100")
+        self.has(page, "with the unpruned model right after pruning and of 0.875 (95 % interval")
+        self.has(page, "have a rank correlation of +0.253 (95 % interval")
+        self.has(page, "32.5 % (95 % interval")  # new words of the concept at the end: 0.3 + mean seed / 100
+        self.has(page, "Newly salient minus random: +0.200")
+        self.has(page, "<em>gaussian</em> names the most of the same important neurons in base, 0.60")
+        cka = [r for r in rows_of(self.folder, "cka") if r["arm"] == "concept" and r["stage"] == "pruned" and r["layer"] == "0"]
+        self.assertEqual((len(cka), cka[0]["seeds"]), (1, "6"))
+        self.assertAlmostEqual(float(cka[0]["cka"]), 0.475)
+        self.assertTrue(float(cka[0]["low"]) < 0.475 < float(cka[0]["high"]))
+        animal = [r for r in rows_of(self.folder, "other_concepts") if r["concept"] == "animal"]
+        self.assertEqual({r["spearman_base_last"] for r in animal}, {"1.0"})
+
+    def test_few_seeds_have_no_95_percent(self):
+        page = self.report(axes={"prune.select": ["concept", "random"]}, seeds=3, readings=True)
+        self.lacks(page, r"3 seeds[^.]{0,40}95 % interval|95 % interval[^.]{0,60}3 seeds")
+
+    def test_bca_is_scipys(self):
+        try:
+            from scipy.stats import bootstrap
+        except ImportError:
+            self.skipTest("scipy is missing")
+        values = np.array([0.31, 0.42, 0.35, 0.77, 0.39, 0.44, 0.36])
+        expected = bootstrap((values,), np.mean, n_resamples=40000, method="BCa", random_state=1).confidence_interval
+        low, high = measures.bca(values)
+        self.assertAlmostEqual(low, expected.low, delta=0.01)  # two draws of a bootstrap
+        self.assertAlmostEqual(high, expected.high, delta=0.01)
+        self.assertIsNone(measures.bca(values[:5]))
+        self.assertEqual(measures.bca([0.5] * 6), (0.5, 0.5))
+
     def test_nights_come_from_the_journal(self):
         make_store.write(self.path, seeds=3)
         with h5py.File(self.path) as f:

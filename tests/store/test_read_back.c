@@ -1,7 +1,8 @@
 /* What parallel I/O wrote is read back and compared: bytes that change on the disk in between are found and named on
  * every rank. gather.c is included to stop between its two phases.
  * LABELS: mpi
- * PROCESSORS: 2 */
+ * PROCESSORS: 2
+ * TIMEOUT: 240 */
 #include "../../src/store/gather.c"
 
 #include "mpi_support.h"
@@ -43,7 +44,7 @@ static rl_status gather_with_fault(const void *value, size_t width, rl_error *er
 {
     rl_h5_quiet quiet = rl_h5_quiet_begin();
     gather g = {
-        .comm = rl_store_plain_comm(MPI_COMM_WORLD), .file = {H5I_INVALID_HID, NULL}, .transfer = H5I_INVALID_HID};
+        .comm = rl_store_plain_comm(MPI_COMM_WORLD), .file = {H5I_INVALID_HID, NULL}};
     rl_status status = prepare(&g, shared_folder(), &sweep.sweep, runs, err);
     g.file.path = g.temporary;
     if (status == RL_OK) status = write_phase(&g, err);
