@@ -129,6 +129,14 @@ typedef struct rl_cycle rl_cycle;
 rl_status rl_cycle_create(rl_cycle **out, const char *directory, const rl_cycle_hooks *hooks, rl_error *err);
 void rl_cycle_free(rl_cycle *cycle);
 void rl_cycle_set_hooks(rl_cycle *cycle, const rl_cycle_hooks *hooks); /* copied; its context must outlive the cycle's use */
+/* Other processes that train with this one where a stage asks for it (settings.train.ranks > 1, at most ranks->size). summon, on
+ * rank 0: ranks 1 .. count - 1 are to call rl_stage_assist for this stage now. Without them this process makes all shares. */
+typedef struct rl_cycle_group {
+    rl_train_group ranks;
+    void *context;
+    void (*summon)(void *context, const rl_stage *stage, int32_t count);
+} rl_cycle_group;
+void rl_cycle_set_group(rl_cycle *cycle, const rl_cycle_group *group); /* copied; NULL: alone */
 /* DIR/stages/<key> is there and complete. */
 bool rl_stage_is_complete(const char *directory, const char *key);
 /* The folder's files are those that its stage.json lists, by size and checksum; RL_ERR_INPUT says which is not. with_weights: false
@@ -137,6 +145,8 @@ rl_status rl_stage_check(const char *folder, bool with_weights, rl_error *err);
 /* Make DIR/stages/<key>: worked on under DIR/stages/<key>.work (checkpoints live there, so an interrupted stage goes on
  * where it was), then published by rename. Does nothing when complete. RL_ERR_STOPPED: resumable. */
 rl_status rl_stage_execute(rl_cycle *cycle, const rl_stage *stage, rl_error *err);
+/* The part of a rank other than 0 in a training stage: nothing is written. Ends as rank 0's training does. */
+rl_status rl_stage_assist(rl_cycle *cycle, const rl_stage *stage, rl_error *err);
 /* Read and check inputs without computing. data: the corpora parse, the concept has positive words (a fault here is the sweep's:
  * RL_ERR_INPUT for all). model: folder, tensors, tokenizer fit (a fault here is that model's runs' alone). inputs: data, then model. */
 rl_status rl_cycle_check_data(rl_cycle *cycle, const rl_run_settings *settings, rl_error *err);

@@ -106,11 +106,28 @@ char *rl_plan_shard_path(const char *directory, const char *run_id, rl_error *er
 /* May this stage's folder go once everything that reads it is done? */
 bool rl_policy_deletes(const rl_sweep_policy *policy, const rl_stage *stage);
 
+/* ------------------------------------------------------------------------------------------------- grouping
+ * Who trains with whom (ranks_per_run > 1). Rank 0 coordinates; the ranks behind it are groups of `size` neighbours, of which
+ * the first is the worker that the scheduler knows; what is left over works alone, on anything but training. Where not even one
+ * group comes together each rank is a worker that makes all shares itself: slower, with the same bits. */
+typedef struct rl_grouping {
+    int32_t size, num_groups, num_workers; /* workers: the groups first */
+} rl_grouping;
+rl_grouping rl_grouping_of(const rl_sweep *sweep, int32_t num_ranks);
+int32_t rl_grouping_rank(const rl_grouping *grouping, int32_t worker);
+int32_t rl_grouping_worker(const rl_grouping *grouping, int32_t rank); /* of a rank >= 1: the worker that it is or helps */
+/* First worker that gets no training; num_workers where all do. */
+int32_t rl_grouping_first_light(const rl_grouping *grouping);
+/* The value that would let all of num_ranks work where they are more than the runs that can go on side by side; 0: none. */
+int32_t rl_recommended_ranks_per_run(const rl_plan *plan, int32_t num_ranks);
+
 /* ----------------------------------------------------------------------------------------------- scheduler */
 
 typedef struct rl_scheduler rl_scheduler; /* borrows the plan */
 rl_status rl_scheduler_create(rl_scheduler **out, const rl_plan *plan, int32_t num_workers, rl_error *err);
 void rl_scheduler_free(rl_scheduler *scheduler);
+/* Workers from this one on get no training stages. */
+void rl_scheduler_set_light(rl_scheduler *scheduler, int32_t first_light);
 /* The idle worker's next node, or -1 (nothing ready now). Longest remaining path first; among near equals the one whose
  * input the worker made last. Where stage folders are to be deleted (policy.keep) and the longest path is far from deciding
  * the end, what was begun is finished first instead, so that few folders are alive at once. Marks the node running. */
@@ -139,6 +156,7 @@ rl_status rl_scheduler_check(const rl_scheduler *scheduler, rl_error *err);
 /* The scheduler in virtual time: workers take as long as predicted, the coordinator serves one message after the other. */
 typedef struct rl_simulation_options {
     int32_t num_workers;
+    int32_t num_light;     /* the last so many of them get no training */
     double message_s;      /* coordinator's time for a report and what follows from it; 0: messages cost nothing */
     double reports_per_s;  /* of each busy worker, beside the report that ends a stage */
     double kill_every_s;   /* mean time between losses of a rank (exponential); each ends the job. 0: none */
@@ -158,6 +176,8 @@ typedef struct rl_simulation {
     double messages_per_s, coordinator_load; /* share of the makespan that the coordinator works */
     double peak_disk_bytes;  /* stage folders, checkpoints under way and shards, what is there already included */
 } rl_simulation;
+/* num_workers and num_light of a job of num_ranks. */
+void rl_simulation_set_ranks(rl_simulation_options *options, const rl_sweep *sweep, int32_t num_ranks);
 /* Of what the plan has not done. RL_ERR_INPUT when losses come so often that nothing is ever finished. */
 rl_status rl_simulate(rl_simulation *out, const rl_plan *plan, const rl_simulation_options *options, rl_error *err);
 

@@ -40,7 +40,8 @@ static totals count(const rl_plan *plan, int num_ranks, rl_error *err)
     for (int64_t r = 0; r < plan->sweep->num_runs; r++) /* each run alone */
         for (int32_t i = 0; i < plan->num_run_nodes[r]; i++) t.unshared_s += plan->nodes[plan->run_nodes[r][i]].seconds;
     rl_simulation forecast;
-    const rl_simulation_options options_of = {.num_workers = num_ranks > 1 ? num_ranks - 1 : 1};
+    rl_simulation_options options_of = {0};
+    rl_simulation_set_ranks(&options_of, plan->sweep, num_ranks);
     if (rl_simulate(&forecast, plan, &options_of, err) != RL_OK) return t;
     t.wall_s = forecast.makespan_s;
     t.peak_disk_bytes = forecast.peak_disk_bytes;
@@ -90,6 +91,27 @@ static void print_lacks(FILE *out, const rl_plan *plan)
     }
 }
 
+/* Who trains with whom, and what would use more of the ranks. */
+static void print_grouping(FILE *out, const rl_plan *plan, int num_ranks)
+{
+    const rl_grouping grouping = rl_grouping_of(plan->sweep, num_ranks);
+    int recommended = rl_recommended_ranks_per_run(plan, num_ranks), asked = 1;
+    for (int64_t r = 0; r < plan->sweep->num_runs; r++)
+        if (plan->sweep->runs[r].settings.train.ranks > asked) asked = (int)plan->sweep->runs[r].settings.train.ranks;
+    if (grouping.num_groups) {
+        int left = grouping.num_workers - grouping.num_groups;
+        fprintf(out, "  groups         %d group%s of %d train together", (int)grouping.num_groups,
+                grouping.num_groups == 1 ? "" : "s", (int)grouping.size);
+        if (left) fprintf(out, "; %d left over, for other stages", left);
+        fprintf(out, "\n");
+    } else if (asked > 1) {
+        fprintf(out, "  groups         ranks_per_run: %d needs %d ranks; until then one rank makes all of a run's shares\n", asked, asked + 1);
+    }
+    if (recommended)
+        fprintf(out, "  hint           more ranks than runs: ranks_per_run: %d would let %s of them work on their training\n",
+                recommended, (num_ranks - 1) % recommended ? "most" : "all");
+}
+
 rl_status rl_print_plan(FILE *out, const rl_plan *plan, int num_ranks, const char *directory, rl_error *err)
 {
     static const char *const keeps[] = {"all", "final", "none"};
@@ -121,6 +143,7 @@ rl_status rl_print_plan(FILE *out, const rl_plan *plan, int num_ranks, const cha
             num_ranks > 1 ? num_ranks - 1 : 1);
     if (threads > 1) fprintf(out, ", %d threads each", threads);
     fprintf(out, ")\n");
+    print_grouping(out, plan, num_ranks);
     fprintf(out, "  disk           at most %s at once (keep: %s); memory per rank about %s\n", disk, keeps[plan->sweep->policy.keep], memory);
     return RL_OK;
 }
@@ -130,6 +153,7 @@ rl_status rl_print_plan_json(FILE *out, const rl_plan *plan, int num_ranks, rl_e
     const totals t = count(plan, num_ranks, err);
     json_t *runs = json_array(), *root = NULL;
     char *text = NULL;
+    int recommended = rl_recommended_ranks_per_run(plan, num_ranks);
     if (isnan(t.wall_s)) return RL_ERR_MEMORY;
     for (int64_t r = 0; r < plan->sweep->num_runs; r++) {
         const rl_run *run = &plan->sweep->runs[r];
@@ -140,14 +164,15 @@ rl_status rl_print_plan_json(FILE *out, const rl_plan *plan, int num_ranks, rl_e
                                                "lacks", plan->run_lacks[r]));
     }
     const int threads = (int)plan->sweep->policy.threads_per_rank;
-    root = json_pack("{s:i, s:f, s:f, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "threads_per_rank",
+    root = json_pack("{s:i, s:f, s:f, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "threads_per_rank",
                      threads, "unshared_core_seconds", threads * t.unshared_s, "peak_disk_bytes", t.peak_disk_bytes, "sweep", plan->sweep->name,
                      "num_runs", (json_int_t)plan->sweep->num_runs, "runs_done", (json_int_t)t.runs_done, "num_stages",
                      (json_int_t)t.num_stages, "num_stages_unshared", (json_int_t)plan->num_stages_unshared, "stages_done",
                      (json_int_t)t.stages_done, "ranks", num_ranks, "core_seconds", threads * plan->total_seconds,
                      "remaining_core_seconds", threads * plan->remaining_seconds, "critical_path_seconds",
                      plan->critical_path_seconds, "wall_seconds", t.wall_s, "disk_bytes", plan->disk_bytes,
-                     "memory_bytes_per_rank", plan->memory_bytes_per_rank, "runs", runs);
+                     "memory_bytes_per_rank", plan->memory_bytes_per_rank, "recommended_ranks_per_run",
+                     recommended ? json_integer(recommended) : json_null(), "runs", runs);
     text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     if (text) fprintf(out, "%s\n", text);
     rl_status status = text ? RL_OK : rl_fail(err, RL_ERR_MEMORY, "the plan cannot be printed as JSON");

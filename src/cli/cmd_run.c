@@ -141,7 +141,8 @@ static rl_status check_disk(const rl_plan *plan, const char *directory, int num_
 {
     char need[32], have[32];
     rl_simulation forecast;
-    const rl_simulation_options of = {.num_workers = num_ranks > 1 ? num_ranks - 1 : 1};
+    rl_simulation_options of = {0};
+    rl_simulation_set_ranks(&of, plan->sweep, num_ranks);
     double room = free_bytes_at(directory), least = 0;
     for (int32_t n = 0; n < plan->num_nodes; n++)
         if (!plan->nodes[n].done && 2 * plan->nodes[n].disk_bytes > least) least = 2 * plan->nodes[n].disk_bytes;

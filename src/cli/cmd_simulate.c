@@ -52,7 +52,6 @@ static rl_status read_options(rl_simulation_options *o, int64_t *ranks, const rl
     RL_TRY(real_option(&o->restart_s, args, "restart", 30, 0, 1e9, err));
     RL_TRY(real_option(&message_us, args, "message-us", 50, 0, 1e9, err));
     RL_TRY(real_option(&spread_percent, args, "spread", 0, 0, 300, err));
-    o->num_workers = *ranks > 1 ? (int32_t)*ranks - 1 : 1;
     o->message_s = *ranks > 1 ? 1e-6 * message_us : 0; /* alone nothing is sent */
     o->spread = 0.01 * spread_percent;
 cleanup:
@@ -134,6 +133,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     (void)exit_code;
     RL_TRY(read_options(&o, &ranks, args, err));
     RL_TRY(rl_planned_make(&p, &planning, err));
+    rl_simulation_set_ranks(&o, p.sweep, (int32_t)ranks);
     RL_TRY(simulate(args, p.plan, &o, ranks, err));
 cleanup:
     rl_planned_clear(&p);

@@ -275,19 +275,27 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     holdings h = {.lock = {.descriptor = -1}};
     rl_sweep_outcome result = {0};
     rl_rank_log log = {.descriptor = -1};
-    const rl_work work = {plan, cycle, options->directory, &log};
+    rl_work work = {plan, cycle, options->directory, &log, {0}};
+    rl_rank_group *group = NULL;
+    int num_ranks = 1;
     bool began = false;
     MPI_Comm_rank(comm, &rank);
+    MPI_Comm_size(comm, &num_ranks);
+    work.grouping = rl_grouping_of(plan->sweep, num_ranks);
     RL_TRY(agree_on_plan(comm, plan, err));
     if (rank == 0) status = take_hold(&h, plan, options, err);
     RL_TRY(rl_cluster_agree(comm, status, err));
     RL_TRY(rl_inspect(comm, plan, options, h.journal, err));
+    RL_TRY(rl_rank_group_create(&group, comm, &work.grouping, err));
     began = true;
     rl_rank_log_open(&log, options->directory, rank);
     if (rank == 0)
         status = rl_coordinate(comm, &work, options, h.journal, &h.state, &result, err);
+    else if (group && rl_rank_group_ranks(group)->rank > 0)
+        rl_helper_loop(comm, &work, group);
     else
-        rl_worker_loop(comm, &work);
+        rl_worker_loop(comm, &work, group);
+    rl_rank_group_free(group);
     if (rank == 0 && result.num_hung > 0) { /* one rank will never come: the caller ends the job */
         result.stopped = true;
         *outcome = result;

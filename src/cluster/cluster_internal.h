@@ -49,12 +49,25 @@ typedef struct rl_work {
     rl_cycle *cycle;
     const char *directory;
     rl_rank_log *log;
+    rl_grouping grouping;
 } rl_work;
+
+/* group.c: neighbouring ranks that train together, and their messages; see rl_train_group. */
+typedef struct rl_rank_group rl_rank_group;
+/* Collective over comm. *out stays NULL where this rank has no others with it. */
+rl_status rl_rank_group_create(rl_rank_group **out, MPI_Comm comm, const rl_grouping *grouping, rl_error *err);
+void rl_rank_group_free(rl_rank_group *group); /* collective */
+const rl_train_group *rl_rank_group_ranks(const rl_rank_group *group);
+/* Rank 0 of a group: call the others up to count to help with this node; the others: is there such a call? */
+void rl_rank_group_summon(rl_rank_group *group, int32_t node, int32_t count);
+bool rl_rank_group_summoned(rl_rank_group *group, int32_t *node);
 
 /* worker.c: execute a node in this process, reporting steps, F1s and the outcome (exactly one of DONE, FAILED, RETURNED). */
 void rl_work_on_node(const rl_work *work, int32_t node, const rl_report_sink *sink);
-/* A worker rank's whole life: until it is told to leave. */
-void rl_worker_loop(MPI_Comm comm, const rl_work *work);
+/* A worker rank's whole life: until it is told to leave. group: NULL where it has none. */
+void rl_worker_loop(MPI_Comm comm, const rl_work *work, rl_rank_group *group);
+/* The life of a rank that helps another one train. */
+void rl_helper_loop(MPI_Comm comm, const rl_work *work, rl_rank_group *group);
 /* Sleep a little longer each time nothing happened: Open MPI's blocking calls would busy-poll (design §7). */
 void rl_poll_pause(int *idle_polls);
 

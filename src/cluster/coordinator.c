@@ -120,6 +120,8 @@ static rl_sweep_progress progress_of(const coordinator *c, bool is_event)
     return p;
 }
 
+static int32_t rank_of(const coordinator *c, int32_t worker) { return rl_grouping_rank(&c->work->grouping, worker); }
+
 static json_t *worker_activity(const coordinator *c, int32_t w)
 {
     char text[256] = "idle";
@@ -127,7 +129,7 @@ static json_t *worker_activity(const coordinator *c, int32_t w)
     bool busy = c->running[w] >= 0;
     if (c->hung[w]) snprintf(text, sizeof text, "answers no more");
     if (busy) describe(c, c->running[w], text, sizeof text);
-    return json_pack("{s:i, s:i, s:s, s:o, s:o, s:o}", "worker", (int)w, "rank", c->num_workers > 1 || c->many ? (int)w + 1 : 0, "task", text,
+    return json_pack("{s:i, s:i, s:s, s:o, s:o, s:o}", "worker", (int)w, "rank", c->many ? (int)rank_of(c, w) : 0, "task", text,
                      "seconds", rl_json_number(busy ? now - c->running_since[w] : NAN), "predicted_s",
                      rl_json_number(busy ? c->work->plan->nodes[c->running[w]].seconds : NAN), "tokens_per_second",
                      rl_json_number(busy ? c->speed[w] : NAN));
@@ -362,15 +364,29 @@ static void drive_alone(coordinator *c)
 
 /* ------------------------------------------------------------------------------------------------ many ranks */
 
+/* The place of an idle worker that gets something, and what: the last idle one, those that train first. -1: none. */
+static int32_t next_idle(coordinator *c, int32_t *node)
+{
+    int32_t first_light = rl_grouping_first_light(&c->work->grouping);
+    for (int light = 0; light < 2; light++)
+        for (int32_t i = c->num_idle - 1; i >= 0; i--) {
+            if ((c->idle[i] >= first_light) != light) continue;
+            *node = rl_scheduler_assign(c->scheduler, c->idle[i]);
+            if (*node >= 0) return i;
+            if (!light) break; /* nothing is ready at all */
+        }
+    return -1;
+}
+
 static void assign_idle(coordinator *c, MPI_Comm comm)
 {
+    int32_t node = -1;
     if (rl_stop_requested() || c->status != RL_OK) return; /* the loop is about to tell all */
-    while (c->num_idle > 0 && rl_scheduler_num_ready(c->scheduler) > 0) {
-        int32_t w = c->idle[c->num_idle - 1], node = rl_scheduler_assign(c->scheduler, w);
-        if (node < 0) return;
-        c->num_idle--;
+    for (int32_t place; (place = next_idle(c, &node)) >= 0;) {
+        int32_t w = c->idle[place];
+        c->idle[place] = c->idle[--c->num_idle];
         started(c, w, node);
-        MPI_Send(&node, 1, MPI_INT32_T, w + 1, RL_TAG_ASSIGN, comm);
+        MPI_Send(&node, 1, MPI_INT32_T, rank_of(c, w), RL_TAG_ASSIGN, comm);
     }
 }
 
@@ -382,13 +398,13 @@ static void watch_workers(coordinator *c, MPI_Comm comm)
         double asked = c->given_up_s[w];
         if (asked <= 0 && takes_too_long(c, w)) {
             c->given_up_s[w] = rl_now_s();
-            MPI_Send(&c->running[w], 1, MPI_INT32_T, w + 1, RL_TAG_GIVE_UP, comm);
+            MPI_Send(&c->running[w], 1, MPI_INT32_T, rank_of(c, w), RL_TAG_GIVE_UP, comm);
             record(c, node_event(c, "stuck", w, c->running[w]), true);
         } else if (asked > 0 && rl_now_s() - asked > hung_after_s && !c->hung[w]) {
             rl_report report = {.kind = RL_REPORT_FAILED, .node = c->running[w], .error = {.status = RL_ERR_STOPPED}};
             char what[256];
             snprintf(report.error.message, sizeof report.error.message,
-                     "rank %d answers no more, %.0f s after it was asked to give up this stage", (int)w + 1, rl_now_s() - asked);
+                     "rank %d answers no more, %.0f s after it was asked to give up this stage", (int)rank_of(c, w), rl_now_s() - asked);
             describe(c, report.node, what, sizeof what);
             c->hung[w] = true;
             c->outcome->num_hung++;
@@ -409,8 +425,9 @@ static bool receive_one(coordinator *c, MPI_Comm comm)
     double start = rl_now_s();
     report.log[0] = '\0';
     MPI_Recv(&report, (int)sizeof report, MPI_BYTE, from.MPI_SOURCE, RL_TAG_REPORT, comm, &from);
-    if (!c->hung[from.MPI_SOURCE - 1]) { /* a late answer comes for a node that is not its any more */
-        handle(c, from.MPI_SOURCE - 1, &report);
+    int32_t worker = rl_grouping_worker(&c->work->grouping, from.MPI_SOURCE);
+    if (!c->hung[worker]) { /* a late answer comes for a node that is not its any more */
+        handle(c, worker, &report);
         assign_idle(c, comm);
     }
     c->outcome->messages++;
@@ -421,7 +438,7 @@ static bool receive_one(coordinator *c, MPI_Comm comm)
 static void stop_all(coordinator *c, MPI_Comm comm)
 {
     rl_scheduler_stop(c->scheduler);
-    for (int32_t w = 0; w < c->num_workers; w++) MPI_Send(NULL, 0, MPI_BYTE, w + 1, RL_TAG_STOP, comm);
+    for (int32_t w = 0; w < c->num_workers; w++) MPI_Send(NULL, 0, MPI_BYTE, rank_of(c, w), RL_TAG_STOP, comm);
     record(c, json_pack("{s:s}", "event", "stopping"), true);
 }
 
@@ -501,8 +518,9 @@ rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_opt
     int num_ranks = 1;
     MPI_Comm_size(comm, &num_ranks);
     coordinator c = {.work = work, .options = options, .journal = journal, .state = state, .outcome = outcome, .err = err,
-                     .num_workers = num_ranks > 1 ? num_ranks - 1 : 1, .start_s = rl_now_s(), .last_f1 = NAN};
+                     .num_workers = work->grouping.num_workers, .start_s = rl_now_s(), .last_f1 = NAN};
     RL_TRY(rl_scheduler_create(&c.scheduler, work->plan, c.num_workers, err));
+    rl_scheduler_set_light(c.scheduler, rl_grouping_first_light(&work->grouping));
     RL_ALLOC(c.running, c.num_workers, err);
     RL_ALLOC(c.running_since, c.num_workers, err);
     RL_ALLOC(c.speed, c.num_workers, err);

@@ -134,6 +134,7 @@ typedef struct worker {
     bool told_to_stop;
     int32_t node; /* under way, or -1 */
     bool given_up;
+    rl_rank_group *group;
 } worker;
 
 static void send_to_coordinator(void *context, const rl_report *report)
@@ -179,16 +180,67 @@ static int32_t next_assignment(worker *w)
     return node;
 }
 
-void rl_worker_loop(MPI_Comm comm, const rl_work *work)
+static void summon(void *context, const rl_stage *stage, int32_t count)
 {
-    worker w = {.comm = comm, .node = -1};
+    const worker *w = context;
+    (void)stage;
+    rl_rank_group_summon(w->group, w->node, count);
+}
+
+void rl_worker_loop(MPI_Comm comm, const rl_work *work, rl_rank_group *group)
+{
+    worker w = {.comm = comm, .node = -1, .group = group};
     const rl_report_sink sink = {&w, send_to_coordinator, told_to_stop};
+    if (group) rl_cycle_set_group(work->cycle, &(rl_cycle_group){*rl_rank_group_ranks(group), &w, summon});
     for (int32_t node; (node = next_assignment(&w)) >= 0;) {
         w.node = node;
         w.given_up = false;
         rl_work_on_node(work, node, &sink);
         w.node = -1;
     }
+    rl_cycle_set_group(work->cycle, NULL);
     told_to_give_up(&w);
     told_to_stop(&w); /* a stop that crossed our last report: nothing may stay unreceived */
+}
+
+/* ------------------------------------------------------------------------------------- ranks that help a worker */
+
+static bool own_stop(void *context)
+{
+    (void)context;
+    return rl_stop_requested();
+}
+
+/* What goes wrong here is reported by the worker, which learns of it as all of its group do. */
+static void help(const rl_work *work, int32_t index)
+{
+    const rl_node *node = &work->plan->nodes[index];
+    rl_error err = {0};
+    double start = rl_now_s();
+    begin_log(work, node);
+    rl_status status = rl_stage_assist(work->cycle, &node->stage, &err);
+    if (status == RL_OK || status == RL_ERR_STOPPED)
+        rl_rank_log_line(work->log, "helped for %.1f s%s", rl_now_s() - start, status == RL_OK ? "" : ", stopped");
+    else
+        rl_rank_log_line(work->log, "FAILED after %.1f s: %.900s", rl_now_s() - start, err.message);
+}
+
+void rl_helper_loop(MPI_Comm comm, const rl_work *work, rl_rank_group *group)
+{
+    const rl_cycle_hooks hooks = {.should_stop = own_stop};
+    int32_t node = -1;
+    int leave = 0, idle_polls = 0;
+    rl_cycle_set_hooks(work->cycle, &hooks);
+    rl_cycle_set_group(work->cycle, &(rl_cycle_group){.ranks = *rl_rank_group_ranks(group)});
+    while (!leave) {
+        if (rl_rank_group_summoned(group, &node)) {
+            help(work, node);
+            idle_polls = 0;
+            continue;
+        }
+        rl_poll_pause(&idle_polls);
+        MPI_Iprobe(0, RL_TAG_ASSIGN, comm, &leave, MPI_STATUS_IGNORE);
+    }
+    MPI_Recv(&node, 1, MPI_INT32_T, 0, RL_TAG_ASSIGN, comm, MPI_STATUS_IGNORE);
+    rl_cycle_set_group(work->cycle, NULL);
 }

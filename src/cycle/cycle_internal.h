@@ -31,6 +31,8 @@ enum { RL_CYCLE_SLOTS = 4 }; /* runs of a sweep alternate between few models and
 struct rl_cycle {
     char *directory;
     rl_cycle_hooks hooks;
+    rl_cycle_group group;      /* ranks.size 0: alone */
+    rl_train_group under_way;  /* those of them that make the stage under way */
     rl_inputs *inputs[RL_CYCLE_SLOTS];
     rl_concept_inputs *concepts[RL_CYCLE_SLOTS];
     rl_base_states bases[RL_CYCLE_SLOTS];

@@ -151,9 +151,38 @@ static rl_status restore_scores(training *job, rl_error *err)
     return status;
 }
 
-/* Train `model` in work: checkpoint there meanwhile, model folder, training.jsonl, epochs.json and stage.json when done. */
+/* The ranks that train this stage together, or NULL: this process makes all its shares. */
+static const rl_train_group *summon(rl_cycle *cycle, const rl_stage *stage)
+{
+    int64_t count = stage->settings->train.ranks;
+    if (count < 2 || count > cycle->group.ranks.size) return NULL;
+    cycle->under_way = cycle->group.ranks;
+    cycle->under_way.size = (int32_t)count;
+    if (cycle->under_way.rank == 0) cycle->group.summon(cycle->group.context, stage, (int32_t)count);
+    return &cycle->under_way;
+}
+
+/* Hooks of a group's first rank, or of a process alone; the others only hear of a stop and know when the first one looks. */
+static rl_train_hooks hooks_of(training *job, const rl_train_group *group)
+{
+    rl_train_hooks hooks = {.context = job,
+                            .should_stop = asked_to_stop,
+                            .grid_steps = job->stage->kind == RL_STAGE_RETRAIN ? job->stage->settings->evaluate_every : 0,
+                            .group = group};
+    if (!job->work) return hooks;
+    hooks.on_step = report_step;
+    hooks.on_epoch = evaluate_epoch;
+    hooks.on_grid = evaluate_grid;
+    hooks.on_trained = save_trained;
+    hooks.on_set_aside = checkpoint_set_aside;
+    return hooks;
+}
+
+/* Train `model` in work: checkpoint there meanwhile, model folder, training.jsonl, epochs.json and stage.json when done. work
+ * NULL: another rank of the group does all that. */
 static rl_status train_model(rl_cycle *cycle, const rl_stage *stage, const rl_inputs *in, rl_model *model,
-                             const rl_train_settings *settings, const rl_weight_mask *mask, const char *work, rl_error *err)
+                             const rl_train_settings *settings, const rl_weight_mask *mask, const char *work,
+                             const rl_train_group *group, rl_error *err)
 {
     rl_status status = RL_OK;
     int64_t sentences = in->train_encoded->num_sentences;
@@ -164,17 +193,10 @@ static rl_status train_model(rl_cycle *cycle, const rl_stage *stage, const rl_in
                     .start_s = rl_now_s(),
                     .steps_per_epoch = (sentences + settings->batch_size - 1) / settings->batch_size,
                     .num_steps = rl_train_num_steps(settings, sentences)};
-    const rl_train_hooks hooks = {.context = &job,
-                                  .on_step = report_step,
-                                  .on_epoch = evaluate_epoch,
-                                  .should_stop = asked_to_stop,
-                                  .grid_steps = stage->kind == RL_STAGE_RETRAIN ? stage->settings->evaluate_every : 0,
-                                  .on_grid = evaluate_grid,
-                                  .on_trained = save_trained,
-                                  .on_set_aside = checkpoint_set_aside};
-    char *checkpoint = rl_path_join(work, checkpoint_name, err);
-    if (!checkpoint) return RL_ERR_MEMORY;
-    RL_TRY(restore_scores(&job, err));
+    const rl_train_hooks hooks = hooks_of(&job, group);
+    char *checkpoint = work ? rl_path_join(work, checkpoint_name, err) : NULL;
+    if (work) status = checkpoint ? restore_scores(&job, err) : RL_ERR_MEMORY;
+    RL_TRY(rl_train_group_agree(group, status, err));
     RL_TRY(rl_train(model, in->train_encoded, settings, rl_cycle_training_seed(stage->settings, stage->round), mask,
                     checkpoint, &hooks, NULL, err));
 cleanup:
@@ -202,12 +224,12 @@ static rl_status finetune(rl_cycle *cycle, const rl_stage *stage, const char *wo
     rl_status status = RL_OK;
     const rl_inputs *in = NULL;
     rl_model *model = NULL;
-    if (stage->settings->arm == RL_ARM_NEVER_LEARNED)
-        RL_TRY(rl_cycle_inputs_without(&in, cycle, stage->settings, err));
-    else
-        RL_TRY(rl_cycle_inputs(&in, cycle, stage->settings, err));
-    RL_TRY(load_model(&model, cycle, stage, in->train->labels, err));
-    RL_TRY(train_model(cycle, stage, in, model, &stage->settings->train, NULL, work, err));
+    const rl_train_group *group = summon(cycle, stage);
+    status = stage->settings->arm == RL_ARM_NEVER_LEARNED ? rl_cycle_inputs_without(&in, cycle, stage->settings, err)
+                                                          : rl_cycle_inputs(&in, cycle, stage->settings, err);
+    if (status == RL_OK) status = load_model(&model, cycle, stage, in->train->labels, err);
+    RL_TRY(rl_train_group_agree(group, status, err));
+    RL_TRY(train_model(cycle, stage, in, model, &stage->settings->train, NULL, work, group, err));
 cleanup:
     rl_model_free(model);
     return status;
@@ -229,33 +251,43 @@ cleanup:
     return status;
 }
 
+/* What permanent pruning of LayerNorms holds at zero; other units are masked by the model itself. */
+static rl_status read_mask(rl_weight_mask *mask, rl_cycle *cycle, const rl_stage *stage, const rl_model *model, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int32_t *ids = NULL;
+    int64_t count = 0, *offsets = NULL;
+    char *folder = rl_stage_folder(cycle, stage->prune_key, "", err);
+    if (!folder) return RL_ERR_MEMORY;
+    RL_TRY(rl_stage_check(folder, false, err)); /* its weights are read by round 1, which checks them */
+    RL_TRY(rl_stage_read_pruned(&ids, &count, folder, err));
+    RL_TRY(offsets_of(&offsets, &mask->count, stage->settings, model, ids, count, err));
+    mask->offsets = offsets;
+cleanup:
+    rl_free(ids);
+    rl_free(folder);
+    return status;
+}
+
 static rl_status retrain(rl_cycle *cycle, const rl_stage *stage, const char *work, rl_error *err)
 {
     rl_status status = RL_OK;
     const rl_run_settings *settings = stage->settings;
     const rl_inputs *in = NULL;
     rl_model *model = NULL;
-    int32_t *ids = NULL;
-    int64_t count = 0, num_offsets = 0, *offsets = NULL;
-    char *prune_folder = rl_stage_folder(cycle, stage->prune_key, "", err);
+    rl_weight_mask mask = {0};
+    bool masked = settings->prune.permanent && settings->prune_site == RL_SITE_LAYER_NORM;
+    const rl_train_group *group = summon(cycle, stage);
     rl_train_settings train = settings->train;
     train.epochs = settings->retrain_epochs;
-    if (!prune_folder) return RL_ERR_MEMORY;
-    RL_TRY(rl_cycle_inputs(&in, cycle, settings, err));
-    RL_TRY(load_model(&model, cycle, stage, in->train->labels, err));
-    bool masked = settings->prune.permanent && settings->prune_site == RL_SITE_LAYER_NORM; /* units are masked by the model itself */
-    if (masked) {
-        RL_TRY(rl_stage_check(prune_folder, false, err)); /* its weights are read by round 1, which checks them */
-        RL_TRY(rl_stage_read_pruned(&ids, &count, prune_folder, err));
-        RL_TRY(offsets_of(&offsets, &num_offsets, settings, model, ids, count, err));
-    }
-    const rl_weight_mask mask = {offsets, num_offsets};
-    RL_TRY(train_model(cycle, stage, in, model, &train, masked ? &mask : NULL, work, err));
+    status = rl_cycle_inputs(&in, cycle, settings, err);
+    if (status == RL_OK) status = load_model(&model, cycle, stage, in->train->labels, err);
+    if (status == RL_OK && masked) status = read_mask(&mask, cycle, stage, model, err);
+    RL_TRY(rl_train_group_agree(group, status, err));
+    RL_TRY(train_model(cycle, stage, in, model, &train, masked ? &mask : NULL, work, group, err));
 cleanup:
     rl_model_free(model);
-    rl_free(ids);
-    rl_free(offsets);
-    rl_free(prune_folder);
+    rl_free((int64_t *)mask.offsets);
     return status;
 }
 
@@ -639,4 +671,11 @@ cleanup:
     rl_free(folder);
     return rl_error_while(err, status, "%s, seed %lld, model %s", rl_stage_kind_name(stage->kind),
                           (long long)stage->settings->seed, stage->settings->model);
+}
+
+rl_status rl_stage_assist(rl_cycle *cycle, const rl_stage *stage, rl_error *err)
+{
+    bool fine = stage->kind == RL_STAGE_FINETUNE;
+    rl_status status = fine ? finetune(cycle, stage, NULL, err) : retrain(cycle, stage, NULL, err);
+    return rl_error_while(err, status, "assisting %s, seed %lld", rl_stage_kind_name(stage->kind), (long long)stage->settings->seed);
 }

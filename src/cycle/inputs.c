@@ -45,6 +45,7 @@ cleanup:
 }
 
 void rl_cycle_set_hooks(rl_cycle *cycle, const rl_cycle_hooks *hooks) { cycle->hooks = *hooks; }
+void rl_cycle_set_group(rl_cycle *cycle, const rl_cycle_group *group) { cycle->group = group ? *group : (rl_cycle_group){0}; }
 
 void rl_cycle_free(rl_cycle *cycle)
 {

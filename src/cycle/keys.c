@@ -69,6 +69,10 @@ static void hash_training(rl_hash *hash, const rl_train_settings *train)
     rl_hash_int(hash, train->shuffle);
     rl_hash_int(hash, train->optimizer);
     rl_hash_int(hash, train->order);
+    if (train->ranks > 1) { /* named, so that no other setting that came later has the same hash */
+        rl_hash_text(hash, "ranks_per_run");
+        rl_hash_int(hash, train->ranks);
+    }
 }
 
 static void hash_texts(rl_hash *hash, const char *const *texts, int64_t count)

@@ -251,6 +251,10 @@ static rl_status put_identity(rl_place file, const rl_run *run, const rl_sweep *
         rl_free(value);
         RL_TRY(status);
     }
+    if (result->settings->train.ranks > 1) { /* 1 is what shards without it mean */
+        snprintf(number, sizeof number, "%lld", (long long)result->settings->train.ranks);
+        RL_TRY(rl_h5_put_text(file, "ranks_per_run", number, err));
+    }
     RL_TRY(rl_h5_put_text(file, "concept_f1_note", result->no_concept_f1 ? result->no_concept_f1 : "", err));
     for (int32_t a = 0; a < sweep->num_axes; a++) /* an axis that is no setting above still gets its value */
         if (H5Aexists(file.id, sweep->axes[a]) == 0)

@@ -8,11 +8,20 @@ double rl_threads_speedup(int32_t threads)
     return 1 / (alone + (1 - alone) / (threads > 1 ? threads : 1));
 }
 
+/* A rank of a group makes a share of the FLOPs; what they send each other costs about a seventh. */
+static double speed_up(const rl_stage *stage)
+{
+    bool trains = stage->kind == RL_STAGE_FINETUNE || stage->kind == RL_STAGE_RETRAIN;
+    int64_t ranks = trains ? stage->settings->train.ranks : 1;
+    return ranks > 1 ? 0.85 * (double)ranks : 1;
+}
+
 /* Beyond the FLOPs: loading and saving a model, evaluation's text work, and top words (about 2 ns per neuron and word). */
 double rl_stage_seconds(const rl_stage *stage, const rl_workload *workload, double gflops)
 {
     const double write_bytes_per_s = 4e8, top_word_s = 2e-9;
-    double seconds = 0.05 + rl_stage_flops(stage, workload) / (1e9 * gflops) + rl_stage_disk_bytes(stage, workload) / write_bytes_per_s;
+    double seconds = 0.05 + rl_stage_flops(stage, workload) / (1e9 * gflops * speed_up(stage)) +
+                     rl_stage_disk_bytes(stage, workload) / write_bytes_per_s;
     if (stage->kind == RL_STAGE_FINETUNE || stage->kind == RL_STAGE_RETRAIN) { /* a checkpoint of weights and moments each epoch */
         double epochs = (double)(stage->kind == RL_STAGE_FINETUNE ? stage->settings->train.epochs : stage->settings->retrain_epochs);
         seconds += 3.0 * epochs * rl_stage_disk_bytes(stage, workload) / write_bytes_per_s;
@@ -33,6 +42,7 @@ double rl_memory_bytes(const rl_workload *workload, const rl_run_settings *setti
     double tokens = (double)settings->train.batch_size * (double)workload->max_length;
     double attention = tokens * (double)workload->max_length * (double)c->num_heads;
     double activations = 4.0 * (double)c->num_layers * (tokens * (9 * C + 2 * F) + attention);
-    double training = 4 * weights + activations, analysis = weights + 8.0 * workload->concept_tokens * C;
+    double received = settings->train.ranks > 1 ? weights : 0; /* other ranks' gradients, or a second set of one's own */
+    double training = 4 * weights + received + activations, analysis = weights + 8.0 * workload->concept_tokens * C;
     return 1e8 + (training > analysis ? training : analysis);
 }

@@ -180,6 +180,7 @@ static rl_status settings(rl_buffer *text, const rl_sweep_file *file, rl_error *
     for (size_t i = 0; i < rl_num_keys; i++) {
         const rl_key *key = &rl_keys[i];
         if (is_axis(file, key) || rl_key_is_unset(key, &effective) || (presets_vary && !assigned(file, key))) continue;
+        if (rl_key_is_late_default(key, &effective)) continue;
         const char *dot = strchr(key->path, '.'), *name = dot ? dot + 1 : key->path;
         int length = dot ? (int)(dot - key->path) : 0;
         if (dot && (strncmp(section, key->path, (size_t)length) || section[length])) {

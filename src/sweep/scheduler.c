@@ -16,7 +16,7 @@ typedef struct ready_heap {
 
 struct rl_scheduler {
     const rl_plan *plan;
-    int32_t num_nodes, num_workers;
+    int32_t num_nodes, num_workers, first_light;
     uint8_t *state;         /* [num_nodes] rl_node_state */
     int32_t *missing;       /* [num_nodes] dependencies not done */
     int32_t *child_start;   /* [num_nodes+1] into children */
@@ -174,7 +174,7 @@ rl_status rl_scheduler_create(rl_scheduler **out, const rl_plan *plan, int32_t n
     RL_ALLOC(s, 1, err);
     s->plan = plan;
     s->num_nodes = plan->num_nodes;
-    s->num_workers = num_workers;
+    s->num_workers = s->first_light = num_workers;
     RL_ALLOC(s->state, s->num_nodes, err);
     RL_ALLOC(s->missing, s->num_nodes, err);
     RL_ALLOC(s->priority, s->num_nodes, err);
@@ -197,6 +197,8 @@ cleanup:
     rl_scheduler_free(s);
     return status;
 }
+
+void rl_scheduler_set_light(rl_scheduler *s, int32_t first_light) { s->first_light = first_light; }
 
 void rl_scheduler_free(rl_scheduler *s)
 {
@@ -245,10 +247,28 @@ static int32_t choose(const rl_scheduler *s, int32_t worker)
     return near >= 0 && s->priority[near] >= worth * s->priority[first] ? near : first;
 }
 
+static bool trains(const rl_scheduler *s, int32_t n)
+{
+    const rl_node *node = &s->plan->nodes[n];
+    return node->kind == RL_NODE_STAGE && (node->stage.kind == RL_STAGE_FINETUNE || node->stage.kind == RL_STAGE_RETRAIN);
+}
+
+/* The best of what is no training, or -1. Light workers are fewer than one group has ranks: a look at all that is ready. */
+static int32_t choose_light(const rl_scheduler *s)
+{
+    int32_t best = -1;
+    for (int32_t i = 0; i < s->ready.size; i++) {
+        int32_t node = s->ready.items[i];
+        if (!trains(s, node) && (best < 0 || before(s, node, best))) best = node;
+    }
+    return best;
+}
+
 int32_t rl_scheduler_assign(rl_scheduler *s, int32_t worker)
 {
     if (s->stopped || s->ready.size == 0 || s->running[worker] >= 0) return -1;
-    int32_t node = choose(s, worker);
+    int32_t node = worker >= s->first_light ? choose_light(s) : choose(s, worker);
+    if (node < 0) return -1;
     take_ready(s, node);
     s->state[node] = RL_NODE_RUNNING;
     s->running[worker] = node;

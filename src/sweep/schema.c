@@ -23,6 +23,7 @@ const rl_key rl_keys[] = {
     {"concept", RL_KEY_CONCEPT, AT(concept.name), 0, 0, NULL, "a name under concepts:"},
     {"arm", RL_KEY_CHOICE, AT(arm), 0, 0, arms, "relearn, or the control never_learned"},
     {"protocol", RL_KEY_CHOICE, AT(protocol), 0, 0, protocols, "presets: corrected, published or head"},
+    {"ranks_per_run", RL_KEY_INT, AT(train.ranks), 1, RL_MAX_RANKS_PER_RUN, NULL, "ranks that train a run together, each a share of every batch"},
     {"data.train", RL_KEY_FILE, AT(train_file), 0, 0, NULL, "CoNLL columns"},
     {"data.validation", RL_KEY_FILE, AT(validation_file), 0, 0, NULL, "CoNLL columns"},
     {"data.test", RL_KEY_FILE, AT(test_file), 0, 0, NULL, "CoNLL columns, optional"},
@@ -420,6 +421,11 @@ bool rl_key_is_unset(const rl_key *key, const rl_run_settings *settings)
     if (key->type != RL_KEY_FILE && key->type != RL_KEY_MODEL && key->type != RL_KEY_CONCEPT) return false;
     memcpy(&string, const_member(key, settings), sizeof string);
     return !string;
+}
+
+bool rl_key_is_late_default(const rl_key *key, const rl_run_settings *settings)
+{
+    return key->offset == AT(train.ranks) && settings->train.ranks == 1;
 }
 
 static rl_status unknown(const char *path, rl_error *err)

@@ -10,7 +10,7 @@
 
 static const char *const top_level[] = {"sweep", "data",  "concepts", "grid",    "exclude", "filter", "protocol", "model",
                                         "seed",  "concept", "arm",    "train",   "rank",    "prune",  "retrain",  "analyse",
-                                        "keep",  "retries", "memory_per_rank", "stuck_after", "threads_per_rank"};
+                                        "keep",  "retries", "memory_per_rank", "stuck_after", "threads_per_rank", "ranks_per_run"};
 enum { NUM_TOP_LEVEL = sizeof top_level / sizeof *top_level };
 
 /* "exclude:" with nothing behind it, or "~": as if the key were not there. */
@@ -351,7 +351,7 @@ static bool given(rl_sweep_file *file, const char *path)
 rl_status rl_sweep_file_sections(rl_sweep_file *file, const rl_yaml *root, rl_error *err)
 {
     static const char *const maps[] = {"data", "train", "rank", "prune", "retrain", "analyse"};
-    static const char *const singles[] = {"protocol", "model", "seed", "concept", "arm"};
+    static const char *const singles[] = {"protocol", "model", "seed", "concept", "arm", "ranks_per_run"};
     static const char *const needed[] = {"model", "concept", "data.train", "data.validation"};
     rl_status status = RL_OK;
     const rl_yaml *node;

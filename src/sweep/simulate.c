@@ -127,12 +127,26 @@ static double serve(simulator *m, double at_s)
     return m->served_s;
 }
 
+/* The idle worker that gets something, and what; those that train come first. -1: none. */
+static int32_t next_idle(simulator *m, int32_t *node)
+{
+    int32_t first_light = m->options->num_workers - m->options->num_light;
+    for (int light = 0; light < 2; light++)
+        for (int32_t i = m->num_idle - 1; i >= 0; i--) {
+            if ((m->idle[i] >= first_light) != light) continue;
+            *node = rl_scheduler_assign(m->scheduler, m->idle[i]);
+            if (*node >= 0) return i;
+            if (!light) break; /* nothing is ready at all */
+        }
+    return -1;
+}
+
 static void assign_idle(simulator *m, double from_s)
 {
-    while (m->num_idle > 0) {
-        int32_t worker = m->idle[m->num_idle - 1], node = rl_scheduler_assign(m->scheduler, worker);
-        if (node < 0) return;
-        m->num_idle--;
+    int32_t node = -1;
+    for (int32_t place; (place = next_idle(m, &node)) >= 0;) {
+        int32_t worker = m->idle[place];
+        m->idle[place] = m->idle[--m->num_idle];
         m->result.messages++;
         m->since[worker] = from_s;
         use_disk(m, m->plan->nodes[node].disk_bytes + working_bytes(&m->plan->nodes[node]));
@@ -202,6 +216,7 @@ static rl_status prepare(simulator *m, rl_error *err)
     rl_status status = RL_OK;
     const rl_plan *plan = m->plan;
     RL_TRY(rl_scheduler_create(&m->scheduler, plan, m->options->num_workers, err));
+    rl_scheduler_set_light(m->scheduler, m->options->num_workers - m->options->num_light);
     RL_ALLOC(m->heap, m->options->num_workers, err);
     RL_ALLOC(m->idle, m->options->num_workers, err);
     RL_ALLOC(m->since, m->options->num_workers, err);

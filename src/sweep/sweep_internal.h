@@ -53,6 +53,8 @@ rl_status rl_key_get(rl_buffer *text, const rl_key *key, const rl_run_settings *
 rl_status rl_key_canonical(const char **kept, const rl_key *key, const char *text, const rl_scope *scope, rl_place place,
                            rl_error *err);
 bool rl_key_is_list(const rl_key *key); /* a YAML list is one value */
+/* The default of a key that came later: left out of resolved files, so that those of earlier versions stay what they are. */
+bool rl_key_is_late_default(const rl_key *key, const rl_run_settings *settings);
 bool rl_key_is_unset(const rl_key *key, const rl_run_settings *settings); /* a "protocol's own" or "model's own" value */
 /* text kept in the pool. */
 rl_status rl_scope_keep(const char **kept, const rl_scope *scope, const char *text, rl_error *err);
