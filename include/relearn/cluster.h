@@ -104,6 +104,7 @@ typedef struct rl_sweep_status {
     double elapsed_s, eta_s, tokens_per_second;
     char started[21], updated[21];
     int64_t damaged_records;
+    json_t *notices;   /* [{"time", "text"}]: the newest ten: what was set aside and is made again, a disk that filled up */
     json_t *live;      /* progress.json: "workers", "failures", "disk_free_bytes", ...; NULL when there is none */
 } rl_sweep_status;
 rl_status rl_sweep_status_read(rl_sweep_status **out, const char *directory, rl_error *err);

@@ -142,7 +142,15 @@ bool rl_stage_is_complete(const char *directory, const char *key);
 /* The folder's files are those that its stage.json lists, by size and checksum; RL_ERR_INPUT says which is not. with_weights: false
  * leaves out the contents of model.safetensors, the one file that takes time to read. */
 rl_status rl_stage_check(const char *folder, bool with_weights, rl_error *err);
-/* Make DIR/stages/<key>: worked on under DIR/stages/<key>.work (checkpoints live there, so an interrupted stage goes on
+/* A start of a sweep has a name of its own, and works in DIR/stages/<key>.<start>.work. A process of an earlier start that outlived its
+ * coordinator (a lost network, a stopped machine) finds that its folder is gone and fails; it can neither write into nor publish what
+ * somebody else works on. start: up to 16 letters and digits; "" (after rl_cycle_create): <key>.work. */
+#define RL_START_NAME 17
+void rl_cycle_set_start(rl_cycle *cycle, const char *start);
+/* Take over what earlier starts left under way in DIR: their work folders get this start's name. Of two for one stage the one that is
+ * further stays (a finished record, then a checkpoint, then the newer). Only for who holds the folder's lock, before anybody works. */
+rl_status rl_stages_take_over(const char *directory, const char *start, rl_error *err);
+/* Make DIR/stages/<key>: worked on under DIR/stages/<key>.<start>.work (checkpoints live there, so an interrupted stage goes on
  * where it was), then published by rename. Does nothing when complete. RL_ERR_STOPPED: resumable. */
 rl_status rl_stage_execute(rl_cycle *cycle, const rl_stage *stage, rl_error *err);
 /* The part of a rank other than 0 in a training stage: nothing is written. Ends as rank 0's training does. */

@@ -28,7 +28,8 @@ typedef struct rl_sweep_policy {
     int32_t retries;              /* of a failed stage, before its runs are failed */
     double memory_per_rank_bytes; /* runs that are predicted to need more are refused; 0: no limit */
     int32_t threads_per_rank;     /* that share one run's passes */
-    double stuck_after;           /* a stage that takes this many times its predicted time (and ten minutes) is given up; 0: never */
+    double stuck_after;           /* a stage that takes this many times its predicted time (at least 5 s) is given up; 0: never */
+    double hung_after_s;          /* a rank that has not answered so long after it was asked to give a stage up is left alone */
 } rl_sweep_policy;
 typedef struct rl_sweep {
     char *path, *name;

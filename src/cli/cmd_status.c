@@ -28,6 +28,7 @@ static rl_status print_json(const rl_sweep_status *s, rl_error *err)
                              "started", s->started, "updated", s->updated, "damaged_journal_records",
                              (json_int_t)s->damaged_records, "runs", runs);
     json_object_set_new(root, "threads_per_rank", json_integer(s->threads_per_rank));
+    json_object_set(root, "notices", s->notices);
     json_object_set_new(root, "live", s->alive && s->live ? json_incref(s->live) : json_null());
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     if (text) printf("%s\n", text);
@@ -127,6 +128,15 @@ static void print_failures(const json_t *live, int width)
     }
 }
 
+static void print_notices(const rl_sweep_status *s, size_t most)
+{
+    size_t n = json_array_size(s->notices);
+    for (size_t i = n > most ? n - most : 0; i < n; i++) {
+        const json_t *notice = json_array_get(s->notices, i);
+        printf("note: %s %s\n", json_string_value(json_object_get(notice, "time")), json_string_value(json_object_get(notice, "text")));
+    }
+}
+
 static void print_screen(const rl_sweep_status *s)
 {
     char elapsed[32], eta[32], speed[32], now[21], disk[32];
@@ -165,6 +175,7 @@ static void print_text(const rl_sweep_status *s)
     printf("\n");
     if (s->damaged_records)
         printf("journal: %lld damaged record%s skipped\n", (long long)s->damaged_records, s->damaged_records == 1 ? "" : "s");
+    print_notices(s, 10);
     print_runs(s);
 }
 

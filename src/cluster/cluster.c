@@ -1,10 +1,12 @@
 /* cluster.c -- a sweep from plan to results.h5 on the ranks of a communicator. */
 #include "cluster_internal.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 rl_status rl_cluster_agree(MPI_Comm comm, rl_status status, rl_error *err)
@@ -213,10 +215,24 @@ cleanup:
 
 typedef struct holdings { /* rank 0's */
     rl_lock lock;
+    char start[RL_START_NAME];
     rl_journal *journal;
     rl_coordination state;
     char gathered[RL_DIGEST_HEX];
 } holdings;
+
+/* Of this start alone: host, process and time. */
+static rl_status name_start(char start[RL_START_NAME], rl_error *err)
+{
+    struct timespec now = {0};
+    char text[256], host[128] = "unknown";
+    gethostname(host, sizeof host - 1);
+    clock_gettime(CLOCK_REALTIME, &now);
+    int length = snprintf(text, sizeof text, "%s %ld %lld.%09ld", host, (long)getpid(), (long long)now.tv_sec, now.tv_nsec);
+    if (length < 0) return rl_fail(err, RL_ERR_INTERNAL, "the start has no name");
+    snprintf(start, RL_START_NAME, "%016" PRIx64, rl_hash64(text, (size_t)length));
+    return RL_OK;
+}
 
 static rl_status take_hold(holdings *h, const rl_plan *plan, const rl_cluster_options *options, rl_error *err)
 {
@@ -230,6 +246,8 @@ static rl_status take_hold(holdings *h, const rl_plan *plan, const rl_cluster_op
     }
     RL_TRY(prepare_directory(directory, err));
     RL_TRY(rl_lock_take(&h->lock, lock, err));
+    RL_TRY(name_start(h->start, err));
+    RL_TRY(rl_stages_take_over(directory, h->start, err));
     RL_TRY(sweep_up(directory, err));
     RL_TRY(rl_write_file(sweep, plan->sweep->resolved, strlen(plan->sweep->resolved), err));
     RL_TRY(rl_journal_mend(&notice, directory, err));
@@ -288,6 +306,8 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     RL_TRY(rl_inspect(comm, plan, options, h.journal, err));
     RL_TRY(rl_rank_group_create(&group, comm, &work.grouping, err));
     began = true;
+    MPI_Bcast(h.start, (int)sizeof h.start, MPI_CHAR, 0, comm);
+    rl_cycle_set_start(cycle, h.start);
     rl_rank_log_open(&log, options->directory, rank);
     if (rank == 0)
         status = rl_coordinate(comm, &work, options, h.journal, &h.state, &result, err);

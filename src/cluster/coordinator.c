@@ -8,7 +8,7 @@
 
 static const double tick_interval_s = 1.0, progress_file_interval_s = 2.0;
 static const double sync_interval_s = 0.05;
-static const double least_patience_s = 5.0, hung_after_s = 60.0; /* the former times policy.stuck_after */
+static const double least_patience_s = 5.0; /* times policy.stuck_after */
 
 typedef struct coordinator {
     const rl_work *work;
@@ -400,7 +400,7 @@ static void watch_workers(coordinator *c, MPI_Comm comm)
             c->given_up_s[w] = rl_now_s();
             MPI_Send(&c->running[w], 1, MPI_INT32_T, rank_of(c, w), RL_TAG_GIVE_UP, comm);
             record(c, node_event(c, "stuck", w, c->running[w]), true);
-        } else if (asked > 0 && rl_now_s() - asked > hung_after_s && !c->hung[w]) {
+        } else if (asked > 0 && rl_now_s() - asked > c->work->plan->sweep->policy.hung_after_s && !c->hung[w]) {
             rl_report report = {.kind = RL_REPORT_FAILED, .node = c->running[w], .error = {.status = RL_ERR_STOPPED}};
             char what[256];
             snprintf(report.error.message, sizeof report.error.message,

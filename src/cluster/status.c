@@ -28,6 +28,7 @@ void rl_sweep_status_free(rl_sweep_status *status)
     for (int64_t r = 0; status->runs && r < status->num_runs; r++) clear_run(&status->runs[r]);
     rl_free(status->runs);
     json_decref(status->live);
+    json_decref(status->notices);
     rl_free(status->name);
     rl_free(status);
 }
@@ -134,12 +135,21 @@ static void on_node(rl_run_status *run, const char *kind, const json_t *event)
     if (!strcmp(kind, "done") && shard) set_state(run, "done");
 }
 
+/* What people should know of the folder and no run's state tells. */
+static void on_notice(rl_sweep_status *s, const json_t *event, const char *text)
+{
+    json_array_append_new(s->notices, json_pack("{s:s, s:s}", "time", text_of(event, "time"), "text", text));
+    if (json_array_size(s->notices) > 10) json_array_remove(s->notices, 0);
+}
+
 static rl_status visit(void *context, const json_t *event, rl_error *err)
 {
     reading *r = context;
     const char *kind = text_of(event, "event"), *id = text_of(event, "run");
     snprintf(r->status->updated, sizeof r->status->updated, "%s", text_of(event, "time"));
     if (!strcmp(kind, "start")) return on_start(r, event, err);
+    if (!strcmp(kind, "notice")) on_notice(r->status, event, text_of(event, "text"));
+    if (!strcmp(kind, "disk_full")) on_notice(r->status, event, "the disk was nearly full; the sweep stopped, resumable");
     int32_t row = rl_names_find(r->ids, id, strlen(id));
     if (row < 0 || row >= r->status->num_runs) return RL_OK;
     rl_run_status *run = &r->status->runs[row];
@@ -224,6 +234,7 @@ rl_status rl_sweep_status_read(rl_sweep_status **out, const char *directory, rl_
     reading r = {0};
     RL_ALLOC(r.status, 1, err);
     RL_TRY(rl_names_create(&r.ids, err));
+    r.status->notices = json_array();
     RL_TRY(rl_journal_read(directory, visit, &r, &r.status->damaged_records, err));
     if (!r.status->name) {
         status = rl_fail(err, RL_ERR_INPUT, "%s: no sweep was ever started here (journal.jsonl has no start)", directory);

@@ -30,6 +30,7 @@ typedef struct rl_base_states {
 enum { RL_CYCLE_SLOTS = 4 }; /* runs of a sweep alternate between few models and concepts */
 struct rl_cycle {
     char *directory;
+    char work_suffix[RL_START_NAME + 8]; /* ".START.work" */
     rl_cycle_hooks hooks;
     rl_cycle_group group;      /* ranks.size 0: alone */
     rl_train_group under_way;  /* those of them that make the stage under way */

@@ -654,7 +654,7 @@ rl_status rl_stage_execute(rl_cycle *cycle, const rl_stage *stage, rl_error *err
     double start = rl_now_s();
     char *work = NULL, *folder = NULL;
     if (rl_stage_is_complete(cycle->directory, stage->key)) return RL_OK;
-    work = rl_stage_folder(cycle, stage->key, ".work", err);
+    work = rl_stage_folder(cycle, stage->key, cycle->work_suffix, err);
     folder = rl_stage_folder(cycle, stage->key, "", err);
     if (!work || !folder) {
         status = RL_ERR_MEMORY;

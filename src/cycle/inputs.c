@@ -37,6 +37,7 @@ rl_status rl_cycle_create(rl_cycle **out, const char *directory, const rl_cycle_
         goto cleanup;
     }
     if (hooks) cycle->hooks = *hooks;
+    rl_cycle_set_start(cycle, "");
     *out = cycle;
     return RL_OK;
 cleanup:

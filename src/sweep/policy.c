@@ -1,5 +1,5 @@
 /* policy.c -- what decides how a sweep is worked off and never what comes out: keep, retries, memory_per_rank,
- * stuck_after, threads_per_rank. Top-level keys of a sweep file, and --set takes them too. No stage key holds them, so they may change between
+ * stuck_after, threads_per_rank, hung_after. Top-level keys of a sweep file, and --set takes them too. No stage key holds them, so they may change between
  * starts (threads: where the products' back end keeps its bits, rl_linalg_threads_keep_bits; elsewhere its version names the count). */
 #include "sweep_file.h"
 
@@ -8,11 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {"keep", "retries", "memory_per_rank", "stuck_after", "threads_per_rank"};
-enum { KEEP, RETRIES, MEMORY_PER_RANK, STUCK_AFTER, THREADS_PER_RANK, NUM_POLICIES };
+static const char *const names[] = {"keep", "retries", "memory_per_rank", "stuck_after", "threads_per_rank", "hung_after"};
+enum { KEEP, RETRIES, MEMORY_PER_RANK, STUCK_AFTER, THREADS_PER_RANK, HUNG_AFTER, NUM_POLICIES };
 static const char *const keeps[] = {"all", "final", "none"};
 
-rl_sweep_policy rl_policy_defaults(void) { return (rl_sweep_policy){.keep = RL_KEEP_ALL, .retries = 1, .threads_per_rank = 1, .stuck_after = 100}; }
+rl_sweep_policy rl_policy_defaults(void)
+{
+    return (rl_sweep_policy){.keep = RL_KEEP_ALL, .retries = 1, .threads_per_rank = 1, .stuck_after = 100, .hung_after_s = 60};
+}
 
 bool rl_policy_is_key(const char *name)
 {
@@ -74,6 +77,11 @@ rl_status rl_policy_set(rl_sweep_policy *policy, const char *name, const char *t
         policy->threads_per_rank = (int32_t)number;
         return RL_OK;
     }
+    if (!strcmp(name, names[HUNG_AFTER])) {
+        if (!parse_count(&number, text, 1e9) || number <= 0) return refuse(place, err, name, text, "a number of seconds above 0");
+        policy->hung_after_s = number;
+        return RL_OK;
+    }
     bool retries = !strcmp(name, names[RETRIES]);
     if (!parse_count(&number, text, retries ? 100 : 1e9) || (retries && number != (double)(int)number))
         return refuse(place, err, name, text, retries ? "a whole number from 0 to 100" : "a multiple of the predicted time, or 0 for never");
@@ -99,9 +107,9 @@ cleanup:
 
 rl_status rl_policy_print(rl_buffer *text, const rl_sweep_policy *policy, rl_error *err)
 {
-    return rl_buffer_printf(text, err, "keep: %s\nretries: %d\nmemory_per_rank: %.17g\nstuck_after: %.17g\nthreads_per_rank: %d\n",
+    return rl_buffer_printf(text, err, "keep: %s\nretries: %d\nmemory_per_rank: %.17g\nstuck_after: %.17g\nthreads_per_rank: %d\nhung_after: %.17g\n",
                             keeps[policy->keep], (int)policy->retries, policy->memory_per_rank_bytes, policy->stuck_after,
-                            (int)policy->threads_per_rank);
+                            (int)policy->threads_per_rank, policy->hung_after_s);
 }
 
 bool rl_policy_deletes(const rl_sweep_policy *policy, const rl_stage *stage)

@@ -10,7 +10,7 @@
 
 static const char *const top_level[] = {"sweep", "data",  "concepts", "grid",    "exclude", "filter", "protocol", "model",
                                         "seed",  "concept", "arm",    "train",   "rank",    "prune",  "retrain",  "analyse",
-                                        "keep",  "retries", "memory_per_rank", "stuck_after", "threads_per_rank", "ranks_per_run"};
+                                        "keep",  "retries", "memory_per_rank", "stuck_after", "threads_per_rank", "hung_after", "ranks_per_run"};
 enum { NUM_TOP_LEVEL = sizeof top_level / sizeof *top_level };
 
 /* "exclude:" with nothing behind it, or "~": as if the key were not there. */

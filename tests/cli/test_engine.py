@@ -1,10 +1,17 @@
 """The engine around the runs: simulation, policies, failures that can be redone alone, observability."""
 import json
+import os
+import pathlib
+import signal
 import subprocess
+import sys
 import time
 import xml.etree.ElementTree
 
 from cli_support import options, refused, relearn, run_tests, shards, world
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from processes import descendants, launcher, rank_of  # noqa: E402
 
 
 def test_simulate_prints_and_draws():
@@ -128,6 +135,29 @@ def test_what_takes_too_long_is_retried_then_left_failed_and_redone_alone():
     relearn("run", "sweep.yaml", "--out", "stuck", "--set", "seed=0..2", "--retry-failed")
     state = json.loads(relearn("status", "stuck", "--json").stdout)
     assert state["done"] == 4 and state["failed"] == 0 and state["waiting"] == 2, state
+
+
+def test_a_rank_that_answers_no_more_is_left_alone():
+    limits = ["--set", "stuck_after=4", "--set", "hung_after=1", "--set", "retries=0"]  # 4 times 5 s
+    command = [*launcher(options.mpiexec, 3), options.program, "run", "sweep.yaml", "--out", "hung", "--set", "train.epochs=60", *limits]
+    process = subprocess.Popen(command, cwd=world, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while not ((world / "hung/journal.jsonl").exists() and events("hung", "started")):
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    rank = events("hung", "started")[0]["worker"] + 1
+    for pid in descendants(process.pid):
+        if rank_of(pid) == rank:
+            os.kill(pid, signal.SIGSTOP)
+    text, _ = process.communicate(timeout=200)
+    assert process.returncode == 75, (process.returncode, text)
+    state = json.loads(relearn("status", "hung", "--json").stdout)
+    mine = [run for run in state["runs"] if run["state"] == "failed"]
+    assert mine and all(f"rank {rank} answers no more" in run["error"] for run in mine), state["runs"]
+    assert len(events("hung", "stuck")) == 1 and state["done"] + state["failed"] == state["planned"], state
+    assert state["done"] > 0, "the other rank went on"
+    relearn("run", "sweep.yaml", "--out", "hung", "--set", "train.epochs=60", "--retry-failed", ranks=3)
+    relearn("run", "sweep.yaml", "--out", "unhung", "--set", "train.epochs=60", ranks=3)
+    assert shards("hung") == shards("unhung")
 
 
 def test_logs_and_metrics():

@@ -172,6 +172,63 @@ static void test_stops_change_no_bit(void **state)
     rl_run_result_free(stopped);
 }
 
+/* A worker that outlives its coordinator: while it trains, a second start takes over and does half of the stage. What the first writes after
+ * that must not land in the second's folder, and it must not publish the stage; the second goes on as if it were alone. */
+typedef struct outliving {
+    const char *directory;
+    const rl_stage *stage;
+    bool taken;
+} outliving;
+
+static void make_half_by_a_second_start(void *context, const rl_stage *stage, const rl_step_record *record, int64_t total_steps)
+{
+    outliving *o = context;
+    rl_error err = {0};
+    stopper s = {3, 1000};
+    const rl_cycle_hooks hooks = {.context = &s, .should_stop = stop_now};
+    rl_cycle *second = NULL;
+    (void)stage, (void)total_steps;
+    if (o->taken || record->step < 2) return;
+    o->taken = true;
+    assert_ok(rl_cycle_create(&second, o->directory, &hooks, &err), err);
+    assert_ok(rl_stages_take_over(o->directory, "second", &err), err);
+    rl_cycle_set_start(second, "second");
+    assert_int_equal(rl_stage_execute(second, o->stage, &err), RL_ERR_STOPPED);
+    rl_cycle_free(second);
+}
+
+static void test_who_outlives_his_start_is_shut_out(void **state)
+{
+    rl_error err = {0};
+    rl_run_settings settings = tiny_settings();
+    int32_t n = 0;
+    rl_stage *stages = stages_of(&n, &settings);
+    const char *directory = fresh("dir-outlived");
+    outliving o = {directory, &stages[0], false};
+    const rl_cycle_hooks hooks = {.context = &o, .on_step = make_half_by_a_second_start};
+    rl_cycle *first = NULL, *second = NULL;
+    char checkpoint[2 * 4096], before[RL_DIGEST_HEX], after[RL_DIGEST_HEX];
+    (void)state;
+    assert_ok(rl_cycle_create(&first, directory, &hooks, &err), err);
+    assert_ok(rl_stages_take_over(directory, "first", &err), err); /* there is nothing yet, not even the folder */
+    rl_cycle_set_start(first, "first");
+    snprintf(checkpoint, sizeof checkpoint, "%s/stages/%s.second.work/checkpoint", directory, stages[0].key);
+    assert_int_equal(rl_stage_execute(first, &stages[0], &err), RL_ERR_IO);
+    assert_true(o.taken);
+    assert_false(rl_stage_is_complete(directory, stages[0].key));
+    assert_ok(rl_hash_file(checkpoint, before, &err), err);
+    assert_int_equal(rl_stage_execute(first, &stages[0], &err), RL_OK); /* all of it again, aside: the same bytes, whoever is first */
+    assert_ok(rl_hash_file(checkpoint, after, &err), err);
+    assert_string_equal(before, after);
+    assert_ok(rl_cycle_create(&second, directory, NULL, &err), err);
+    rl_cycle_set_start(second, "third");
+    assert_ok(rl_stages_take_over(directory, "third", &err), err);
+    assert_ok(rl_stage_execute(second, &stages[0], &err), err);
+    rl_cycle_free(first);
+    rl_cycle_free(second);
+    rl_free(stages);
+}
+
 /* A kill after the record and before the rename: the work folder is published as it is, not made again. */
 static void test_a_finished_work_folder_is_published(void **state)
 {
@@ -245,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_keys_are_shared_exactly_where_bits_are),
         cmocka_unit_test(test_a_run_learns_is_pruned_and_relearns),
         cmocka_unit_test(test_stops_change_no_bit),
+        cmocka_unit_test(test_who_outlives_his_start_is_shut_out),
         cmocka_unit_test(test_a_finished_work_folder_is_published),
         cmocka_unit_test(test_controls_prune_what_they_say),
         cmocka_unit_test(test_inputs_that_do_not_fit_are_refused_before_computing),

@@ -25,7 +25,7 @@ stub sudo 'exit 1'
 stub apt-get "echo called > '$stubs/called'"
 expect 0 'RELEARN_OFFLINE' --help
 expect 2 "no 'tset'.*--help" tset
-expect 2 'takes no arguments' test everything
+expect 2 'takes --sanitize or nothing' test everything
 stub pkg-config 'exit 1'
 expect 2 'libopenblas-dev libyaml-dev libjansson-dev libxxhash-dev libutf8proc-dev libpcre2-dev libcmocka-dev libhdf5-openmpi-dev'
 expect 2 'ask your administrator for: apt-get install .*libyaml-dev' test
