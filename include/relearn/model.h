@@ -162,6 +162,9 @@ typedef struct rl_workspace rl_workspace;
  * layers share buffers, and forward must be given dropout NULL. */
 rl_status rl_workspace_create(rl_workspace **out, const rl_model *model, int64_t max_tokens, int64_t max_sentences,
                               int64_t max_length, int64_t max_attention, bool training, rl_error *err);
+/* From now on the products of the blocks' linear layers round their factors to bfloat16 (rl_bf16 in linalg.h); weights,
+ * gradients and everything else stay float32, the head's product too. Training workspaces only. Fails as rl_bf16_create does. */
+rl_status rl_workspace_use_bf16(rl_workspace *workspace, const rl_model *model, rl_error *err);
 size_t rl_workspace_bytes(const rl_workspace *workspace);
 void rl_workspace_free(rl_workspace *workspace);
 

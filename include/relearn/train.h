@@ -17,6 +17,9 @@ typedef enum rl_data_order {
 } rl_data_order;
 
 enum { RL_MAX_RANKS_PER_RUN = 1024 };
+/* Factors of the matrix products in training; weights, moments, sums and evaluation are float32 with either (docs/precision.md). */
+typedef enum rl_precision { RL_PRECISION_FP32, RL_PRECISION_BF16 } rl_precision;
+
 /* The `train:` keys of a sweep (design §3) with their defaults by rl_train_defaults. */
 typedef struct rl_train_settings {
     int64_t epochs, batch_size, warmup_steps;
@@ -28,8 +31,12 @@ typedef struct rl_train_settings {
     rl_optimizer optimizer;
     rl_data_order order;
     int64_t ranks; /* shares that every batch is split into, by tokens; results depend on it, not on who makes them */
+    rl_precision precision; /* bf16: only where the processor has it, see rl_train_check_machine */
 } rl_train_settings;
 rl_train_settings rl_train_defaults(void); /* 3 epochs, batch 8, 2e-5, 0.01, clip 1, warmup 0, AdamW torch, HF5 order, 1 rank */
+
+/* Can this processor train so? RL_ERR_INPUT says what it lacks. rl_train asks too; this is for asking before anything is computed. */
+rl_status rl_train_check_machine(const rl_train_settings *settings, rl_error *err);
 
 typedef struct rl_step_record {
     int64_t step;  /* from 1 */

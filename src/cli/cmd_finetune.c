@@ -116,6 +116,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     RL_TRY(read_settings(&settings, args, err));
     RL_TRY(rl_linalg_init(NULL, err));
     RL_TRY(rl_args_threads(args, err));
+    RL_TRY(rl_train_check_machine(&settings.train, err));
     RL_TRY(rl_stop_install(err));
     RL_TRY(rl_ner_data_load(&train, model_folder, train_file, NULL, err));
     RL_TRY(rl_ner_data_load(&validation, model_folder, validation_file, train.corpus->labels, err));
@@ -140,5 +141,5 @@ const rl_command rl_command_finetune = {
     "fine-tune one model; stopped, the same command resumes", 0, 0, options,
     "Settings (defaults): train.epochs 3, train.batch_size 8, train.learning_rate 2e-5, train.weight_decay 0.01,\n"
     "train.max_grad_norm 1.0, train.warmup_steps 0, train.max_steps (none), train.dropout (the model's own),\n"
-    "train.shuffle true, train.optimizer adamw, train.order hf5, train.adam_beta1, train.adam_beta2, train.adam_epsilon.\n",
+    "train.shuffle true, train.optimizer adamw, train.order hf5, train.precision fp32, train.adam_beta1, train.adam_beta2, train.adam_epsilon.\n",
     run, false};

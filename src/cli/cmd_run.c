@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static const rl_option options[] = {
     {"out", "DIR", "where results go (default: results/NAME of the sweep); what is there is resumed"},
@@ -186,6 +187,23 @@ static void make_statistics(const rl_sweep_outcome *outcome, const char *directo
     rl_free(path);
 }
 
+/* A rank may sit on another processor than the one that planned: each asks its own, before anything is computed. */
+static rl_status check_machine(const rl_plan *plan, int rank, int num_ranks, rl_error *err)
+{
+    rl_error why = {0};
+    char host[64] = "";
+    for (int32_t n = 0; n < plan->num_nodes; n++) {
+        const rl_node *node = &plan->nodes[n];
+        bool asks = node->kind == RL_NODE_STAGE && !node->done;
+        rl_status status = asks ? rl_train_check_machine(&node->stage.settings->train, &why) : RL_OK;
+        if (status == RL_OK) continue;
+        gethostname(host, sizeof host - 1);
+        return num_ranks < 2 ? rl_fail(err, status, "%s", why.message)
+                             : rl_fail(err, status, "rank %d on %s: %s", rank, host, why.message);
+    }
+    return RL_OK;
+}
+
 rl_status rl_planned_work(const rl_planned *p, const char *metrics_file, double budget_s, int *exit_code, rl_error *err)
 {
     screen view = {.live = rl_is_terminal(stderr), .budget_s = budget_s};
@@ -197,7 +215,8 @@ rl_status rl_planned_work(const rl_planned *p, const char *metrics_file, double 
         .directory = p->directory, .metrics_file = metrics_file, .context = &view, .on_progress = on_progress,
         .on_notice = on_notice};
     if (rank == 0) rl_planned_warn_of_machine(p);
-    rl_status status = check_disk(p->plan, p->directory, num_ranks, rank, err);
+    rl_status status = check_machine(p->plan, rank, num_ranks, err);
+    if (status == RL_OK) status = check_disk(p->plan, p->directory, num_ranks, rank, err);
     status = rl_cluster_agree(MPI_COMM_WORLD, status, err);
     if (status != RL_OK) return status;
     status = rl_cluster_run(MPI_COMM_WORLD, p->plan, p->cycle, &cluster, &outcome, err);

@@ -73,6 +73,10 @@ static void hash_training(rl_hash *hash, const rl_train_settings *train)
         rl_hash_text(hash, "ranks_per_run");
         rl_hash_int(hash, train->ranks);
     }
+    if (train->precision == RL_PRECISION_BF16) { /* float32 keeps the keys it had before there was a choice */
+        rl_hash_text(hash, "bf16");
+        rl_hash_text(hash, rl_bf16_version());
+    }
 }
 
 static void hash_texts(rl_hash *hash, const char *const *texts, int64_t count)

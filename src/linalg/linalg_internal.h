@@ -21,6 +21,7 @@
 #define RL_KERNEL_LIST(X)                                                                                              \
     X(void, exp, (float *y, const float *x, int64_t n))                                                                \
     X(void, erf, (float *y, const float *x, int64_t n))                                                                \
+    X(void, round_bf16, (uint16_t *y, const float *x, int64_t n))                                                      \
     X(void, dropout_at, (float *y, const float *x, uint64_t first, int64_t n, rl_dropout dropout))                     \
     X(void, layer_norm_forward,                                                                                        \
       (float *y, float *mean, float *rstd, const float *x, const float *gamma, const float *beta, int64_t T,           \

@@ -41,23 +41,27 @@ static const float *behind_dropout(const float *dy, float *buffer, int64_t n, rl
 }
 
 /* y = x W + bias (NULL: none), with W as the architecture stores it. */
-static void linear_forward(const rl_model *model, float *y, const float *x, rl_role weight, const float *bias,
+static void linear_forward(const rl_model *model, const rl_workspace *ws, float *y, const float *x, rl_role weight, const float *bias,
                            int64_t layer, int64_t T, int64_t N, int64_t K)
 {
     const float *w = rl_weight(model, weight, layer);
-    if (model->config.architecture->in_out)
+    if (ws->bf16)
+        rl_bf16_linear_forward(ws->bf16, model->config.architecture->in_out, y, x, w, bias, T, N, K);
+    else if (model->config.architecture->in_out)
         rl_linear_in_out_forward(y, x, w, bias, T, N, K);
     else
         rl_linear_forward(y, x, w, bias, T, N, K);
 }
 
-static void linear_backward(const rl_model *model, float *dx, float *gradients, float *dbias, const float *dy,
+static void linear_backward(const rl_model *model, const rl_workspace *ws, float *dx, float *gradients, float *dbias, const float *dy,
                             const float *x, rl_role weight, int64_t layer, int64_t T, int64_t N, int64_t K,
                             bool accumulate_dx)
 {
     const float *w = rl_weight(model, weight, layer);
     float *dw = rl_tensor(model, gradients, weight, layer);
-    if (model->config.architecture->in_out)
+    if (ws->bf16)
+        rl_bf16_linear_backward(ws->bf16, model->config.architecture->in_out, dx, dw, dbias, dy, x, w, T, N, K, accumulate_dx);
+    else if (model->config.architecture->in_out)
         rl_linear_in_out_backward(dx, dw, dbias, dy, x, w, T, N, K, accumulate_dx);
     else
         rl_linear_backward(dx, dw, dbias, dy, x, w, T, N, K, accumulate_dx);
@@ -155,11 +159,11 @@ static void attention_forward(const rl_model *model, rl_workspace *w, const rl_b
 {
     rl_block_buffers *b = &w->block[layer];
     int64_t T = batch->num_tokens, C = model->config.hidden_size;
-    linear_forward(model, b->qkv, x, RL_ROLE_QUERY_WEIGHT, rl_weight(model, RL_ROLE_QUERY_BIAS, layer), layer, T, 3 * C,
+    linear_forward(model, w, b->qkv, x, RL_ROLE_QUERY_WEIGHT, rl_weight(model, RL_ROLE_QUERY_BIAS, layer), layer, T, 3 * C,
                    C);
     attend(model, w, batch, layer, rl_dropout_at(model, dropout, RL_SITE_ATTENTION_PROBS, layer));
     rl_apply_masks(model, RL_UNIT_HEAD, layer, b->context, T);
-    linear_forward(model, y, b->context, RL_ROLE_ATTENTION_OUT_WEIGHT, NULL, layer, T, C, C);
+    linear_forward(model, w, y, b->context, RL_ROLE_ATTENTION_OUT_WEIGHT, NULL, layer, T, C, C);
 }
 
 /* dy: d(A(x)) behind its dropout; dx = or += d(x). dx may be dy when it doesn't accumulate. */
@@ -170,13 +174,13 @@ static void attention_backward(const rl_model *model, rl_workspace *w, const rl_
     rl_block_buffers *b = &w->block[layer];
     int64_t T = batch->num_tokens, C = model->config.hidden_size, H = model->config.num_heads;
     float *dqkv = w->wide, *dcontext = w->wide + 3 * T * C;
-    linear_backward(model, dcontext, gradients, rl_tensor(model, gradients, RL_ROLE_ATTENTION_OUT_BIAS, layer), dy,
+    linear_backward(model, w, dcontext, gradients, rl_tensor(model, gradients, RL_ROLE_ATTENTION_OUT_BIAS, layer), dy,
                     b->context, RL_ROLE_ATTENTION_OUT_WEIGHT, layer, T, C, C, false);
     rl_apply_masks(model, RL_UNIT_HEAD, layer, dcontext, T);
     rl_attention_backward(dqkv, dcontext, b->qkv, b->probs, batch->start, batch->num_sentences, H, C / H,
                           scores_of(model, layer), rl_dropout_at(model, dropout, RL_SITE_ATTENTION_PROBS, layer),
                           w->attention_scratch);
-    linear_backward(model, dx, gradients, rl_tensor(model, gradients, RL_ROLE_QUERY_BIAS, layer), dqkv, x,
+    linear_backward(model, w, dx, gradients, rl_tensor(model, gradients, RL_ROLE_QUERY_BIAS, layer), dqkv, x,
                     RL_ROLE_QUERY_WEIGHT, layer, T, 3 * C, C, accumulate_dx);
 }
 
@@ -189,13 +193,13 @@ static void ffn_forward(const rl_model *model, rl_workspace *w, const rl_batch *
     rl_block_buffers *b = &w->block[layer];
     int64_t T = batch->num_tokens, C = model->config.hidden_size, F = model->config.intermediate_size;
     const float *bias = rl_weight(model, RL_ROLE_FFN_IN_BIAS, layer);
-    linear_forward(model, b->pre, x, RL_ROLE_FFN_IN_WEIGHT, NULL, layer, T, F, C);
+    linear_forward(model, w, b->pre, x, RL_ROLE_FFN_IN_WEIGHT, NULL, layer, T, F, C);
     if (model->config.tanh_gelu)
         rl_bias_tanh_gelu_forward(b->gelu, b->pre, b->pre, bias, T, F);
     else
         rl_bias_gelu_forward(b->gelu, b->pre, b->pre, bias, T, F);
     rl_apply_masks(model, RL_UNIT_FFN, layer, b->gelu, T);
-    linear_forward(model, y, b->gelu, RL_ROLE_FFN_OUT_WEIGHT, NULL, layer, T, C, F);
+    linear_forward(model, w, y, b->gelu, RL_ROLE_FFN_OUT_WEIGHT, NULL, layer, T, C, F);
 }
 
 /* As attention_backward. */
@@ -205,14 +209,14 @@ static void ffn_backward(const rl_model *model, rl_workspace *w, const rl_batch 
     rl_block_buffers *b = &w->block[layer];
     int64_t T = batch->num_tokens, C = model->config.hidden_size, F = model->config.intermediate_size;
     float *dpre = w->wide, *dbias = rl_tensor(model, gradients, RL_ROLE_FFN_IN_BIAS, layer);
-    linear_backward(model, dpre, gradients, rl_tensor(model, gradients, RL_ROLE_FFN_OUT_BIAS, layer), dy, b->gelu,
+    linear_backward(model, w, dpre, gradients, rl_tensor(model, gradients, RL_ROLE_FFN_OUT_BIAS, layer), dy, b->gelu,
                     RL_ROLE_FFN_OUT_WEIGHT, layer, T, C, F, false);
     rl_apply_masks(model, RL_UNIT_FFN, layer, dpre, T);
     if (model->config.tanh_gelu)
         rl_bias_tanh_gelu_backward(dpre, dbias, dpre, b->pre, T, F);
     else
         rl_bias_gelu_backward(dpre, dbias, dpre, b->pre, T, F);
-    linear_backward(model, dx, gradients, NULL, dpre, x, RL_ROLE_FFN_IN_WEIGHT, layer, T, F, C, accumulate_dx);
+    linear_backward(model, w, dx, gradients, NULL, dpre, x, RL_ROLE_FFN_IN_WEIGHT, layer, T, F, C, accumulate_dx);
 }
 
 /* ------------------------------------------------------------------------------ blocks, norms after their half */

@@ -157,11 +157,22 @@ cleanup:
     return status;
 }
 
+rl_status rl_workspace_use_bf16(rl_workspace *workspace, const rl_model *model, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int64_t C = model->config.hidden_size, F = model->config.intermediate_size, widest = F > 3 * C ? F : 3 * C;
+    RL_REQUIRE(workspace->training && !workspace->bf16, err);
+    RL_TRY(rl_bf16_create(&workspace->bf16, workspace->max_tokens, widest, widest * C, err));
+cleanup:
+    return status;
+}
+
 size_t rl_workspace_bytes(const rl_workspace *workspace) { return rl_arena_bytes(workspace->arena); }
 
 void rl_workspace_free(rl_workspace *workspace)
 {
     if (!workspace) return;
+    rl_bf16_free(workspace->bf16);
     rl_arena_free(workspace->arena);
     rl_free(workspace->hidden);
     rl_free(workspace->block);

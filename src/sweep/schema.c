@@ -12,6 +12,7 @@
 static const char *const protocols[] = {"corrected", "published", "head", NULL};
 static const char *const optimizers[] = {"adamw", "adamw_hf", NULL};
 static const char *const orders[] = {"hf5", "hf4", NULL};
+static const char *const precisions[] = {"fp32", "bf16", NULL};
 static const char *const sites[] = {"layer_norm", "hidden", "ffn", "head", NULL};
 static const char *const arms[] = {"relearn", "never_learned", NULL};
 
@@ -39,6 +40,7 @@ const rl_key rl_keys[] = {
     {"train.shuffle", RL_KEY_BOOL, AT(train.shuffle), 0, 0, NULL, "false keeps file order"},
     {"train.optimizer", RL_KEY_CHOICE, AT(train.optimizer), 0, 0, optimizers, "torch's AdamW or transformers 4's"},
     {"train.order", RL_KEY_CHOICE, AT(train.order), 0, 0, orders, "the batch order of transformers 5 or 4"},
+    {"train.precision", RL_KEY_CHOICE, AT(train.precision), 0, 0, precisions, "of factors in training's products: fp32, or bf16 where the processor has it"},
     {"train.adam_beta1", RL_KEY_REAL, AT(train.adam_beta1), 0, 0.999999, NULL, "decay of the first moment"},
     {"train.adam_beta2", RL_KEY_REAL, AT(train.adam_beta2), 0, 0.999999999, NULL, "decay of the second moment"},
     {"train.adam_epsilon", RL_KEY_REAL, AT(train.adam_epsilon), 1e-30, 1, NULL, "added to the root of the second moment"},

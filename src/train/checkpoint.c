@@ -26,6 +26,7 @@ static void hash_settings(rl_hash *hash, const rl_train_settings *s)
                             s->adam_beta2,    s->adam_epsilon, s->dropout};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) rl_hash_int(hash, counts[i]);
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) rl_hash_real(hash, reals[i]);
+    if (s->precision == RL_PRECISION_BF16) rl_hash_text(hash, rl_bf16_version()); /* float32's checkpoints of before still fit */
 }
 
 static void hash_data(rl_hash *hash, const rl_encoded *data)

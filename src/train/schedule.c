@@ -60,6 +60,11 @@ cleanup:
     return status;
 }
 
+rl_status rl_train_check_machine(const rl_train_settings *s, rl_error *err)
+{
+    return s->precision == RL_PRECISION_BF16 ? rl_bf16_check(err) : RL_OK;
+}
+
 int64_t rl_train_steps_per_epoch(const rl_train_settings *settings, int64_t num_sentences)
 {
     return (num_sentences + settings->batch_size - 1) / settings->batch_size; /* the short last batch counts */

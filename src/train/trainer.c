@@ -48,6 +48,7 @@ static rl_status trainer_allocate(trainer *t, const rl_weight_mask *mask, rl_err
     RL_TRY(rl_packed_batch_create(&t->batch, bounds, err));
     RL_TRY(rl_workspace_create(&t->workspace, t->model, share.tokens, share.sentences, share.length, share.attention,
                                true, err));
+    if (t->settings->precision == RL_PRECISION_BF16) RL_TRY(rl_workspace_use_bf16(t->workspace, t->model, err));
     RL_TRY(rl_optimizer_create(&t->optimizer, t->model, t->settings, mask, err));
     if (t->settings->ranks > 1)
         RL_TRY(rl_shares_create(&t->shares, &t->optimizer, t->settings, t->hooks->group, bounds, err));
@@ -275,6 +276,7 @@ static rl_status check_inputs(const rl_model *model, const rl_encoded *data, con
 {
     rl_status status = RL_OK;
     RL_TRY(rl_train_check_settings(settings, err));
+    RL_TRY(rl_train_check_machine(settings, err));
     RL_TRY(rl_encoded_check(data, model, err));
     RL_REQUIRE(data->labels != NULL, err);
     if (rl_train_total_steps(settings, data->num_sentences) > UINT32_MAX) /* the dropout counter's width */

@@ -2,11 +2,14 @@
 """Goldens of the train room: what Hugging Face's Trainer itself does, step by step.
 
     train.py small                                     -> corpus.conll, bert, distilbert, roberta, gpt2, trajectories.json
+    train.py bf16                                      -> trajectories_bf16.json
     train.py minilm --model FOLDER --train eng.train   -> minilm_conll.json        (all in tests/golden/train)
 
 small:  a 2-layer model of each family with random weights on a corpus written here: 100 steps (10 epochs of 10, the
         last batch short) of Trainer with its own shuffling, clipping, warm-up and decay; then eval_loss, seqeval's F1
         on sub-words and every tensor's norm.
+bf16:   the same trainings under Trainer's bf16=True (torch.autocast on the CPU), losses and norms only: how far from
+        float32 PyTorch itself goes.
 minilm: MiniLM with the head 0.02 sin(0.7 k), CoNLL-2003 in file order, the first 100 of 3 epochs' steps. Only losses,
         norms and learning rates are written: neither text nor weights.
 Dropout is 0 in both, for no two programs draw the same masks.
@@ -223,6 +226,16 @@ def make_small():
     write_json("trajectories.json", out)
 
 
+def make_bf16():
+    out = {}
+    for name, model, arguments in small_models():
+        tokenizer = AutoTokenizer.from_pretrained(os.path.join(GOLDEN, name))
+        rows = encode(tokenizer, read_conll(os.path.join(GOLDEN, "corpus.conll")))
+        trainer = train(model, tokenizer, rows, num_train_epochs=10, lr_scheduler_type="linear", bf16=True, **arguments)
+        out[name] = {key: rounded(trainer.record[key]) for key in ("loss", "grad_norm")}
+    write_json("trajectories_bf16.json", out)
+
+
 # ------------------------------------------------------------------------------------------------------ MiniLM
 
 
@@ -245,8 +258,11 @@ def make_minilm(folder, data):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["small", "minilm"])
+    parser.add_argument("what", choices=["small", "bf16", "minilm"])
     parser.add_argument("--model")
     parser.add_argument("--train")
     a = parser.parse_args()
-    make_small() if a.what == "small" else make_minilm(a.model, a.train)
+    if a.what == "minilm":
+        make_minilm(a.model, a.train)
+    else:
+        make_small() if a.what == "small" else make_bf16()
