@@ -12,29 +12,25 @@
 #include <oneapi/dnnl/dnnl.h>
 #endif
 
-void rl_bf16_round(uint16_t *y, const float *x, int64_t n)
-{
-    rl_kernels_in_use->round_bf16(y, x, n);
-}
+void rl_bf16_round(uint16_t *y, const float *x, int64_t n) { rl_kernels_in_use->round_bf16(y, x, n); }
 
 #if defined(RELEARN_HAVE_ONEDNN) && DNNL_VERSION_MAJOR == 2 && defined(RL_X86_64)
 
-static bool has_bits(int isa, int wanted)
-{
-    return (isa & wanted) == wanted;
-}
+static bool has_bits(int isa, int wanted) { return (isa & wanted) == wanted; }
 
 rl_status rl_bf16_check(rl_error *err)
 {
     const char *expected = "expected a processor with AVX512-BF16 or AMX, or train.precision: fp32";
     if (strcmp(rl_isa_name(), "avx512") != 0)
-        return rl_fail(err, RL_ERR_INPUT, "train.precision: bf16 cannot run on the instruction set %s; %s", rl_isa_name(),
-                       expected);
+        return rl_fail(err, RL_ERR_INPUT, "train.precision: bf16 cannot run on the instruction set %s; %s",
+                       rl_isa_name(), expected);
     if (!__builtin_cpu_supports("avx512bf16"))
-        return rl_fail(err, RL_ERR_INPUT, "train.precision: bf16: this processor has no bfloat16 instructions; %s", expected);
+        return rl_fail(err, RL_ERR_INPUT, "train.precision: bf16: this processor has no bfloat16 instructions; %s",
+                       expected);
     if (!has_bits((int)dnnl_get_effective_cpu_isa(), (int)dnnl_cpu_isa_avx512_core_bf16))
         return rl_fail(err, RL_ERR_INPUT,
-                       "train.precision: bf16: oneDNN does not use this processor's bfloat16 instructions (ONEDNN_MAX_CPU_ISA?); %s",
+                       "train.precision: bf16: oneDNN does not use this processor's bfloat16 instructions "
+                       "(ONEDNN_MAX_CPU_ISA?); %s",
                        expected);
     return RL_OK;
 }
@@ -123,7 +119,8 @@ static dnnl_status_t make_memories(product *p, const dnnl_memory_desc_t desc[3],
 static dnnl_status_t product_make(product *p, shape s, dnnl_engine_t engine)
 {
     const dnnl_memory_desc_t desc[3] = {describe(s.M, s.K, s.transpose_a, dnnl_bf16),
-                                        describe(s.K, s.N, s.transpose_b, dnnl_bf16), describe(s.M, s.N, false, dnnl_f32)};
+                                        describe(s.K, s.N, s.transpose_b, dnnl_bf16),
+                                        describe(s.M, s.N, false, dnnl_f32)};
     dnnl_matmul_desc_t operation;
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t made = NULL;
@@ -144,7 +141,8 @@ static dnnl_status_t product_make(product *p, shape s, dnnl_engine_t engine)
 static size_t place_of(shape s)
 {
     uint64_t mixed = (uint64_t)s.M * 0x9e3779b97f4a7c15u ^ (uint64_t)s.N * 0xc2b2ae3d27d4eb4fu ^
-                     (uint64_t)s.K * 0x165667b19e3779f9u ^ (uint64_t)(s.transpose_a | s.transpose_b << 1 | s.add << 2) << 40;
+                     (uint64_t)s.K * 0x165667b19e3779f9u ^
+                     (uint64_t)(s.transpose_a | s.transpose_b << 1 | s.add << 2) << 40;
     return (size_t)((mixed ^ mixed >> 29) * 0xbf58476d1ce4e5b9u >> 32) % PLACES;
 }
 
@@ -216,8 +214,8 @@ static void fill(uint16_t *bits, float *x, int64_t n, int64_t step)
     rl_bf16_round(bits, x, n);
 }
 
-static rl_status check_one(rl_bf16 *b, bool transpose_a, bool transpose_b, bool add, const float *A, const float *B, float *C,
-                           rl_error *err)
+static rl_status check_one(rl_bf16 *b, bool transpose_a, bool transpose_b, bool add, const float *A, const float *B,
+                           float *C, rl_error *err)
 {
     const float before = 0.75f;
     shape s = {CHECK_M, CHECK_N, CHECK_K, transpose_a, transpose_b, add};
@@ -230,11 +228,12 @@ static rl_status check_one(rl_bf16 *b, bool transpose_a, bool transpose_b, bool 
                 sum += (double)A[transpose_a ? k * CHECK_M + i : i * CHECK_K + k] *
                        B[transpose_b ? j * CHECK_K + k : k * CHECK_N + j];
             if (!(fabs(found - sum) <= 1e-3))
-                return rl_fail(err, RL_ERR_INTERNAL,
-                               "oneDNN's bfloat16 products are wrong on this processor: %s%s [%d, %d] x [%d, %d], element "
-                               "(%d, %d) is %g; expected %g; train.precision: fp32 does without them",
-                               transpose_a ? "T" : "N", transpose_b ? "T" : "N", CHECK_M, CHECK_K, CHECK_K, CHECK_N, (int)i,
-                               (int)j, found, sum);
+                return rl_fail(
+                    err, RL_ERR_INTERNAL,
+                    "oneDNN's bfloat16 products are wrong on this processor: %s%s [%d, %d] x [%d, %d], element "
+                    "(%d, %d) is %g; expected %g; train.precision: fp32 does without them",
+                    transpose_a ? "T" : "N", transpose_b ? "T" : "N", CHECK_M, CHECK_K, CHECK_K, CHECK_N, (int)i,
+                    (int)j, found, sum);
         }
     return RL_OK;
 }
@@ -257,10 +256,7 @@ cleanup:
     return status;
 }
 
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 rl_status rl_bf16_create(rl_bf16 **out, int64_t max_rows, int64_t max_width, int64_t max_weight, rl_error *err)
 {
@@ -333,15 +329,13 @@ void rl_bf16_linear_backward(rl_bf16 *b, bool in_out, float *dx, float *dweight,
 
 rl_status rl_bf16_check(rl_error *err)
 {
-    return rl_fail(err, RL_ERR_INPUT,
-                   "train.precision: bf16: this build has no bfloat16 products; expected x86-64 and oneDNN 2 when relearn was "
-                   "built, or train.precision: fp32");
+    return rl_fail(
+        err, RL_ERR_INPUT,
+        "train.precision: bf16: this build has no bfloat16 products; expected x86-64 and oneDNN 2 when relearn was "
+        "built, or train.precision: fp32");
 }
 
-const char *rl_bf16_version(void)
-{
-    return "none";
-}
+const char *rl_bf16_version(void) { return "none"; }
 
 rl_status rl_bf16_create(rl_bf16 **out, int64_t max_rows, int64_t max_width, int64_t max_weight, rl_error *err)
 {
@@ -349,10 +343,7 @@ rl_status rl_bf16_create(rl_bf16 **out, int64_t max_rows, int64_t max_width, int
     return rl_bf16_check(err);
 }
 
-void rl_bf16_free(rl_bf16 *b)
-{
-    (void)b;
-}
+void rl_bf16_free(rl_bf16 *b) { (void)b; }
 
 /* Nobody has an rl_bf16 to call these with. */
 void rl_bf16_linear_forward(rl_bf16 *b, bool in_out, float *y, const float *x, const float *weight, const float *bias,
@@ -364,7 +355,8 @@ void rl_bf16_linear_forward(rl_bf16 *b, bool in_out, float *y, const float *x, c
 void rl_bf16_linear_backward(rl_bf16 *b, bool in_out, float *dx, float *dweight, float *dbias, const float *dy,
                              const float *x, const float *weight, int64_t T, int64_t N, int64_t K, bool accumulate_dx)
 {
-    (void)b, (void)in_out, (void)dx, (void)dweight, (void)dbias, (void)dy, (void)x, (void)weight, (void)T, (void)N, (void)K;
+    (void)b, (void)in_out, (void)dx, (void)dweight, (void)dbias, (void)dy, (void)x, (void)weight, (void)T, (void)N,
+        (void)K;
     (void)accumulate_dx;
 }
 

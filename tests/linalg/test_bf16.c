@@ -9,10 +9,7 @@ static float from_bits(uint32_t bits)
     return x;
 }
 
-static float widened(uint16_t bits)
-{
-    return from_bits((uint32_t)bits << 16);
-}
+static float widened(uint16_t bits) { return from_bits((uint32_t)bits << 16); }
 
 static void test_rounding_is_to_nearest_even_on_every_isa(void **state)
 {
@@ -84,17 +81,14 @@ static layer make_layer(int64_t T, int64_t N, int64_t K)
 
 static void drop_layer(layer *l)
 {
-    float *all[] = {l->x, l->weight, l->bias, l->dy, l->y, l->dx, l->dweight, l->dbias, l->before,
-                    l->x_rounded, l->weight_rounded, l->dy_rounded};
+    float *all[] = {l->x,      l->weight,    l->bias,           l->dy,        l->y, l->dx, l->dweight, l->dbias,
+                    l->before, l->x_rounded, l->weight_rounded, l->dy_rounded};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) rl_free(all[i]);
 }
 
 /* Products of bfloat16 numbers are exact in float32; so only the sum of n numbers below 1 rounds. Factors that were not
  * rounded would be off by up to n 2^-8. */
-static double bound(int64_t n)
-{
-    return 1e-6 * (double)(n + 4);
-}
+static double bound(int64_t n) { return 1e-6 * (double)(n + 4); }
 
 static void check_forward(rl_bf16 *products, layer *l, bool in_out, bool with_bias)
 {
@@ -114,7 +108,8 @@ static void check_backward(rl_bf16 *products, layer *l, bool in_out, bool accumu
     for (int64_t i = 0; i < l->T * l->K; i++) l->dx[i] = accumulate ? l->before[i] : NAN;
     for (int64_t i = 0; i < l->N * l->K; i++) l->dweight[i] = NAN;
     for (int64_t i = 0; i < l->N; i++) l->dbias[i] = NAN;
-    rl_bf16_linear_backward(products, in_out, l->dx, l->dweight, l->dbias, l->dy, l->x, l->weight, l->T, l->N, l->K, accumulate);
+    rl_bf16_linear_backward(products, in_out, l->dx, l->dweight, l->dbias, l->dy, l->x, l->weight, l->T, l->N, l->K,
+                            accumulate);
     for (int64_t t = 0; t < l->T; t++)
         for (int64_t k = 0; k < l->K; k++) {
             double sum = accumulate ? l->before[t * l->K + k] : 0.0;

@@ -1,4 +1,4 @@
-/* Training with bfloat16 factors stays near float32's golden trajectory, no farther from it than PyTorch's autocast goes, gives
+/* Training with bfloat16 factors stays as near float32's golden trajectory as PyTorch's autocast does, gives
  * the same bits twice and through a stop, and is refused where the processor cannot do it.
  * LABELS: golden */
 #include "golden.h"
@@ -58,17 +58,16 @@ static void follow(const char *name)
     need_bf16();
     rl_training_log log = train_case(name, golden, RL_PRECISION_BF16);
     double ours = distance(golden, NULL, &log, 0), theirs = distance(golden, torch, NULL, 0);
-    print_message("%s: losses differ from float32's by %.4f (rms); PyTorch's autocast by %.4f\n", name, ours, theirs);
+    print_message("%s: losses differ from float32's by %.2g (rms); PyTorch's autocast by %.2g\n", name, ours, theirs);
     assert_int_equal(log.num_steps, 100);
-    /* one step: 2^-9 a rounding, averaged over the sums; the learning rates here amplify what differs later */
-    assert_close(log.steps[0].loss, golden_at(golden, "loss", 0), 5e-3, 0);
-    assert_close(log.steps[0].grad_norm, golden_at(golden, "grad_norm", 0), 2e-2, 0);
+    /* 2^-9 a rounding, averaged over the sums. PyTorch's own losses go off by 1e-3 at most and by 2.0e-4 to 3.5e-4 rms. */
+    assert_true(ours <= 5e-4 && theirs <= 5e-4);
     assert_true(log.steps[0].loss != golden_at(golden, "loss", 0));
     for (int i = 0; i < 100; i++) {
-        assert_close(log.steps[i].loss, golden_at(golden, "loss", i), 0.1, 0.05);
-        assert_close(log.steps[i].loss, golden_at(torch, "loss", i), 0.1, 0.05);
+        assert_close(log.steps[i].loss, golden_at(golden, "loss", i), 0, 3e-3);
+        assert_close(log.steps[i].loss, golden_at(torch, "loss", i), 0, 3e-3);
+        assert_close(log.steps[i].grad_norm, golden_at(golden, "grad_norm", i), 0.03, 0);
     }
-    assert_true(ours <= theirs);
     rl_training_log_free(&log);
     json_decref(root);
     json_decref(bf16_root);
@@ -105,10 +104,7 @@ static rl_train_settings bf16_settings(void)
     return settings;
 }
 
-static bool stop_after_three(void *context)
-{
-    return ++*(int *)context == 3;
-}
+static bool stop_after_three(void *context) { return ++*(int *)context == 3; }
 
 static void test_same_bits_twice_and_through_a_stop(void **state)
 {
@@ -126,10 +122,15 @@ static void test_same_bits_twice_and_through_a_stop(void **state)
     snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint", support_temporary_folder());
     for (int i = 0; i < 3; i++) {
         model[i] = tiny_model("bert", 0.1);
-        if (i == 2)
-            assert_fails(rl_train(model[i], &toy.encoded, &settings, 42, NULL, checkpoint, &stop, NULL, &err), RL_ERR_STOPPED, err,
-                         "step 3");
-        assert_ok(rl_train(model[i], &toy.encoded, &settings, 42, NULL, i == 2 ? checkpoint : NULL, NULL, &log[i], &err), err);
+        if (i == 2) {
+            assert_fails(rl_train(model[i], &toy.encoded, &settings, 42, NULL, checkpoint, &stop, NULL, &err),
+                         RL_ERR_STOPPED, err, "step 3");
+            rl_model_free(model[i]); /* another process starts from what the first one started from */
+            model[i] = tiny_model("bert", 0.1);
+        }
+        assert_ok(
+            rl_train(model[i], &toy.encoded, &settings, 42, NULL, i == 2 ? checkpoint : NULL, NULL, &log[i], &err),
+            err);
         if (i == 0) continue;
         assert_same_weights(model[0], model[i]);
         assert_same_log(&log[0], &log[i]);
@@ -171,7 +172,8 @@ static void test_refused_without_the_instructions(void **state)
     toy_fill(&toy);
     model = tiny_model("bert", 0.1);
     assert_fails(rl_train_check_machine(&settings, &err), RL_ERR_INPUT, err, "train.precision: bf16");
-    assert_fails(rl_train(model, &toy.encoded, &settings, 42, NULL, NULL, NULL, NULL, &err), RL_ERR_INPUT, err, "baseline");
+    assert_fails(rl_train(model, &toy.encoded, &settings, 42, NULL, NULL, NULL, NULL, &err), RL_ERR_INPUT, err,
+                 "baseline");
     settings.precision = RL_PRECISION_FP32;
     assert_ok(rl_train_check_machine(&settings, &err), err);
     rl_model_free(model);
