@@ -123,6 +123,17 @@ def test_threads_share_a_run():
     refused("eval", "--model", "m", "--data", "d", "--threads", "300", says="--threads: 300; expected 1 to 256")
 
 
+def test_bf16_is_refused_where_the_processor_cannot_and_planned_anywhere():
+    lowered = {"RELEARN_ISA": "baseline"}
+    says = ["train.precision: bf16", "fp32"]
+    one = ["sweep.yaml", "--set", "train.precision=bf16", "--set", "seed=0"]
+    refused("run", *one, "--out", "never-bf16", env=lowered, says=says)
+    refused("run", *one, "--out", "never-bf16", ranks=2, env=lowered, says=[*says, "rank 0 on "])
+    assert not (world / "never-bf16").exists()
+    assert json.loads(relearn("plan", *one, "--json", env=lowered).stdout)["num_runs"] == 2
+    refused("plan", "sweep.yaml", "--set", "train.precision=fp61", says=["fp32, bf16"])
+
+
 def test_what_takes_too_long_is_retried_then_left_failed_and_redone_alone():
     relearn("run", "sweep.yaml", "--out", "stuck", "--set", "stuck_after=1e-7", "--set", "seed=0", "--set", "retries=2", code=1)
     state = json.loads(relearn("status", "stuck", "--json").stdout)

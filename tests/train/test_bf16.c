@@ -62,7 +62,7 @@ static void follow(const char *name)
     assert_int_equal(log.num_steps, 100);
     /* 2^-9 a rounding, averaged over the sums. PyTorch's own losses go off by 1e-3 at most and by 2.0e-4 to 3.5e-4 rms. */
     assert_true(ours <= 5e-4 && theirs <= 5e-4);
-    assert_true(log.steps[0].loss != golden_at(golden, "loss", 0));
+    assert_true(ours >= 1e-5); /* float32 follows to 1e-6: nearer than this is no bfloat16 */
     for (int i = 0; i < 100; i++) {
         assert_close(log.steps[i].loss, golden_at(golden, "loss", i), 0, 3e-3);
         assert_close(log.steps[i].loss, golden_at(torch, "loss", i), 0, 3e-3);
