@@ -334,7 +334,7 @@ rl_status rl_key_set(rl_run_settings *settings, const rl_key *key, const char *t
 _Static_assert(sizeof(rl_protocol) == sizeof(unsigned) && sizeof(rl_prune_select) == sizeof(unsigned) &&
                    sizeof(rl_optimizer) == sizeof(unsigned) && sizeof(rl_data_order) == sizeof(unsigned) &&
                    sizeof(rl_rank_method) == sizeof(unsigned) && sizeof(rl_prune_site) == sizeof(unsigned) &&
-                   sizeof(rl_arm) == sizeof(unsigned),
+                   sizeof(rl_arm) == sizeof(unsigned) && sizeof(rl_precision) == sizeof(unsigned),
                "choices are stored as unsigned int");
 
 /* --------------------------------------------------------------------------------------------------- getting */
