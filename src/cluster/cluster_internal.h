@@ -56,6 +56,7 @@ typedef struct rl_work {
 typedef struct rl_rank_group rl_rank_group;
 /* Collective over comm. *out stays NULL where this rank has no others with it. */
 rl_status rl_rank_group_create(rl_rank_group **out, MPI_Comm comm, const rl_grouping *grouping, rl_error *err);
+rl_status rl_rank_group_create_whole(rl_rank_group **out, MPI_Comm comm, rl_error *err); /* all ranks of comm; collective */
 void rl_rank_group_free(rl_rank_group *group); /* collective */
 const rl_train_group *rl_rank_group_ranks(const rl_rank_group *group);
 /* Rank 0 of a group: call the others up to count to help with this node; the others: is there such a call? */

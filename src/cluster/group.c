@@ -89,27 +89,38 @@ static rl_status wait_for_all(void *context, rl_error *err)
     return g->status;
 }
 
-rl_status rl_rank_group_create(rl_rank_group **out, MPI_Comm comm, const rl_grouping *grouping, rl_error *err)
+/* Collective. colour: which group of comm this rank is in, or MPI_UNDEFINED. */
+static rl_status create(rl_rank_group **out, MPI_Comm comm, int colour, rl_error *err)
 {
-    rl_status status = RL_OK;
-    rl_rank_group *g = NULL;
     int rank = 0;
+    rl_rank_group *g = rl_calloc(1, sizeof *g, err);
+    rl_status status = rl_cluster_agree(comm, g ? RL_OK : RL_ERR_MEMORY, err);
+    if (status != RL_OK) {
+        rl_free(g);
+        return status;
+    }
     MPI_Comm_rank(comm, &rank);
-    if (grouping->num_groups == 0) return RL_OK;
-    int worker = rank > 0 ? rl_grouping_worker(grouping, rank) : grouping->num_workers;
-    bool grouped = worker < grouping->num_groups;
-    g = rl_calloc(1, sizeof *g, err);
-    RL_TRY(rl_cluster_agree(comm, g ? RL_OK : RL_ERR_MEMORY, err));
-    MPI_Comm_split(comm, grouped ? worker : MPI_UNDEFINED, rank, &g->comm);
-    if (!grouped) goto cleanup;
+    MPI_Comm_split(comm, colour, rank, &g->comm);
+    if (colour == MPI_UNDEFINED) {
+        rl_free(g);
+        return RL_OK;
+    }
     g->ranks = (rl_train_group){g, 0, 0, send_bytes, receive_bytes, advance, wait_for_all};
     MPI_Comm_rank(g->comm, &g->ranks.rank);
     MPI_Comm_size(g->comm, &g->ranks.size);
     *out = g;
     return RL_OK;
-cleanup:
-    rl_free(g);
-    return status;
+}
+
+rl_status rl_rank_group_create_whole(rl_rank_group **out, MPI_Comm comm, rl_error *err) { return create(out, comm, 0, err); }
+
+rl_status rl_rank_group_create(rl_rank_group **out, MPI_Comm comm, const rl_grouping *grouping, rl_error *err)
+{
+    int rank = 0;
+    MPI_Comm_rank(comm, &rank);
+    if (grouping->num_groups == 0) return RL_OK;
+    int worker = rank > 0 ? rl_grouping_worker(grouping, rank) : grouping->num_workers;
+    return create(out, comm, worker < grouping->num_groups ? worker : MPI_UNDEFINED, err);
 }
 
 void rl_rank_group_free(rl_rank_group *g)

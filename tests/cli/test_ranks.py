@@ -54,7 +54,7 @@ def test_it_can_be_an_axis():
     axis = ("sweep.yaml", "--set", "ranks_per_run=[1,2]", "--set", "seed=0")
     relearn("run", *axis, "--out", "axis", ranks=3)
     both = shards("axis")
-    assert len(both) == 4 and set(shards("alone").items()) < set(both.items()) or len(both) == 4, list(both)
+    assert len(both) == 4, list(both)
     relearn("run", *axis, "--out", "axis-alone")
     assert shards("axis-alone") == both
 

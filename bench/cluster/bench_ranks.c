@@ -1,0 +1,165 @@
+/* bench_ranks.c -- one run on several ranks (ranks_per_run) against the same run on one, in one process group.
+ *
+ * DistilBERT's shape with random weights, batch 8, CoNLL's length distribution, dropout 0.1, clipping, AdamW. Rounds alternate: the
+ * first rank alone (the others sleep), then all together; the ratio of the medians is the speed-up. Checks that the group's losses
+ * are those of one process that makes all shares. One JSON line.
+ *   mpirun -n N bench_cluster_ranks [--smoke] [--steps N] [--rounds N]
+ * Under mpirun -n 1, or as ctest runs it, there is no group: exit 77. */
+#include "cluster_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BATCH = 8, WARM = 2, MOST_ROUNDS = 16 };
+
+/* Lengths in sub-words at 32 quantiles of CoNLL-2003's training sentences, as in bench/train/bench_step.c. */
+static const int lengths[32] = {4,  6,  6,  7,  8,  8,  9,  10, 10, 11, 11, 12, 13, 13, 14, 15,
+                                16, 17, 18, 20, 22, 23, 25, 27, 29, 31, 34, 36, 39, 42, 46, 53};
+static const char *const config =
+    "{\"model_type\":\"distilbert\",\"architectures\":[\"DistilBertForTokenClassification\"],\"vocab_size\":28996,\"dim\":768,"
+    "\"n_layers\":6,\"n_heads\":12,\"hidden_dim\":3072,\"max_position_embeddings\":512,\"activation\":\"gelu\",\"dropout\":0.1,"
+    "\"attention_dropout\":0.1,\"id2label\":{\"0\":\"O\",\"1\":\"B-PER\",\"2\":\"I-PER\",\"3\":\"B-ORG\",\"4\":\"I-ORG\",\"5\":"
+    "\"B-LOC\",\"6\":\"I-LOC\",\"7\":\"B-MISC\",\"8\":\"I-MISC\"},\"relearn_random_init\":1,\"initializer_range\":0.02,"
+    "\"pad_token_id\":0}";
+
+static rl_status load_model(rl_model **out, rl_error *err)
+{
+    char folder[] = "/tmp/relearn-bench-XXXXXX", path[64];
+    rl_status status = RL_OK;
+    if (!mkdtemp(folder)) return rl_fail_errno(err, "%s", folder);
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    RL_TRY(rl_write_file(path, config, strlen(config), err));
+    RL_TRY(rl_model_load(out, folder, NULL, 0, err));
+cleanup:
+    rl_remove_tree(folder, NULL);
+    return status;
+}
+
+static rl_status make_data(rl_encoded **out, int64_t sentences, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_encoded *data = NULL;
+    RL_ALLOC(data, 1, err);
+    RL_ALLOC(data->sentence_start, sentences + 1, err);
+    RL_ALLOC(data->ids, sentences * 53, err);
+    RL_ALLOC(data->labels, sentences * 53, err);
+    RL_ALLOC(data->word, sentences * 53, err);
+    for (int64_t s = 0, t = 0; s < sentences; s++) {
+        for (int64_t i = 0, n = lengths[(13 * s + 5) % 32]; i < n; i++, t++) {
+            double u = rl_rng_uniform(1, RL_PURPOSE_BOOTSTRAP, 0, 0, (uint64_t)t);
+            data->ids[t] = i == 0 || i == n - 1 ? 101 + (i > 0) : (int32_t)(1000 + 27000 * u * u * u * u);
+            data->labels[t] = i == 0 || i == n - 1 ? RL_IGNORE_LABEL : data->ids[t] % 9;
+        }
+        data->sentence_start[s + 1] = data->num_tokens = t;
+    }
+    data->num_sentences = sentences;
+    data->max_length = 53;
+    *out = data;
+    return RL_OK;
+cleanup:
+    rl_encoded_free(data);
+    return status;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Seconds of the steps behind the first WARM, and the last loss. */
+static rl_status train(double *seconds, double *loss, const rl_encoded *data, int64_t ranks, int64_t steps,
+                       const rl_train_group *group, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_model *model = NULL;
+    rl_training_log log = {0};
+    rl_train_settings settings = rl_train_defaults();
+    const rl_train_hooks hooks = {.group = group};
+    settings.epochs = 1;
+    settings.ranks = ranks;
+    settings.max_steps = steps;
+    RL_TRY(load_model(&model, err));
+    RL_TRY(rl_train(model, data, &settings, 42, NULL, NULL, &hooks, &log, err));
+    *seconds = 0;
+    for (int64_t i = WARM; i < log.num_steps; i++) *seconds += log.steps[i].seconds;
+    *loss = log.steps[log.num_steps - 1].loss;
+cleanup:
+    rl_training_log_free(&log);
+    rl_model_free(model);
+    return status;
+}
+
+/* Ranks that have nothing to do leave the machine alone, where MPI's barrier would spin. */
+static void meet(const rl_train_group *group, rl_error *err) { rl_train_group_agree(group, RL_OK, err); }
+
+static rl_status measure(const rl_train_group *group, int64_t steps, int rounds, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_encoded *data = NULL;
+    double one[MOST_ROUNDS], all[MOST_ROUNDS], loss = 0, shares = 0, together = 0, unused;
+    RL_TRY(make_data(&data, steps * BATCH, err));
+    if (group->rank == 0) RL_TRY(train(&unused, &shares, data, group->size, steps, NULL, err));
+    meet(group, err);
+    for (int round = 0; round < rounds; round++) {
+        if (group->rank == 0) RL_TRY(train(&one[round], &loss, data, 1, steps, NULL, err));
+        meet(group, err);
+        RL_TRY(train(&all[round], &together, data, group->size, steps, group, err));
+        meet(group, err);
+    }
+    if (group->rank != 0) goto cleanup;
+    if (together != shares)
+        RL_TRY(rl_fail(err, RL_ERR_INTERNAL, "the group's last loss is %.17g, one process with all shares has %.17g", together, shares));
+    qsort(one, (size_t)rounds, sizeof *one, ascending);
+    qsort(all, (size_t)rounds, sizeof *all, ascending);
+    double scale = 1e3 / (double)(steps - WARM);
+    printf("{\"bench\":\"cluster.ranks\",\"shape\":\"distilbert\",\"ranks\":%d,\"batch\":%d,\"steps\":%lld,\"rounds\":%d,\"ms_per_step_one\":%.2f,"
+           "\"ms_per_step_group\":%.2f,\"speed_up\":%.3f,\"backend\":\"%s\",\"isa\":\"%s\",\"version\":\"%s\"}\n",
+           (int)group->size, BATCH, (long long)(steps - WARM), rounds, scale * one[rounds / 2], scale * all[rounds / 2],
+           one[rounds / 2] / all[rounds / 2], rl_gemm_backend(), rl_isa_name(), RL_VERSION);
+cleanup:
+    rl_encoded_free(data);
+    return status;
+}
+
+static int run(MPI_Comm comm, int64_t steps, int rounds)
+{
+    rl_error err = {0};
+    rl_rank_group *group = NULL;
+    rl_status status = rl_linalg_init(NULL, &err);
+    if (status == RL_OK) status = rl_rank_group_create_whole(&group, comm, &err);
+    if (status == RL_OK) status = measure(rl_rank_group_ranks(group), steps, rounds, &err);
+    if (status != RL_OK) {
+        fprintf(stderr, "bench_cluster_ranks: %s\n", err.message);
+        MPI_Abort(comm, rl_exit_code(status)); /* the others wait for this rank */
+    }
+    rl_rank_group_free(group);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    int num_ranks = 1, code = 77, rounds = 5;
+    int64_t steps = 22;
+    bool wrong = false;
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--smoke")) steps = WARM + 1, rounds = 1;
+        else if (!strcmp(argv[i], "--steps") && i + 1 < argc) steps = atoll(argv[++i]);
+        else if (!strcmp(argv[i], "--rounds") && i + 1 < argc) rounds = atoi(argv[++i]);
+        else wrong = true;
+    }
+    if (wrong || steps <= WARM || rounds < 1 || rounds > MOST_ROUNDS) {
+        fprintf(stderr, "bench_cluster_ranks: expected [--smoke] [--steps N > %d] [--rounds 1..%d]\n", WARM, MOST_ROUNDS);
+        return 2;
+    }
+    MPI_Init(&argc, &argv);
+    MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
+    if (num_ranks > 1)
+        code = run(MPI_COMM_WORLD, steps, rounds);
+    else
+        fprintf(stderr, "bench_cluster_ranks: one rank; run it under mpirun -n N, N > 1\n");
+    MPI_Finalize();
+    return code;
+}
