@@ -4,7 +4,7 @@
  * first rank alone (the others sleep), then all together; the ratio of the medians is the speed-up. Checks that the group's losses
  * are those of one process that makes all shares. One JSON line.
  *   mpirun -n N bench_cluster_ranks [--smoke] [--steps N] [--rounds N]
- * Under mpirun -n 1, or as ctest runs it, there is no group: exit 77. */
+ * One rank alone is no group: exit 77. */
 #include "cluster_internal.h"
 
 #include <stdio.h>
