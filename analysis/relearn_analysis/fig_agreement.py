@@ -20,14 +20,15 @@ MAX_SEEDS = 16
 
 
 def finder_pairs(data):
-    """{(method a, method b): ([spearman], [overlap of the top 10 %])} of base scores' ranks; one value a seed of arms that differ in the method alone."""
+    """{(method a, method b): ([spearman], [overlap of the top 10 %])} of base scores' ranks; one value a seed: the mean over arms that differ in
+    the method alone. Arms of a seed may share its base model, so they are no repetitions."""
     rows = {}
     for arm in data.arms:
         rest = tuple((k, v) for k, v in arm.key if k != "rank.method")
         for r, seed in zip(arm.rows, data.seeds(arm)):
             rows.setdefault((rest, seed), {})[arm.value("rank.method")] = int(r)
-    pairs = {}
-    for methods in rows.values():
+    by_seed = {}
+    for (_, seed), methods in rows.items():
         ranks = {m: data.store.neurons("rank", r)[0] for m, r in methods.items()}
         for a, b in itertools.combinations(sorted(ranks), 2):
             known = (ranks[a] >= 0) & (ranks[b] >= 0)
@@ -36,10 +37,13 @@ def finder_pairs(data):
                 np.argsort(np.where(known, ranks[a], np.inf), kind="stable")[:top],
                 np.argsort(np.where(known, ranks[b], np.inf), kind="stable")[:top],
             )
-            rho, overlap = pairs.setdefault((a, b), ([], []))
+            rho, overlap = by_seed.setdefault((a, b), {}).setdefault(seed, ([], []))
             rho.append(measures.spearman(np.where(known, ranks[a], np.nan), np.where(known, ranks[b], np.nan)))
             overlap.append(len(np.intersect1d(ra, rb)) / top)
-    return pairs
+    return {
+        pair: tuple([mean_of(values[k]) for _, values in sorted(seeds.items())] for k in (0, 1))
+        for pair, seeds in by_seed.items()
+    }
 
 
 def finders(data):
@@ -83,7 +87,7 @@ def finders(data):
         sentence + ".",
         panels,
         [Table("finder_agreement", ["finder_a", "finder_b", "pairs", "spearman", "overlap_top_10_percent"], rows)],
-        how="All arms and seeds that differ in <code>rank.method</code> alone; means over them. Rankings of the "
+        how="Arms that differ in <code>rank.method</code> alone, seed by seed; means over seeds. Rankings of the "
         "unpruned, fine-tuned model.",
         lacks_interval=not data.stats.present,
     )

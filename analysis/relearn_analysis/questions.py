@@ -341,10 +341,22 @@ def limitations(data):
     )
 
 
-def axis_words(data, axis):
+def matched_arms(data, axis):
+    """The arms that have a counterpart which differs in `axis` alone, in all of the values that any of them has: an unbalanced grid would else
+    compare the other axes too."""
     groups = {}
     for arm in data.arms:
+        groups.setdefault(tuple((a, v) for a, v in arm.key if a != axis), []).append(arm)
+    most = max(len(g) for g in groups.values())
+    return [arm for g in groups.values() if len(g) == most > 1 for arm in g]
+
+
+def axis_words(data, axis):
+    groups = {}
+    for arm in matched_arms(data, axis):
         groups.setdefault(str(arm.value(axis)), []).append(mean_of(data.recovered(arm)))
+    if not groups:
+        return "no two arms differ in it alone"
     return "recovered at the end: " + ", ".join(
         f"{k} {real(mean_of(v))} over {count(len(v), 'arm')}" for k, v in sorted(groups.items())
     )

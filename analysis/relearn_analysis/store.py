@@ -202,7 +202,14 @@ def plain(value):
 
 
 def name_value(axis, value, varying):
+    """One axis of a label. Values that speak for themselves stand alone; where two axes have values in common ("random") the finder says "by"."""
     shown = f"{value:g}" if isinstance(value, float) else str(value)
+    if axis == "rank.method" and "prune.select" in varying:
+        return f"by {shown}"
+    if len(varying) > 1 and shown in ("true", "false"):
+        return ("" if shown == "true" else "not ") + axis.split(".")[-1]
+    if len(varying) > 1 and axis == "arm":
+        return shown
     if len(varying) == 1 or axis in ("model", "concept", "prune.select", "rank.method"):
         return shown if axis in ("model", "concept", "prune.select", "rank.method") else f"{axis} {shown}"
     return f"{axis.split('.')[-1]} {shown}"

@@ -155,8 +155,20 @@ class Panel:
         """A cell without a value: hatched, never a colour of the scale."""
         self.rect(x, y, width, height, "url(#gap)", title, ' class="gap"')
 
+    def heading(self):
+        """The title, on two smaller lines where it is too long for one: it must not run into the neighbour."""
+        if len(self.title) <= 46:
+            return f'<text x="8" y="16" class="title">{escape(self.title)}</text>' if self.title else ""
+        half = self.title.rfind(" ", 0, 56) if len(self.title) > 56 else len(self.title)
+        lines = [self.title[:half], self.title[half:].strip()]
+        return "".join(
+            f'<text x="8" y="{11 + 11 * i}" class="title" style="font-size:10.5px">{escape(line)}</text>'
+            for i, line in enumerate(lines)
+            if line
+        )
+
     def svg(self):
-        heading = f'<text x="8" y="16" class="title">{escape(self.title)}</text>' if self.title else ""
+        heading = self.heading()
         return (
             f'<svg viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(self.label)}" '
             f'xmlns="http://www.w3.org/2000/svg">{heading}{"".join(self.parts)}</svg>'
