@@ -37,6 +37,13 @@ static void print_estimate(const json_t *e, double *fewest)
     printf("  %-22s", value);
 }
 
+static void print_few_seeds(double fewest)
+{
+    if (isfinite(fewest))
+        printf("* not 95 %%: an interval over %.0f seeds covers at most %g %%; 6 seeds are the fewest that can give 95 %%\n", fewest,
+               100 * (1 - pow(2, 1 - fewest)));
+}
+
 static int label_width(const json_t *cells)
 {
     const json_t *cell;
@@ -67,9 +74,7 @@ static void print_table(const json_t *cells, const char *title, const char *key,
         json_array_foreach(json_object_get(cell, key), k, e) print_estimate(e, &fewest);
         printf("\n");
     }
-    if (isfinite(fewest))
-        printf("* not 95 %%: an interval over %.0f seeds covers at most %g %%; 6 seeds are the fewest that can give 95 %%\n", fewest,
-               100 * (1 - pow(2, 1 - fewest)));
+    print_few_seeds(fewest);
 }
 
 static void print_cells(const json_t *cells)
@@ -91,6 +96,27 @@ static void print_cells(const json_t *cells)
         else
             printf("%.0f (%.0f of %.0f never)\n", median, number(life, "censored"), number(life, "n"));
     }
+}
+
+/* The cells that have one. */
+static void print_robustness(const json_t *cells)
+{
+    const json_t *cell;
+    size_t i;
+    int width = label_width(cells), count = 0;
+    double fewest = NAN;
+    json_array_foreach(cells, i, cell)
+    {
+        const json_t *e = json_object_get(cell, "robustness");
+        if (!(number(e, "n") > 0)) continue;
+        if (!count++)
+            printf("\n%sRelearning robustness R%s: gain in concept F1 of a model that never learned the concept, over the gain after pruning (1 = no faster)\n",
+                   rl_bold(stdout), rl_plain(stdout));
+        printf("%-*s", width, text(cell, "label"));
+        print_estimate(e, &fewest);
+        printf("\n");
+    }
+    print_few_seeds(fewest);
 }
 
 static void print_comparison(const json_t *c)
@@ -165,6 +191,7 @@ static void print_findings(const json_t *findings)
     print_cells(cells);
     print_table(cells, "Entity F1 on validation, mean over seeds [95 % BCa]", "f1", "stage");
     print_table(cells, "Recovery: share of the F1 lost to pruning that came back", "recovery", "round");
+    print_robustness(cells);
     print_comparisons(json_object_get(findings, "comparisons"));
     print_regression(json_object_get(findings, "regression"));
     print_variance(json_object_get(findings, "variance"));

@@ -90,12 +90,13 @@ static json_t *half_life_of(const rl_outputs *o, int64_t cell)
 static json_t *cell_json(const rl_source *s, const rl_outputs *o, int64_t cell)
 {
     int64_t rounds = length_of(o, "/stats/recovery/round");
-    return json_pack("{s:i, s:o, s:i, s:i, s:i, s:o, s:o, s:o, s:o}", "cell", (int)cell, "label",
+    return json_pack("{s:i, s:o, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "cell", (int)cell, "label",
                      text_at(o, "/stats/cells/label", cell), "planned", (int)real_at(o, "/stats/cells/planned", cell), "done",
                      (int)real_at(o, "/stats/cells/done", cell), "failed", (int)real_at(o, "/stats/cells/failed", cell), "f1",
                      estimates_along(o, "/stats/scores", "f1", "stage", cell * s->num_stages, s->num_stages), "recovery",
                      estimates_along(o, "/stats/recovery", "rho", "round", cell * rounds, rounds), "area",
-                     estimate_at(o, "/stats/recovery", "area", cell), "half_life", half_life_of(o, cell));
+                     estimate_at(o, "/stats/recovery", "area", cell), "robustness",
+                     estimate_at(o, "/stats/robustness", "robustness", cell), "half_life", half_life_of(o, cell));
 }
 
 static json_t *comparison_json(const rl_outputs *o, int64_t i)

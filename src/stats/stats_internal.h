@@ -9,6 +9,7 @@
  * layers.c         per run, stage and layer: saliency, mass, ... -> /stats/layers
  * cells.c          planned, done, failed; scores               -> /stats/cells, /stats/scores
  * compare.c        arm against arm, paired by seed             -> /stats/comparisons
+ * robustness.c     gain against a model that never learned  -> /stats/robustness
  * agreement.c      seeds and finders with each other           -> /stats/agreement, /stats/finders
  * matrix.c         block-cyclic matrices from hyperslabs; ScaLAPACK
  * components.c, regression.c, variance.c                       -> /stats/components, regression, variance

@@ -12,7 +12,9 @@ typedef struct rl_work {
     double *relocation, *relocation_mass; /* [num_runs] */
 } rl_work;
 typedef rl_status rl_step(const rl_work *work, rl_outputs *outputs, rl_error *err);
-rl_step rl_step_comparisons, rl_step_agreement, rl_step_finders, rl_step_components, rl_step_regression, rl_step_variance;
+rl_step rl_step_comparisons, rl_step_agreement, rl_step_finders, rl_step_components, rl_step_regression, rl_step_variance, rl_step_robustness;
+/* robustness.c: NaN unless the gain is positive. */
+double rl_relearning_robustness(double fresh_gain, double gain);
 /* For one model; *peak_bytes (may be NULL): grows to the largest local matrix. */
 rl_status rl_components_of_model(const rl_work *work, int32_t model, rl_outputs *outputs, size_t *peak_bytes, rl_error *err);
 extern rl_step *const rl_steps[];

@@ -33,11 +33,11 @@ static bool close_to(double a, double b) { return fabs(a - b) <= 1e-12 * fabs(b)
 
 static void test_same_bytes_at_any_number_of_ranks(void **state)
 {
-    static const char *const stores[] = {"grid", "one", "constant", "finders"};
+    static const char *const stores[] = {"grid", "one", "constant", "finders", "arms"};
     char digests[5][RL_DIGEST_HEX] = {{0}};
     rl_error err = {0};
     (void)state;
-    for (size_t k = 0; k < 4; k++)
+    for (size_t k = 0; k < sizeof stores / sizeof *stores; k++)
         for (int size = 1; size <= world_size; size++) {
             rl_outputs o = {0};
             compute(&o, stores[k], size);
@@ -81,6 +81,29 @@ static void test_gaps_are_counted(void **state)
     }
     fine = fine && close_to(value_of(&o, "/stats/scores/f1", 1 * 4 + 1), field(json_object_get(golden(), "grid"), "f1_pruned_cell_1"));
     assert_everywhere(fine);
+    rl_outputs_clear(&o);
+}
+
+/* Seed 3 has no never_learned run that is done, and seed 2's pruned run gains nothing: four of six seeds have an R. */
+static void test_robustness_against_a_model_that_never_learned(void **state)
+{
+    static const int64_t runs_with_one[] = {0 * 3, 1 * 3, 4 * 3, 5 * 3};
+    rl_outputs o = {0};
+    json_t *expected = json_object_get(golden(), "arms");
+    bool fine = true;
+    int64_t defined = 0;
+    (void)state;
+    compute(&o, "arms", world_size);
+    for (size_t i = 0; i < 4; i++)
+        fine = fine && close_to(value_of(&o, "/stats/robustness/robustness_of_run", runs_with_one[i]), item(list(expected, "robustness"), i));
+    for (int64_t run = 0; run < 18; run++) defined += !isnan(value_of(&o, "/stats/robustness/robustness_of_run", run));
+    fine = fine && defined == 4 && value_of(&o, "/stats/robustness/robustness_of_run", 3) == 1;
+    fine = fine && close_to(value_of(&o, "/stats/robustness/robustness", 0), field(expected, "mean"));
+    fine = fine && ((const int32_t *)rl_outputs_find(&o, "/stats/robustness/robustness_n")->values)[0] == 4;
+    assert_everywhere(fine);
+    rl_outputs_clear(&o);
+    compute(&o, "grid", world_size); /* no such arm: said, not guessed */
+    assert_everywhere(!rl_outputs_find(&o, "/stats/robustness/robustness") && strstr(o.skipped.data, "add the axis arm"));
     rl_outputs_clear(&o);
 }
 
@@ -311,6 +334,7 @@ static int tests(void)
         cmocka_unit_test(test_same_bytes_at_any_number_of_ranks),
         cmocka_unit_test(test_layers_are_numpys),
         cmocka_unit_test(test_gaps_are_counted),
+        cmocka_unit_test(test_robustness_against_a_model_that_never_learned),
         cmocka_unit_test(test_comparisons_are_paired_by_seed),
         cmocka_unit_test(test_agreement_between_seeds),
         cmocka_unit_test(test_finders_are_compared_by_seed),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Goldens of the room stats: tests/golden/stats/{grid,one,constant}.h5 and expected.json.
+"""Goldens of the room stats: tests/golden/stats/{grid,one,constant,finders,arms}.h5 and expected.json.
 
 Small stores in the layout of docs/formats.md, and what numpy, scipy and statsmodels say of them.
 usage: stats.py [FOLDER]"""
@@ -60,10 +60,11 @@ def write_store(path, runs, neurons, epochs):
         axis = "axis of the sweep's grid"
         text(g, "prune.select", [r["prune.select"] for r in runs], long_name=axis)
         numbers(g, "prune.ratio", np.array([r["prune.ratio"] for r in runs], "f8"), long_name=axis)
-        if "rank.method" in runs[0]:
-            text(g, "rank.method", [r["rank.method"] for r in runs], long_name=axis)
+        for key in ("rank.method", "arm"):
+            if key in runs[0]:
+                text(g, key, [r[key] for r in runs], long_name=axis)
         for s, stage in enumerate(STAGES):
-            for measure in ("f1", "loss"):
+            for measure in ("f1", "loss", *(["concept_f1"] if "concept_f1" in runs[0] else [])):
                 numbers(g, f"{measure}_{stage}", np.array([r[measure][s] for r in runs]))
         n = f.create_group("neurons/mini")
         text(n, "run", [r["id"] for r in runs], "run")
@@ -226,6 +227,31 @@ def make_finders(random):
     return runs, neurons, {"spearman": float(np.mean(rho)), "overlap": float(np.mean(overlap)), "n": 4}
 
 
+def make_arms():
+    """Per seed a pruned run, an unpruned one and a never_learned one. Seed 3 has no never_learned run that is done, seed 2's pruned
+    run gains nothing, seed 1 learns faster afresh than it relearns (R = 1)."""
+    random = np.random.default_rng(7)
+    runs = []
+    for seed in range(6):
+        for arm, select in (("relearn", "concept"), ("relearn", "none"), ("never_learned", "none")):
+            run = make_grid((seed,), (select,), (0.3,), random)[0]
+            before, after = (0.1, 0.8) if select == "concept" else (0.9, 0.91) if arm == "relearn" else (0.05, 0.4)
+            scores = np.array([0.9, before, (before + after) / 2, after]) + 0.01 * random.standard_normal(4)
+            if (seed, arm) == (1, "never_learned"):
+                scores[3] = 0.95
+            if (seed, select) == (2, "concept"):
+                scores[3] = scores[1] - 0.01
+            run.update({"id": f"{len(runs):012x}", "arm": arm, "concept_f1": list(scores)})
+            if arm == "never_learned":  # another ratio of nothing
+                run["prune.ratio"] = 0.1
+            if (seed, arm) == (3, "never_learned"):
+                run.update(status="failed", error="stuck")
+            runs.append(run)
+    gain = {(r["seed"], r["arm"], r["prune.select"]): r["concept_f1"][3] - r["concept_f1"][1] for r in runs if r["status"] == "done"}
+    R = [min(gain[s, "never_learned", "none"] / gain[s, "relearn", "concept"], 1.0) for s in (0, 1, 4, 5)]
+    return runs, make_neurons(runs, random, nulls=False), {"robustness": plain(np.array(R)), "mean": float(np.mean(R))}
+
+
 def survival(time, censored):
     s = SurvfuncRight(np.array(time, float), 1 - np.array(censored))
     low, high = s.quantile_ci(0.5, method="cloglog")
@@ -300,6 +326,8 @@ def main():
             expected[name]["f1_pruned_cell_1"] = plain(np.nanmean([r["f1"][1] for r in cell]))
     runs, neurons, expected["finders"] = make_finders(random)
     write_store(OUT / "finders.h5", runs, neurons, make_epochs(runs))
+    runs, neurons, expected["arms"] = make_arms()
+    write_store(OUT / "arms.h5", runs, neurons, make_epochs(runs))
     (OUT / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
 
 
