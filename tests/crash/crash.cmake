@@ -43,7 +43,7 @@ endif()
 # libFuzzer programs: cmake --preset fuzz, then ctest --preset fuzz (60 s each), or tests/fuzz/run.sh BUILD SECONDS TARGET.
 option(RELEARN_FUZZ "libFuzzer programs for every parser of a file (clang; preset fuzz)" OFF)
 if(RELEARN_FUZZ)
-  foreach(target conll concept_tokens concept_labels config safetensors tokenizer_json vocab merges sweep journal shard checkpoint neuron_table
+  foreach(target conll concept_tokens concept_labels config safetensors tokenizer_json vocab vocab_json merges vectors_bin vectors_vec sweep journal shard checkpoint neuron_table
           stage_record)
     add_executable(fuzz_${target} fuzz/fuzz_parser.c)
     target_compile_definitions(fuzz_${target} PRIVATE FUZZ_${target})

@@ -69,11 +69,31 @@ static void parse(void)
     rl_safetensors file = {0};
     if (rl_safetensors_open(&file, path, &err) == RL_OK) rl_safetensors_close(&file);
 }
-#elif defined(FUZZ_tokenizer_json) || defined(FUZZ_vocab) || defined(FUZZ_merges)
+#elif defined(FUZZ_vectors_bin) || defined(FUZZ_vectors_vec)
+#if defined(FUZZ_vectors_bin)
+static const char name[] = "vectors.bin";
+#else
+static const char name[] = "vectors.vec";
+#endif
+static void parse(void)
+{
+    static const char *const asked[] = {"the", "cat", "unheard-of", ""};
+    rl_names *words = NULL;
+    float *table = NULL;
+    int64_t dimension = 0;
+    int32_t id = 0;
+    if (rl_names_create(&words, &err) != RL_OK) abort();
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) rl_names_intern(words, asked[i], strlen(asked[i]), &id, &err);
+    if (rl_word_vectors_from_file(&table, &dimension, NULL, path, words, true, &err) == RL_OK) rl_free(table);
+    rl_names_free(words);
+}
+#elif defined(FUZZ_tokenizer_json) || defined(FUZZ_vocab) || defined(FUZZ_merges) || defined(FUZZ_vocab_json)
 #if defined(FUZZ_tokenizer_json)
 static const char name[] = "tokenizer.json";
 #elif defined(FUZZ_vocab)
 static const char name[] = "vocab.txt";
+#elif defined(FUZZ_vocab_json)
+static const char name[] = "vocab.json";
 #else
 static const char name[] = "merges.txt";
 #endif
@@ -83,6 +103,10 @@ static void parse(void)
 #if defined(FUZZ_merges)
     static const char vocab[] = "{\"a\": 0, \"b\": 1, \"ab\": 2, \"<|endoftext|>\": 3}", config[] = "{\"tokenizer_class\": \"GPT2Tokenizer\"}";
     put("vocab.json", vocab, sizeof vocab - 1);
+    put("tokenizer_config.json", config, sizeof config - 1);
+#elif defined(FUZZ_vocab_json)
+    static const char merges[] = "#version: 0.2\na b\n", config[] = "{\"tokenizer_class\": \"GPT2Tokenizer\"}";
+    put("merges.txt", merges, sizeof merges - 1);
     put("tokenizer_config.json", config, sizeof config - 1);
 #endif
     if (rl_tokenizer_load(&tokenizer, folder, &err) == RL_OK) rl_tokenizer_free(tokenizer);

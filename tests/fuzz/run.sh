@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # run.sh BUILD_DIR SECONDS [TARGET...]: each libFuzzer program for so long, from seeds made of the tiny world and of a finished sweep over it.
 set -euo pipefail
-build=$(readlink -f "$1") seconds=$2
+build=$(readlink -f "$1") seconds=$2 source=$(readlink -f "$(dirname "$0")/../..")
 shift 2
-[ $# -gt 0 ] || set -- conll concept_tokens concept_labels config safetensors tokenizer_json vocab merges sweep journal shard checkpoint neuron_table stage_record
+[ $# -gt 0 ] || set -- conll concept_tokens concept_labels config safetensors tokenizer_json vocab vocab_json merges vectors_bin vectors_vec sweep journal shard checkpoint neuron_table stage_record
 place=$(mktemp -d /tmp/relearn-fuzz.XXXXXX)
 trap 'rm -rf "$place"' EXIT
 export ASAN_OPTIONS=detect_leaks=0 OMP_NUM_THREADS=1
@@ -17,16 +17,21 @@ seeds() { # TARGET
     config) echo "$world"/*/config.json ;;
     safetensors) ls "$world"/done/stages/*/model.safetensors | head -n 1 ;;
     vocab) echo "$world/tiny-bert/vocab.txt" ;;
-    sweep) echo "$world/sweep.yaml $world/done/sweep.yaml" ;;
+    sweep) echo "$world/sweep.yaml $world/done/sweep.yaml $source"/sweeps/*.yaml "$source"/sweeps/quick/*.yaml ;;
     journal) echo "$world/done/journal.jsonl" ;;
     shard) ls "$world"/done/runs/*.h5 | head -n 1 ;;
     neuron_table) ls "$world"/done/stages/*/neurons.bin | head -n 1 ;;
     stage_record) ls "$world"/done/stages/*/stage.json | head -n 1 ;;
-    tokenizer_json) echo "$place/tokenizer.json" ;;
-    merges) echo "$place/merges.txt" ;;
+    tokenizer_json) echo "$place/tokenizer.json $source"/tests/golden/text/*/tokenizer.json ;;
+    vocab_json) echo "$place/vocab.json $source"/tests/golden/text/*/vocab.json ;;
+    merges) echo "$place/merges.txt $source"/tests/golden/text/*/merges.txt ;;
+    vectors_bin) echo "$source/tests/golden/text/fasttext.bin" ;;
+    vectors_vec) echo "$place/vectors.vec" ;;
     esac
 }
 printf '#version: 0.2\na b\n' > "$place/merges.txt"
+printf '{"a": 0, "b": 1, "ab": 2, "<|endoftext|>": 3}' > "$place/vocab.json"
+printf '3 2\nthe 0.5 -1e-3\ncat 1 2\n\303\251 3 4\n' > "$place/vectors.vec"
 cat > "$place/tokenizer.json" <<'JSON'
 {"version":"1.0","added_tokens":[{"id":0,"content":"[PAD]","special":true}],"normalizer":{"type":"BertNormalizer","lowercase":true},
 "pre_tokenizer":{"type":"BertPreTokenizer"},"model":{"type":"WordPiece","unk_token":"[UNK]","continuing_subword_prefix":"##",
@@ -35,7 +40,7 @@ JSON
 failed=0
 for target in "$@"; do
     mkdir -p "$place/corpus/$target"
-    for seed in $(seeds "$target"); do cp "$seed" "$place/corpus/$target/$(basename "$(dirname "$seed")")-$(basename "$seed")"; done
+    for seed in $(seeds "$target"); do [ ! -f "$seed" ] || cp "$seed" "$place/corpus/$target/$(basename "$(dirname "$seed")")-$(basename "$seed")"; done
     if ASAN_OPTIONS=detect_leaks=1 "$build/tests/fuzz_$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 -max_len=16384 -verbosity=0 \
         -print_final_stats=1 -artifact_prefix="/tmp/relearn-fuzz-$target-" "$place/corpus/$target" > "$place/$target.log" 2>&1; then
         echo "ok    $target: $(awk '/number_of_executed_units/ {print $2}' "$place/$target.log") inputs in $seconds s"
