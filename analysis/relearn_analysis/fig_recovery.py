@@ -447,6 +447,27 @@ def first_interval(data, arm):
 REMOVAL_AXES = ("prune.ratio", "prune.permanent", "prune.site", "prune.zero_beta", "prune.select", "rank.method")
 
 
+EMPTY = 0.95  # of a layer's neurons: hardly anything passes through what is left
+
+
+def emptied_layers(data, arm):
+    """Hidden states that the arm's pruning all but emptied, in the mean over its seeds."""
+    share = np.mean(
+        [s.pruned_by_layer * len(s.pruned_by_layer) / len(s.last_saliency) for s in (data.summaries[int(r)] for r in arm.rows)], axis=0
+    )
+    return [int(l) for l in np.flatnonzero(share >= EMPTY)]
+
+
+def warning_of_emptied(data, arm):
+    layers = emptied_layers(data, arm)
+    if not layers:
+        return ""
+    return (
+        f" That removal takes {EMPTY:.0%} or more of hidden state {join([str(l) for l in layers])}, through which every text has to pass: "
+        "that nothing comes back says little about the concept."
+    )
+
+
 def resistance(data):
     """Every arm by the fraction recovered at the end, the most resistant first."""
     arms = sorted(data.arms, key=lambda a: (math.isnan(mean_of(data.recovered(a))), mean_of(data.recovered(a))))
@@ -489,6 +510,7 @@ def resistance(data):
             f"lost F1 is back at the end; <em>{escape(last.label)}</em> least: "
             f"{estimate(data.recovered(last), rho_interval(data, last))}. "
             "The ranking is descriptive: the arms at its ends were picked for being there."
+            + warning_of_emptied(data, first)
         )
     return Figure(
         "resistance",

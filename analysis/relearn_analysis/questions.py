@@ -366,6 +366,8 @@ def removal(data):
     figure = fig_recovery.resistance(data)
     known = [a for a in data.arms if math.isfinite(mean_of(data.recovered(a)))]
     best = min(known, key=lambda a: mean_of(data.recovered(a))) if known else None
+    fair = [a for a in known if not fig_recovery.emptied_layers(data, a)] or known  # the card names no removal that stops all text
+    card = min(fair, key=lambda a: mean_of(data.recovered(a))) if fair else None
     text = (
         f"Least of the lost F1 came back in the arm <em>{escape(best.label)}</em>: "
         f"{percent(mean_of(data.recovered(best)))} (most: "
@@ -373,6 +375,11 @@ def removal(data):
         if len(known) > 1
         else "With a single removal nothing can be ranked."
     )
+    if len(known) > 1 and card is not best:
+        text += fig_recovery.warning_of_emptied(data, best) + (
+            f" Of the removals that leave every layer something, <em>{escape(card.label)}</em> holds longest: "
+            f"{percent(mean_of(data.recovered(card)))}."
+        )
     absent = [a for a in ("prune.permanent", "prune.ratio") if a not in data.varying]
     if absent:
         text += (
@@ -393,7 +400,7 @@ def removal(data):
     return Answer(
         10,
         "Which removal resists relearning longest?",
-        best.label if len(known) > 1 else "one removal only",
+        card.label if len(known) > 1 else "one removal only",
         text,
         [figure],
         "",

@@ -47,11 +47,11 @@ static int run_command(const rl_command *command, int argc, char **argv)
 {
     rl_args args;
     rl_error err = {0};
-    int exit_code = 0, rank = 0;
+    int exit_code = 0, rank = 0, provided;
     rl_status status = rl_args_parse(&args, command, argc, argv, &err);
     if (command->uses_mpi) {
         if (status == RL_OK) status = rl_stop_install(&err); /* MPI's start takes long enough for a signal to come */
-        MPI_Init(NULL, NULL);
+        MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided); /* threads_per_rank's threads compute and never call MPI */
         MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_ARE_FATAL); /* a lost rank ends the job; the next start resumes */
         MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     }

@@ -230,6 +230,16 @@ cleanup:
 
 /* ----------------------------------------------------------------------------------------------- attributes */
 
+/* silent: the value that is left unsaid; NULL: none. */
+static rl_status put_setting(rl_place file, const rl_run_settings *settings, const char *path, const char *silent, rl_error *err)
+{
+    char *value = rl_settings_get(settings, path, err);
+    if (!value) return RL_ERR_INTERNAL;
+    rl_status status = silent && !strcmp(value, silent) ? RL_OK : rl_h5_put_text(file, path, value, err);
+    rl_free(value);
+    return status;
+}
+
 static rl_status put_identity(rl_place file, const rl_run *run, const rl_sweep *sweep, const rl_run_result *result,
                               rl_error *err)
 {
@@ -244,17 +254,9 @@ static rl_status put_identity(rl_place file, const rl_run *run, const rl_sweep *
         RL_TRY(rl_h5_put_text(file, attributes[i].name, attributes[i].text ? attributes[i].text : "", err));
     snprintf(number, sizeof number, "%d", RL_NUMERICS_VERSION);
     RL_TRY(rl_h5_put_text(file, "numerics_version", number, err));
-    for (size_t i = 0; i < rl_num_setting_paths; i++) {
-        char *value = rl_settings_get(result->settings, rl_setting_paths[i], err);
-        if (!value) return RL_ERR_INTERNAL;
-        status = rl_h5_put_text(file, rl_setting_paths[i], value, err);
-        rl_free(value);
-        RL_TRY(status);
-    }
-    if (result->settings->train.ranks > 1) { /* 1 is what shards without it mean */
-        snprintf(number, sizeof number, "%lld", (long long)result->settings->train.ranks);
-        RL_TRY(rl_h5_put_text(file, "ranks_per_run", number, err));
-    }
+    for (size_t i = 0; i < rl_num_setting_paths; i++) RL_TRY(put_setting(file, result->settings, rl_setting_paths[i], NULL, err));
+    for (size_t i = 0; i < rl_num_later_settings; i++)
+        RL_TRY(put_setting(file, result->settings, rl_later_settings[i].path, rl_later_settings[i].silent, err));
     RL_TRY(rl_h5_put_text(file, "concept_f1_note", result->no_concept_f1 ? result->no_concept_f1 : "", err));
     for (int32_t a = 0; a < sweep->num_axes; a++) /* an axis that is no setting above still gets its value */
         if (H5Aexists(file.id, sweep->axes[a]) == 0)

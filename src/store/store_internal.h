@@ -92,6 +92,11 @@ extern const rl_run_field rl_run_fields[];
 extern const size_t rl_num_run_fields;
 /* Configuration paths whose values every shard carries as attributes. */
 extern const char *const rl_setting_paths[];
+typedef struct rl_later_setting {
+    const char *path, *silent; /* the value that is not written */
+} rl_later_setting;
+extern const rl_later_setting rl_later_settings[];
+extern const size_t rl_num_later_settings;
 extern const size_t rl_num_setting_paths;
 
 /* ------------------------------------------------------------------------------------ shard_seal.c */

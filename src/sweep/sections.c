@@ -233,6 +233,8 @@ static rl_status read_concepts(rl_sweep_file *file, const rl_yaml *root, rl_erro
     RL_ALLOC(file->scope.concepts, concepts->count, err);
     for (size_t i = 0; i < concepts->count; i++) {
         file->scope.num_concepts++; /* counted first: what it holds is freed on failure too */
+        if (!strcmp(concepts->keys[i]->text, "all") || !strcmp(concepts->keys[i]->text, "none")) /* words of analyse.also */
+            RL_TRY(rl_yaml_fail(concepts->keys[i], err, "concepts: '%s' is a word of analyse.also; expected another name", concepts->keys[i]->text));
         RL_TRY(read_concept(&file->scope.concepts[i], &file->scope, concepts->keys[i], concepts->values[i], err));
     }
 cleanup:

@@ -125,6 +125,7 @@ static void test_every_setting_of_the_sweep_is_recorded(void **state)
         bool found = false;
         path_of_line[strcspn(path_of_line, " :")] = '\0';
         for (size_t i = 0; !found && i < rl_num_setting_paths; i++) found = !strcmp(rl_setting_paths[i], path_of_line);
+        for (size_t i = 0; !found && i < rl_num_later_settings; i++) found = !strcmp(rl_later_settings[i].path, path_of_line);
         if (!found) print_error("not in the shard: %s\n", path_of_line);
         assert_true(found);
     }

@@ -161,6 +161,7 @@ static const struct {
      {.line = 2, .column = 24, .says = {"absent.txt"}}},
     {"sweep: s\nconcepts: {l: {tokens: [a], labels: labels.txt, positive: a}}\n",
      {.line = 2, .column = 24, .says = {"tokens"}}},
+    {"sweep: s\nconcepts: {all: {ner: LOC}}\n", {.line = 2, .column = 12, .says = {"'all'", "another name"}}},
     {"sweep: s\nconcepts: {l: 3}\n", {.line = 2, .column = 15, .says = {"mapping"}}},
 };
 static const fault data_faults[] = {
