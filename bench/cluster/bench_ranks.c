@@ -7,61 +7,14 @@
  * One rank alone is no group: exit 77. */
 #include "cluster_internal.h"
 
+#include "shapes.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { BATCH = 8, WARM = 2, MOST_ROUNDS = 16 };
-
-/* Lengths in sub-words at 32 quantiles of CoNLL-2003's training sentences, as in bench/train/bench_step.c. */
-static const int lengths[32] = {4,  6,  6,  7,  8,  8,  9,  10, 10, 11, 11, 12, 13, 13, 14, 15,
-                                16, 17, 18, 20, 22, 23, 25, 27, 29, 31, 34, 36, 39, 42, 46, 53};
-static const char *const config =
-    "{\"model_type\":\"distilbert\",\"architectures\":[\"DistilBertForTokenClassification\"],\"vocab_size\":28996,\"dim\":768,"
-    "\"n_layers\":6,\"n_heads\":12,\"hidden_dim\":3072,\"max_position_embeddings\":512,\"activation\":\"gelu\",\"dropout\":0.1,"
-    "\"attention_dropout\":0.1,\"id2label\":{\"0\":\"O\",\"1\":\"B-PER\",\"2\":\"I-PER\",\"3\":\"B-ORG\",\"4\":\"I-ORG\",\"5\":"
-    "\"B-LOC\",\"6\":\"I-LOC\",\"7\":\"B-MISC\",\"8\":\"I-MISC\"},\"relearn_random_init\":1,\"initializer_range\":0.02,"
-    "\"pad_token_id\":0}";
-
-static rl_status load_model(rl_model **out, rl_error *err)
-{
-    char folder[] = "/tmp/relearn-bench-XXXXXX", path[64];
-    rl_status status = RL_OK;
-    if (!mkdtemp(folder)) return rl_fail_errno(err, "%s", folder);
-    snprintf(path, sizeof path, "%s/config.json", folder);
-    RL_TRY(rl_write_file(path, config, strlen(config), err));
-    RL_TRY(rl_model_load(out, folder, NULL, 0, err));
-cleanup:
-    rl_remove_tree(folder, NULL);
-    return status;
-}
-
-static rl_status make_data(rl_encoded **out, int64_t sentences, rl_error *err)
-{
-    rl_status status = RL_OK;
-    rl_encoded *data = NULL;
-    RL_ALLOC(data, 1, err);
-    RL_ALLOC(data->sentence_start, sentences + 1, err);
-    RL_ALLOC(data->ids, sentences * 53, err);
-    RL_ALLOC(data->labels, sentences * 53, err);
-    RL_ALLOC(data->word, sentences * 53, err);
-    for (int64_t s = 0, t = 0; s < sentences; s++) {
-        for (int64_t i = 0, n = lengths[(13 * s + 5) % 32]; i < n; i++, t++) {
-            double u = rl_rng_uniform(1, RL_PURPOSE_BOOTSTRAP, 0, 0, (uint64_t)t);
-            data->ids[t] = i == 0 || i == n - 1 ? 101 + (i > 0) : (int32_t)(1000 + 27000 * u * u * u * u);
-            data->labels[t] = i == 0 || i == n - 1 ? RL_IGNORE_LABEL : data->ids[t] % 9;
-        }
-        data->sentence_start[s + 1] = data->num_tokens = t;
-    }
-    data->num_sentences = sentences;
-    data->max_length = 53;
-    *out = data;
-    return RL_OK;
-cleanup:
-    rl_encoded_free(data);
-    return status;
-}
 
 static int ascending(const void *a, const void *b)
 {
@@ -81,7 +34,7 @@ static rl_status train(double *seconds, double *loss, const rl_encoded *data, in
     settings.epochs = 1;
     settings.ranks = ranks;
     settings.max_steps = steps;
-    RL_TRY(load_model(&model, err));
+    RL_TRY(bench_load_model(&model, bench_shape("distilbert"), err));
     RL_TRY(rl_train(model, data, &settings, 42, NULL, NULL, &hooks, &log, err));
     *seconds = 0;
     for (int64_t i = WARM; i < log.num_steps; i++) *seconds += log.steps[i].seconds;
@@ -100,7 +53,7 @@ static rl_status measure(const rl_train_group *group, int64_t steps, int rounds,
     rl_status status = RL_OK;
     rl_encoded *data = NULL;
     double one[MOST_ROUNDS], all[MOST_ROUNDS], loss = 0, shares = 0, together = 0, unused;
-    RL_TRY(make_data(&data, steps * BATCH, err));
+    RL_TRY(bench_synthetic(&data, steps * BATCH, err));
     if (group->rank == 0) RL_TRY(train(&unused, &shares, data, group->size, steps, NULL, err));
     meet(group, err);
     for (int round = 0; round < rounds; round++) {

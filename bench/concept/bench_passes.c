@@ -10,82 +10,29 @@
 #include "relearn/concept.h"
 #include "relearn/train.h"
 
+#include "shapes.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { BATCH = 8, K = 9, NUM_LENGTHS = 32, LONGEST = 53 };
+enum { BATCH = 8, K = BENCH_LABELS };
 
 typedef struct options {
     const char *shape;
     int64_t threads, rounds, sentences;
 } options;
 
-typedef struct shape {
-    const char *name, *config;
-} shape;
-#define LABELS                                                                                                       \
-    "\"id2label\":{\"0\":\"O\",\"1\":\"B-PER\",\"2\":\"I-PER\",\"3\":\"B-ORG\",\"4\":\"I-ORG\",\"5\":\"B-LOC\",\"6\":" \
-    "\"I-LOC\",\"7\":\"B-MISC\",\"8\":\"I-MISC\"},\"relearn_random_init\":1,\"initializer_range\":0.02," \
-    "\"pad_token_id\":0}"
-static const shape shapes[] = {
-    {"minilm", "{\"model_type\":\"bert\",\"architectures\":[\"BertForTokenClassification\"],\"vocab_size\":30522,"
-               "\"hidden_size\":384,\"num_hidden_layers\":6,\"num_attention_heads\":12,\"intermediate_size\":1536,"
-               "\"max_position_embeddings\":512,\"type_vocab_size\":2,\"hidden_act\":\"gelu\",\"layer_norm_eps\":1e-12,"
-               "\"hidden_dropout_prob\":0.1,\"attention_probs_dropout_prob\":0.1," LABELS},
-    {"distilbert", "{\"model_type\":\"distilbert\",\"architectures\":[\"DistilBertForTokenClassification\"],"
-                   "\"vocab_size\":28996,\"dim\":768,\"n_layers\":6,\"n_heads\":12,\"hidden_dim\":3072,"
-                   "\"max_position_embeddings\":512,\"activation\":\"gelu\",\"dropout\":0.1,"
-                   "\"attention_dropout\":0.1," LABELS},
-};
-
-/* Sub-words at 32 quantiles of CoNLL-2003's 14,041 training sentences (as in bench_step.c). */
-static const int lengths[NUM_LENGTHS] = {4,  6,  6,  7,  8,  8,  9,  10, 10, 11, 11, 12, 13, 13, 14, 15,
-                                         16, 17, 18, 20, 22, 23, 25, 27, 29, 31, 34, 36, 39, 42, 46, 53};
-
-static rl_status load_model(rl_model **out, const shape *which, rl_error *err)
+static double attention_of(const rl_encoded *data)
 {
-    char folder[] = "/tmp/relearn-bench-XXXXXX", path[64];
-    rl_status status = RL_OK;
-    if (!mkdtemp(folder)) return rl_fail_errno(err, "%s", folder);
-    snprintf(path, sizeof path, "%s/config.json", folder);
-    RL_TRY(rl_write_file(path, which->config, strlen(which->config), err));
-    RL_TRY(rl_model_load(out, folder, NULL, 0, err));
-cleanup:
-    rl_remove_tree(folder, NULL);
-    return status;
-}
-
-static rl_status make_sentences(rl_encoded **out, double *attention, int64_t sentences, rl_error *err)
-{
-    rl_status status = RL_OK;
-    rl_encoded *data = NULL;
-    RL_ALLOC(data, 1, err);
-    RL_ALLOC(data->sentence_start, sentences + 1, err);
-    RL_ALLOC(data->ids, sentences * LONGEST, err);
-    RL_ALLOC(data->labels, sentences * LONGEST, err);
-    RL_ALLOC(data->word, sentences * LONGEST, err);
-    for (int64_t s = 0, t = 0; s < sentences; s++) {
-        int64_t n = lengths[(13 * s + 5) % NUM_LENGTHS];
-        *attention += (double)(n * n);
-        for (int64_t i = 0; i < n; i++, t++) {
-            double u = rl_rng_uniform(1, RL_PURPOSE_BOOTSTRAP, 0, 0, (uint64_t)t);
-            data->ids[t] = (int32_t)(1000 + 27000 * u * u * u * u);
-            data->labels[t] = data->ids[t] % K;
-            data->word[t] = t;
-        }
-        data->sentence_start[s + 1] = data->num_tokens = t;
+    double sum = 0;
+    for (int64_t s = 0; s < data->num_sentences; s++) {
+        double n = (double)(data->sentence_start[s + 1] - data->sentence_start[s]);
+        sum += n * n;
     }
-    data->num_words = data->num_tokens;
-    data->num_sentences = sentences;
-    data->max_length = LONGEST;
-    *out = data;
-    return RL_OK;
-cleanup:
-    rl_encoded_free(data);
-    return status;
+    return sum;
 }
 
 /* --------------------------------------------------------------------------------------------- the passes */
@@ -203,8 +150,9 @@ static rl_status run_case(const shape *which, const options *o, rl_error *err)
     rl_encoded *data = NULL;
     double attention = 0;
     bool keep = false;
-    RL_TRY(load_model(&model, which, err));
-    RL_TRY(make_sentences(&data, &attention, o->sentences, err));
+    RL_TRY(bench_load_model(&model, which, err));
+    RL_TRY(bench_synthetic(&data, o->sentences, err));
+    attention = attention_of(data);
     RL_TRY(rl_linalg_threads_keep_bits(&keep, err));
     double tokens = (double)data->num_tokens, work = rl_model_training_flops(&model->config, tokens, attention);
     for (pass p = TRAIN; p < NUM_PASSES; p++) {
@@ -246,9 +194,9 @@ int main(int argc, char **argv)
     }
     if (o.rounds < 1 || o.sentences < BATCH || o.threads < 1 || o.threads > RL_MAX_THREADS) return usage_error("a number is out of range");
     rl_status status = rl_linalg_init(NULL, &err);
-    for (size_t i = 0; status == RL_OK && i < sizeof shapes / sizeof *shapes; i++) {
-        if (o.shape && strcmp(o.shape, shapes[i].name)) continue;
-        status = run_case(&shapes[i], &o, &err);
+    for (size_t i = 0; status == RL_OK && bench_shapes[i].name; i++) {
+        if (o.shape && strcmp(o.shape, bench_shapes[i].name)) continue;
+        status = run_case(&bench_shapes[i], &o, &err);
         cases++;
     }
     if (status != RL_OK) fprintf(stderr, "bench_concept_passes: %s\n", err.message);

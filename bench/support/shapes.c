@@ -23,6 +23,13 @@ const shape bench_shapes[] = {
                    "\"attention_dropout\":0.1," LABELS},
     {NULL, NULL}};
 
+const shape *bench_shape(const char *name)
+{
+    for (const shape *s = bench_shapes; s->name; s++)
+        if (!strcmp(s->name, name)) return s;
+    return NULL;
+}
+
 /* ------------------------------------------------------------------------------------------------ inputs */
 
 rl_status bench_load_model(rl_model **out, const shape *which, rl_error *err)

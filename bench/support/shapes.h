@@ -11,6 +11,7 @@ typedef struct shape {
 } shape;
 /* MiniLM-L6 (6 x 384, vocabulary 30522) and DistilBERT (6 x 768, 28996); ended by a NULL name. */
 extern const shape bench_shapes[];
+const shape *bench_shape(const char *name); /* NULL: none */
 
 /* Random weights, the same each time. */
 rl_status bench_load_model(rl_model **out, const shape *which, rl_error *err);
