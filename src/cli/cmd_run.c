@@ -13,7 +13,7 @@
 
 static const rl_option options[] = {
     {"out", "DIR", "where results go (default: results/NAME of the sweep); what is there is resumed"},
-    {"set", "PATH=VALUE", "override a setting or an axis: --set train.epochs=1 --set seed=0..3 (repeatable)"},
+    {"set", "PATH=VALUE", "override a setting or an axis: --set train.epochs=1 --set seed=0..3 (repeatable; paths as in the file)"},
     {"filter", "EXPR", "only some runs: --filter 'seed<3 && prune.select==concept'"},
     {"retry-failed", NULL, "work on exactly the runs that failed in DIR before"},
     {"metrics", "FILE", "keep Prometheus metrics there, for node_exporter's textfile collector (default: DIR/metrics.prom)"},

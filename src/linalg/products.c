@@ -167,6 +167,7 @@ static bool same_piece(bool transpose_a, bool transpose_b, int64_t K, const floa
     gemm(transpose_a, transpose_b, PIECE_M, PIECE_N, K, 1.0f, transpose_a ? A + PIECE_ROW : A + PIECE_ROW * lda, lda,
             transpose_b ? B + PIECE_COLUMN * ldb : B + PIECE_COLUMN, ldb, 0.0f, piece, PIECE_N);
     for (int64_t i = 0; i < PIECE_M; i++)
+        // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): bits are what must be the same, a zero's sign included
         if (memcmp(piece + i * PIECE_N, whole + (PIECE_ROW + i) * SAMPLE_N + PIECE_COLUMN, PIECE_N * sizeof *piece) != 0)
             return false;
     return true;

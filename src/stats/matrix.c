@@ -174,7 +174,7 @@ rl_status rl_matrix_triangle(double *r, rl_matrix *a, rl_error *err)
     int lwork = -1, info = 0;
     memset(r, 0, (size_t)a->n * (size_t)a->n * sizeof *r);
     if (a->grid->rank < 0) return RL_OK;
-    tau = rl_calloc((size_t)(a->n + a->nb), sizeof *tau, err);
+    tau = rl_calloc((size_t)a->n + (size_t)a->nb, sizeof *tau, err);
     RL_TRY(rl_store_agree(a->grid->comm, tau ? RL_OK : RL_ERR_MEMORY, err));
     pdgeqrf_(&a->m, &a->n, a->values, &ONE, &ONE, a->desc, tau, &size, &lwork, &info);
     lwork = (int)size + 64;

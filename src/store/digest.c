@@ -17,9 +17,8 @@ typedef struct sum {
     char *words; /* [num_words * word_width] of /vocabulary */
     int64_t num_words;
     size_t word_width;
-    char path[512];
-    int depth;
-    rl_status status;
+    const char *path; /* of the object under way */
+    rl_status status; /* of visit_attribute, which HDF5 calls */
     rl_error *err;
 } sum;
 
@@ -83,7 +82,7 @@ static rl_status read_ids(char **out, size_t *width, sum *s, hsize_t rows)
 {
     rl_status status = RL_OK;
     rl_array shape;
-    char path[sizeof s->path], *ids = NULL;
+    char path[512], *ids = NULL;
     snprintf(path, sizeof path, "%.*s/run", (int)(strrchr(s->path, '/') - s->path), s->path);
     RL_TRY(rl_h5_shape(&shape, s->file, path, s->err));
     if (shape.element != RL_TEXT || shape.num_dims != 1 || shape.dims[0] != rows)
@@ -147,7 +146,7 @@ cleanup:
     return status;
 }
 
-/* ---------------------------------------------------------------------------------------------------- walk */
+/* ------------------------------------------------------------------------------------------------- objects */
 
 static herr_t visit_attribute(hid_t object, const char *name, const H5A_info_t *info, void *context)
 {
@@ -170,41 +169,14 @@ static herr_t visit_attribute(hid_t object, const char *name, const H5A_info_t *
     return s->status == RL_OK ? 0 : -1;
 }
 
-static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, void *context);
-
-static rl_status add_object(sum *s, hid_t object)
-{
-    H5I_type_t kind = H5Iget_type(object);
-    if (H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, NULL, visit_attribute, s) < 0 && s->status == RL_OK)
-        return rl_h5_fail(s->err, RL_ERR_INPUT, s->file.path, "the attributes of %s/ cannot be read", s->path);
-    if (s->status != RL_OK) return s->status;
-    if (kind == H5I_DATASET) return strcmp(s->path, "/runs/seconds") ? add_dataset(s, object) : RL_OK;
-    if (kind != H5I_GROUP || ++s->depth > 8)
-        return rl_fail(s->err, RL_ERR_INPUT, "%s: %s is not what relearn writes", s->file.path, s->path);
-    herr_t walked = H5Literate(object, H5_INDEX_NAME, H5_ITER_INC, NULL, visit_link, s);
-    s->depth--;
-    if (s->status == RL_OK && walked < 0)
-        return rl_h5_fail(s->err, RL_ERR_INPUT, s->file.path, "group %s/ cannot be read", s->path);
-    return s->status;
-}
-
-static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, void *context)
+static rl_status add_object(void *context, hid_t object, bool is_dataset, const char *path, rl_error *err)
 {
     sum *s = context;
-    size_t length = strlen(s->path);
-    (void)info;
-    if (length == 0 && !strcmp(name, "stats")) return 0; /* made from the rest, by relearn stats */
-    if (length + strlen(name) + 8 > sizeof s->path) {
-        s->status = rl_fail(s->err, RL_ERR_INPUT, "%s: a name below %s is too long", s->file.path, s->path);
-        return -1;
-    }
-    snprintf(s->path + length, sizeof s->path - length, "/%s", name);
-    hid_t object = H5Oopen(group, name, H5P_DEFAULT);
-    s->status = object >= 0 ? add_object(s, object)
-                            : rl_h5_fail(s->err, RL_ERR_INPUT, s->file.path, "%s cannot be opened", s->path);
-    rl_h5_close(object);
-    s->path[length] = '\0';
-    return s->status == RL_OK ? 0 : -1;
+    s->path = path;
+    if (H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, NULL, visit_attribute, s) < 0 && s->status == RL_OK)
+        return rl_h5_fail(err, RL_ERR_INPUT, s->file.path, "the attributes of %s/ cannot be read", path);
+    if (s->status != RL_OK) return s->status;
+    return is_dataset && strcmp(path, "/runs/seconds") ? add_dataset(s, object) : RL_OK;
 }
 
 static rl_status read_vocabulary(sum *s)
@@ -227,17 +199,14 @@ rl_status rl_store_digest(const char *results_path, char hex[RL_DIGEST_HEX], rl_
 {
     rl_h5_quiet quiet = rl_h5_quiet_begin();
     rl_status status = RL_OK;
-    hid_t root = H5I_INVALID_HID;
     sum s = {.file = {H5I_INVALID_HID, results_path}, .err = err};
     RL_TRY(rl_h5_open(&s.file.id, results_path, "results file", err));
     RL_TRY(read_vocabulary(&s));
-    root = H5Gopen2(s.file.id, "/", H5P_DEFAULT);
-    status =
-        root >= 0 ? add_object(&s, root) : rl_h5_fail(err, RL_ERR_INPUT, results_path, "the root group cannot be read");
-    if (status == RL_OK) snprintf(hex, RL_DIGEST_HEX, "%016" PRIx64 "%016" PRIx64, s.high, s.low);
+    /* /stats is made from the rest, by relearn stats */
+    RL_TRY(rl_h5_visit_all(&(rl_h5_tour){.file = s.file, .max_depth = 8, .left_out = "stats", .visit = add_object, .context = &s}, err));
+    snprintf(hex, RL_DIGEST_HEX, "%016" PRIx64 "%016" PRIx64, s.high, s.low);
 cleanup:
     rl_free(s.words);
-    rl_h5_close(root);
     rl_h5_close(s.file.id);
     rl_h5_quiet_end(quiet);
     return status;

@@ -276,7 +276,7 @@ static bool element_of(hid_t type, rl_array *out)
     return true;
 }
 
-static bool shape_of(hid_t dataset, rl_array *out)
+bool rl_h5_shape_of(hid_t dataset, rl_array *out)
 {
     hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
     rl_array shape = {0};
@@ -293,7 +293,7 @@ static rl_status open_dataset(hid_t *out, rl_array *shape, rl_place place, const
 {
     hid_t dataset = H5Dopen2(place.id, name, H5P_DEFAULT);
     if (dataset < 0) return rl_h5_fail(err, RL_ERR_INPUT, place.path, "no dataset %s", name);
-    if (!shape_of(dataset, shape)) {
+    if (!rl_h5_shape_of(dataset, shape)) {
         rl_h5_close(dataset);
         return rl_fail(err, RL_ERR_INPUT, "%s: dataset %s is of a kind that relearn does not write", place.path, name);
     }
@@ -373,123 +373,5 @@ rl_status rl_h5_get_text(char **out, hid_t object, const char *name, rl_error *e
     rl_h5_close(space);
     rl_h5_close(type);
     rl_h5_close(attribute);
-    return status;
-}
-
-/* ------------------------------------------------------------------------------------------------ checksum */
-
-/* What one walk over a file carries. A group nests at most this deep in a file of ours; a damaged one may hold a
- * cycle. */
-#define MAX_DEPTH 4
-typedef struct walk {
-    rl_hash *hash;
-    rl_place file;
-    hsize_t file_bytes;
-    char path[512];
-    int depth;
-    rl_status status;
-    rl_error *err;
-} walk;
-
-static rl_status hash_dataset(walk *w, hid_t dataset)
-{
-    rl_array shape;
-    rl_status status = RL_OK;
-    unsigned char *bytes = NULL;
-    hid_t type = H5I_INVALID_HID;
-    if (!shape_of(dataset, &shape))
-        return rl_fail(w->err, RL_ERR_INPUT, "%s: dataset %s is of a kind that relearn does not write", w->file.path,
-                       w->path);
-    double size = (double)shape.width;
-    for (int i = 0; i < shape.num_dims; i++) size *= (double)shape.dims[i];
-    if (size > (double)w->file_bytes)
-        return rl_fail(w->err, RL_ERR_INPUT, "%s: dataset %s claims more bytes than the file has", w->file.path,
-                       w->path);
-    RL_ALLOC(bytes, rl_array_bytes(&shape) + 1, w->err);
-    type = rl_h5_file_type(shape.element, shape.width); /* as stored: the same hash on a big-endian machine */
-    if (type < 0 || (rl_array_count(&shape) && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes) < 0)) {
-        status = rl_h5_fail(w->err, RL_ERR_INPUT, w->file.path, "dataset %s cannot be read", w->path);
-        goto cleanup;
-    }
-    rl_hash_text(w->hash, w->path);
-    rl_hash_int(w->hash, (int64_t)shape.element);
-    rl_hash_int(w->hash, (int64_t)shape.width);
-    rl_hash_int(w->hash, shape.num_dims);
-    for (int i = 0; i < shape.num_dims; i++) rl_hash_int(w->hash, (int64_t)shape.dims[i]);
-    rl_hash_bytes(w->hash, bytes, rl_array_bytes(&shape));
-cleanup:
-    rl_h5_close(type);
-    rl_free(bytes);
-    return status;
-}
-
-static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, void *context);
-
-static rl_status hash_object(walk *w, hid_t object)
-{
-    H5I_type_t kind = H5Iget_type(object);
-    if (kind == H5I_DATASET) return hash_dataset(w, object);
-    if (kind != H5I_GROUP || ++w->depth > MAX_DEPTH)
-        return rl_fail(w->err, RL_ERR_INPUT, "%s: %s is not what relearn writes", w->file.path, w->path);
-    herr_t walked = H5Literate(object, H5_INDEX_NAME, H5_ITER_INC, NULL, visit_link, w);
-    w->depth--;
-    if (w->status == RL_OK && walked < 0)
-        return rl_h5_fail(w->err, RL_ERR_INPUT, w->file.path, "group %s cannot be read", w->path);
-    return w->status;
-}
-
-static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, void *context)
-{
-    walk *w = context;
-    size_t length = strlen(w->path);
-    (void)info;
-    if (length + strlen(name) + 2 > sizeof w->path) {
-        w->status = rl_fail(w->err, RL_ERR_INPUT, "%s: a name below %s is too long", w->file.path, w->path);
-        return -1;
-    }
-    snprintf(w->path + length, sizeof w->path - length, "/%s", name);
-    hid_t object = H5Oopen(group, name, H5P_DEFAULT);
-    w->status = object >= 0 ? hash_object(w, object)
-                            : rl_h5_fail(w->err, RL_ERR_INPUT, w->file.path, "%s cannot be opened", w->path);
-    rl_h5_close(object);
-    w->path[length] = '\0';
-    return w->status == RL_OK ? 0 : -1;
-}
-
-static herr_t visit_attribute(hid_t object, const char *name, const H5A_info_t *info, void *context)
-{
-    walk *w = context;
-    char *text = NULL;
-    (void)info;
-    if (!strcmp(name, "checksum")) return 0;
-    w->status = rl_h5_get_text(&text, object, name, w->err);
-    if (w->status == RL_OK && !text)
-        w->status = rl_fail(w->err, RL_ERR_INPUT, "%s: attribute %s is not text", w->file.path, name);
-    if (w->status == RL_OK) {
-        rl_hash_text(w->hash, name);
-        rl_hash_text(w->hash, text);
-    }
-    rl_free(text);
-    return w->status == RL_OK ? 0 : -1;
-}
-
-rl_status rl_h5_checksum(char hex[RL_DIGEST_HEX], rl_place file, rl_error *err)
-{
-    rl_status status = RL_OK;
-    walk w = {.file = file, .err = err};
-    hid_t root = H5I_INVALID_HID;
-    RL_TRY(rl_hash_create(&w.hash, err));
-    if ((root = H5Gopen2(file.id, "/", H5P_DEFAULT)) < 0 || H5Fget_filesize(file.id, &w.file_bytes) < 0) {
-        status = rl_h5_fail(err, RL_ERR_INPUT, file.path, "the root group cannot be read");
-        goto cleanup;
-    }
-    if (H5Aiterate2(root, H5_INDEX_NAME, H5_ITER_INC, NULL, visit_attribute, &w) < 0 && w.status == RL_OK)
-        w.status = rl_h5_fail(err, RL_ERR_INPUT, file.path, "the attributes cannot be read");
-    if (w.status == RL_OK) w.status = hash_object(&w, root);
-    RL_TRY(w.status);
-    rl_hash_digest(w.hash, hex);
-cleanup:
-    rl_h5_close(root);
-    rl_hash_free(w.hash);
     return status;
 }

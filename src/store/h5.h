@@ -61,12 +61,29 @@ rl_status rl_h5_put(rl_place place, const char *name, const rl_array *array, con
 rl_status rl_h5_open(hid_t *out, const char *path, const char *kind, rl_error *err);
 /* Shape of an existing dataset; RL_ERR_INPUT when it is absent or of a kind that relearn never writes. */
 rl_status rl_h5_shape(rl_array *out, rl_place place, const char *name, rl_error *err);
+/* The same of an open dataset; false where it is of such a kind. */
+bool rl_h5_shape_of(hid_t dataset, rl_array *out);
 /* Read a dataset that must have exactly this shape (RL_TEXT: width too) into values. */
 rl_status rl_h5_get(void *values, rl_place place, const char *name, const rl_array *expected, rl_error *err);
 rl_status rl_h5_put_text(rl_place place, const char *name, const char *text, rl_error *err); /* attribute */
 /* The attribute as text, of fixed or (as h5py writes) variable length; rl_free; NULL with *err untouched where it is absent or
  * no text. */
 rl_status rl_h5_get_text(char **out, hid_t object, const char *name, rl_error *err);
+
+/* ------------------------------------------------------------------------------------------- walk.c */
+
+/* Every group and dataset of a file in name order, a group before what it holds. The root's path is "", others begin with
+ * a slash and leave RL_H5_PATH_SPARE bytes of 512. Anything else than these two kinds, or more than max_depth groups
+ * within each other (a damaged file may hold a cycle), is RL_ERR_INPUT. */
+#define RL_H5_PATH_SPARE 8
+typedef struct rl_h5_tour {
+    rl_place file;
+    int max_depth;        /* the root counts as one */
+    const char *left_out; /* name in the root of what is not visited, or NULL */
+    rl_status (*visit)(void *context, hid_t object, bool is_dataset, const char *path, rl_error *err);
+    void *context;
+} rl_h5_tour;
+rl_status rl_h5_visit_all(const rl_h5_tour *tour, rl_error *err);
 /* XXH3 over all root attributes but "checksum" and over every dataset's path, type, shape and bytes, in name order. */
 rl_status rl_h5_checksum(char hex[RL_DIGEST_HEX], rl_place file, rl_error *err);
 
