@@ -174,6 +174,7 @@ void rl_mt19937_randperm(rl_mt19937 *generator, int64_t n, int64_t *permutation)
 /* XXH3-128 over tagged, length-prefixed fields, so that ("ab","c") and ("a","bc") differ. */
 typedef struct rl_hash rl_hash;
 rl_status rl_hash_create(rl_hash **out, rl_error *err);
+void rl_hash_restart(rl_hash *hash); /* as newly created */
 void rl_hash_bytes(rl_hash *hash, const void *bytes, size_t length);
 void rl_hash_text(rl_hash *hash, const char *text);
 void rl_hash_int(rl_hash *hash, int64_t value);

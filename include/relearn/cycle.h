@@ -113,7 +113,7 @@ const rl_concept_settings *rl_stage_concept(const rl_stage *stage);
 rl_status rl_cycle_stages(rl_stage **stages, int32_t *num_stages, const rl_run_settings *settings,
                           rl_contents *contents, rl_error *err);
 /* Hash of all a run's stage keys and the concept's name: the run's identity, first 12 hex digits are its id. */
-void rl_cycle_run_key(char key[RL_DIGEST_HEX], const rl_stage *stages, int32_t num_stages);
+void rl_cycle_run_key(char key[RL_DIGEST_HEX], const rl_stage *stages, int32_t num_stages, rl_contents *contents);
 
 /* Progress of a stage under way. */
 typedef struct rl_cycle_hooks {

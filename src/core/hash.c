@@ -6,8 +6,17 @@
 #include <string.h>
 #include <xxhash.h>
 
+/* Settings are the same few numbers in every key, and %.17g is slow. */
+enum { NUM_REALS = 32 };
+typedef struct real_text {
+    uint64_t bits;
+    int length; /* 0: unused */
+    char text[28];
+} real_text;
+
 struct rl_hash {
     XXH3_state_t *state;
+    real_text reals[NUM_REALS]; /* by a hash of their bits */
 };
 
 rl_status rl_hash_create(rl_hash **out, rl_error *err)
@@ -23,6 +32,8 @@ rl_status rl_hash_create(rl_hash **out, rl_error *err)
     *out = hash;
     return RL_OK;
 }
+
+void rl_hash_restart(rl_hash *hash) { XXH3_128bits_reset(hash->state); }
 
 /* A tag and the length first, so that field boundaries are part of the content. */
 static void field(rl_hash *hash, char tag, const void *bytes, size_t length)
@@ -56,18 +67,29 @@ void rl_hash_int(rl_hash *hash, int64_t value)
     field(hash, 'i', start, length);
 }
 
+static const real_text *text_of(rl_hash *hash, double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    real_text *known = &hash->reals[(bits * 0x9E3779B97F4A7C15u) >> 59];
+    if (known->length && known->bits == bits) return known;
+    known->bits = bits;
+    known->length = snprintf(known->text, sizeof known->text, "%.17g", value);
+    return known;
+}
+
 /* As printf's %.17g, which writes small whole numbers as integers ("-0" excepted). */
 void rl_hash_real(rl_hash *hash, double value)
 {
-    char text[40];
+    char text[24];
     if (value > -1e15 && value < 1e15 && value == (double)(int64_t)value && (value != 0 || !signbit(value))) {
         size_t length;
         const char *start = decimal(text, (int64_t)value, &length);
         field(hash, 'r', start, length);
         return;
     }
-    int length = snprintf(text, sizeof text, "%.17g", value);
-    field(hash, 'r', text, (size_t)length);
+    const real_text *known = text_of(hash, value);
+    field(hash, 'r', known->text, (size_t)known->length);
 }
 
 static void print_hex(char *to, uint64_t value)

@@ -19,27 +19,33 @@ enum { ALIGNMENT = 64 };
 
 static size_t rounded(size_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
-void *rl_calloc(size_t count, size_t size, rl_error *err)
+/* Of at least *bytes, which becomes what it is; not zeroed. */
+static void *allocate(size_t *bytes, size_t count, size_t size, rl_error *err)
 {
-    size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX - ALIGNMENT) {
+    if (__builtin_mul_overflow(count, size, bytes) || *bytes > PTRDIFF_MAX - ALIGNMENT) {
         rl_fail(err, RL_ERR_MEMORY, "out of memory: %zu elements of %zu bytes were asked for", count, size);
         return NULL;
     }
-    bytes = rounded(bytes ? bytes : 1);
-    void *memory = aligned_alloc(ALIGNMENT, bytes);
-    if (!memory) {
-        rl_fail(err, RL_ERR_MEMORY, "out of memory: %zu bytes were asked for", bytes);
-        return NULL;
-    }
-    return memset(memory, 0, bytes);
+    *bytes = rounded(*bytes ? *bytes : 1);
+    void *memory = aligned_alloc(ALIGNMENT, *bytes);
+    if (!memory) rl_fail(err, RL_ERR_MEMORY, "out of memory: %zu bytes were asked for", *bytes);
+    return memory;
+}
+
+void *rl_calloc(size_t count, size_t size, rl_error *err)
+{
+    size_t bytes;
+    void *memory = allocate(&bytes, count, size, err);
+    return memory ? memset(memory, 0, bytes) : NULL;
 }
 
 void *rl_regrow(void *old, size_t old_count, size_t count, size_t size, rl_error *err)
 {
-    void *grown = rl_calloc(count, size, err);
+    size_t bytes, kept = old ? (old_count < count ? old_count : count) * size : 0;
+    char *grown = allocate(&bytes, count, size, err);
     if (!grown) return NULL;
-    if (old) memcpy(grown, old, (old_count < count ? old_count : count) * size);
+    if (kept) memcpy(grown, old, kept);
+    memset(grown + kept, 0, bytes - kept);
     free(old);
     return grown;
 }

@@ -10,6 +10,7 @@ struct rl_contents {
     rl_names *paths;
     char (*digests)[RL_DIGEST_HEX]; /* [capacity], by path id */
     size_t capacity;
+    rl_hash *hash; /* lent for one key at a time: a plan makes tens of thousands */
 };
 
 rl_status rl_contents_create(rl_contents **out, rl_error *err)
@@ -18,6 +19,7 @@ rl_status rl_contents_create(rl_contents **out, rl_error *err)
     rl_contents *contents = NULL;
     RL_ALLOC(contents, 1, err);
     RL_TRY(rl_names_create(&contents->paths, err));
+    RL_TRY(rl_hash_create(&contents->hash, err));
     *out = contents;
     return RL_OK;
 cleanup:
@@ -28,9 +30,16 @@ cleanup:
 void rl_contents_free(rl_contents *contents)
 {
     if (!contents) return;
+    rl_hash_free(contents->hash);
     rl_names_free(contents->paths);
     rl_free(contents->digests);
     rl_free(contents);
+}
+
+rl_hash *rl_contents_hash(rl_contents *contents)
+{
+    rl_hash_restart(contents->hash);
+    return contents->hash;
 }
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }

@@ -6,5 +6,7 @@
 
 /* Digest of a file's bytes or of a model folder's relevant files; valid until the next call that adds a path. */
 rl_status rl_contents_digest(rl_contents *contents, const char *path, const char **hex, rl_error *err);
+/* A hash that has seen nothing yet; contents', and valid until the next call. */
+rl_hash *rl_contents_hash(rl_contents *contents);
 
 #endif

@@ -27,22 +27,15 @@ uint64_t rl_cycle_training_seed(const rl_run_settings *settings, int32_t round)
     return rl_rng_bits((uint64_t)settings->seed, RL_PURPOSE_ROUND_SEED, (uint32_t)round, 0, 0);
 }
 
-static rl_status begin(rl_hash **hash, rl_stage_kind kind, rl_error *err)
+static rl_hash *begin(rl_contents *contents, rl_stage_kind kind)
 {
-    rl_status status = rl_hash_create(hash, err);
-    if (status != RL_OK) return status;
-    rl_hash_text(*hash, kind_names[kind]);
-    rl_hash_int(*hash, RL_NUMERICS_VERSION);
-    rl_hash_text(*hash, rl_gemm_backend());
-    rl_hash_text(*hash, rl_gemm_backend_version());
-    rl_hash_text(*hash, rl_isa_name());
-    return RL_OK;
-}
-
-static void finish(rl_hash *hash, char key[RL_DIGEST_HEX])
-{
-    rl_hash_digest(hash, key);
-    rl_hash_free(hash);
+    rl_hash *hash = rl_contents_hash(contents);
+    rl_hash_text(hash, kind_names[kind]);
+    rl_hash_int(hash, RL_NUMERICS_VERSION);
+    rl_hash_text(hash, rl_gemm_backend());
+    rl_hash_text(hash, rl_gemm_backend_version());
+    rl_hash_text(hash, rl_isa_name());
+    return hash;
 }
 
 static rl_status hash_content(rl_hash *hash, rl_contents *contents, const char *path, rl_error *err)
@@ -115,9 +108,8 @@ cleanup:
 
 static rl_status finetune_key(rl_stage *stage, const rl_run_settings *settings, rl_contents *contents, rl_error *err)
 {
-    rl_hash *hash = NULL;
+    rl_hash *hash = begin(contents, RL_STAGE_FINETUNE);
     rl_status status = RL_OK;
-    RL_TRY(begin(&hash, RL_STAGE_FINETUNE, err));
     RL_TRY(hash_content(hash, contents, settings->model, err));
     RL_TRY(hash_content(hash, contents, settings->train_file, err));
     RL_TRY(hash_content(hash, contents, settings->validation_file, err)); /* epochs.json holds its F1 */
@@ -129,10 +121,8 @@ static rl_status finetune_key(rl_stage *stage, const rl_run_settings *settings, 
         RL_TRY(hash_concept(hash, settings, &settings->concept, contents, err));
         hash_texts(hash, settings->concept.types, settings->concept.num_types);
     }
-    finish(hash, stage->key);
-    return RL_OK;
+    rl_hash_digest(hash, stage->key);
 cleanup:
-    rl_hash_free(hash);
     return status;
 }
 
@@ -162,10 +152,9 @@ cleanup:
 /* identity (may be NULL): the ranking's, which is what pruning by it depends on. */
 static rl_status analysis_key(rl_stage *stage, char *identity, const rl_run_settings *settings, rl_contents *contents, rl_error *err)
 {
-    rl_hash *hash = NULL;
+    rl_hash *hash = begin(contents, stage->kind);
     rl_status status = RL_OK;
     char ranking[RL_DIGEST_HEX];
-    RL_TRY(begin(&hash, stage->kind, err));
     rl_hash_text(hash, stage->model_key);
     rl_hash_text(hash, stage->ranking_key);
     RL_TRY(hash_ranking(hash, settings, rl_stage_concept(stage), contents, err));
@@ -175,19 +164,15 @@ static rl_status analysis_key(rl_stage *stage, char *identity, const rl_run_sett
     rl_hash_text(hash, stage->base_key);
     if (stage->base_key[0]) rl_hash_int(hash, settings->cka_words);
     RL_TRY(hash_content(hash, contents, settings->similarity_vectors, err));
-    finish(hash, stage->key);
-    return RL_OK;
+    rl_hash_digest(hash, stage->key);
 cleanup:
-    rl_hash_free(hash);
     return status;
 }
 
-static rl_status prune_key(rl_stage *stage, const char *ranking, const rl_run_settings *settings, rl_error *err)
+static void prune_key(rl_stage *stage, const char *ranking, const rl_run_settings *settings, rl_contents *contents)
 {
-    rl_hash *hash = NULL;
+    rl_hash *hash = begin(contents, RL_STAGE_PRUNE);
     rl_prune_select select = rl_cycle_select(settings);
-    rl_status status = begin(&hash, RL_STAGE_PRUNE, err);
-    if (status != RL_OK) return status;
     rl_hash_text(hash, stage->model_key);
     rl_hash_text(hash, ranking);
     rl_hash_int(hash, settings->protocol);
@@ -200,15 +185,13 @@ static rl_status prune_key(rl_stage *stage, const char *ranking, const rl_run_se
         rl_hash_int(hash, settings->prune.zero_beta);
         if (settings->prune_layers) rl_hash_int(hash, (int64_t)settings->prune_layers);
     }
-    finish(hash, stage->key);
-    return RL_OK;
+    rl_hash_digest(hash, stage->key);
 }
 
 static rl_status causal_key(rl_stage *stage, const rl_run_settings *settings, rl_contents *contents, rl_error *err)
 {
-    rl_hash *hash = NULL;
+    rl_hash *hash = begin(contents, RL_STAGE_CAUSAL);
     rl_status status = RL_OK;
-    RL_TRY(begin(&hash, RL_STAGE_CAUSAL, err));
     rl_hash_text(hash, stage->model_key);
     rl_hash_text(hash, stage->prune_key);
     rl_hash_text(hash, stage->last_key);
@@ -216,18 +199,14 @@ static rl_status causal_key(rl_stage *stage, const rl_run_settings *settings, rl
     rl_hash_int(hash, settings->seed);
     rl_hash_int(hash, RL_CAUSAL_DRAWS);
     hash_texts(hash, settings->concept.types, settings->concept.num_types);
-    finish(hash, stage->key);
-    return RL_OK;
+    rl_hash_digest(hash, stage->key);
 cleanup:
-    rl_hash_free(hash);
     return status;
 }
 
-static rl_status retrain_key(rl_stage *stage, const rl_run_settings *settings, rl_error *err)
+static void retrain_key(rl_stage *stage, const rl_run_settings *settings, rl_contents *contents)
 {
-    rl_hash *hash = NULL;
-    rl_status status = begin(&hash, RL_STAGE_RETRAIN, err);
-    if (status != RL_OK) return status;
+    rl_hash *hash = begin(contents, RL_STAGE_RETRAIN);
     rl_hash_text(hash, stage->model_key); /* brings the data and the model along */
     rl_hash_text(hash, stage->prune_key);
     rl_hash_int(hash, stage->round);
@@ -235,8 +214,7 @@ static rl_status retrain_key(rl_stage *stage, const rl_run_settings *settings, r
     hash_training(hash, &settings->train);
     rl_hash_int(hash, settings->retrain_epochs);
     if (settings->evaluate_every) rl_hash_int(hash, settings->evaluate_every); /* more points in its curve */
-    finish(hash, stage->key);
-    return RL_OK;
+    rl_hash_digest(hash, stage->key);
 }
 
 static void set_key(char to[RL_DIGEST_HEX], const char *key) { memcpy(to, key, strlen(key) + 1); }
@@ -345,7 +323,7 @@ rl_status rl_cycle_stages(rl_stage **stages, int32_t *num_stages, const rl_run_s
     list[PRUNE] = make(RL_STAGE_PRUNE, 0, settings, list[FINETUNE].key, list[IDENTIFY].key, "");
     depend(&list[PRUNE], FINETUNE);
     depend(&list[PRUNE], IDENTIFY);
-    RL_TRY(prune_key(&list[PRUNE], ranking, settings, err));
+    prune_key(&list[PRUNE], ranking, settings, contents);
     RL_TRY(analysis(list, ANALYSE_PRUNED, 0, settings, contents, err));
 
     for (int32_t round = 1; round <= rounds; round++) {
@@ -353,7 +331,7 @@ rl_status rl_cycle_stages(rl_stage **stages, int32_t *num_stages, const rl_run_s
         list[retrain] = make(RL_STAGE_RETRAIN, round, settings, list[previous].key, "", list[PRUNE].key);
         depend(&list[retrain], previous);
         if (previous != PRUNE) depend(&list[retrain], PRUNE);
-        RL_TRY(retrain_key(&list[retrain], settings, err));
+        retrain_key(&list[retrain], settings, contents);
         RL_TRY(analysis(list, analysis_at(round), round, settings, contents, err));
     }
     for (int32_t at = chain; at < n; at++) RL_TRY(causal(list, at, at == chain ? 0 : rounds, settings, contents, err));
@@ -366,14 +344,12 @@ cleanup:
     return status;
 }
 
-void rl_cycle_run_key(char key[RL_DIGEST_HEX], const rl_stage *stages, int32_t num_stages)
+void rl_cycle_run_key(char key[RL_DIGEST_HEX], const rl_stage *stages, int32_t num_stages, rl_contents *contents)
 {
-    rl_hash *hash = NULL;
-    key[0] = '\0';
-    if (rl_hash_create(&hash, NULL) != RL_OK) return;
+    rl_hash *hash = rl_contents_hash(contents);
     for (int32_t i = 0; i < num_stages; i++) rl_hash_text(hash, stages[i].key);
     const rl_concept_settings *concept = &stages[0].settings->concept;
     rl_hash_text(hash, concept->name);
     if (concept->kind != RL_CONCEPT_NER && concept->num_types) hash_texts(hash, concept->types, concept->num_types);
-    finish(hash, key);
+    rl_hash_digest(hash, key);
 }

@@ -77,30 +77,34 @@ const char *rl_gemm_backend(void)
 }
 
 /* Where a cut changes bits, so does the number of pieces. */
-static void name_threads(char *text, size_t size)
+static int threads_of_bits(void)
 {
-    size_t length = strlen(text);
-    if (rl_linalg_threads() > 1 && rl_gemm_cut_rule() == RL_CUT_NEW_BITS)
-        snprintf(text + length, size - length, ", %d threads", rl_linalg_threads());
+    return rl_linalg_threads() > 1 && rl_gemm_cut_rule() == RL_CUT_NEW_BITS ? rl_linalg_threads() : 1;
+}
+
+static int print_version(char *text, size_t size)
+{
+#ifdef RELEARN_HAVE_ONEDNN
+    if (!strcmp(rl_gemm_backend(), "onednn")) {
+        const dnnl_version_t *version = dnnl_version();
+        return snprintf(text, size, "oneDNN %d.%d.%d, CPU code %d", version->major, version->minor, version->patch,
+                        (int)dnnl_get_effective_cpu_isa());
+    }
+#endif
+    if (HAS_OPENBLAS_NAMES) return snprintf(text, size, "%.150s %.64s", openblas_get_config(), openblas_get_corename());
+    return snprintf(text, size, "CBLAS");
 }
 
 const char *rl_gemm_backend_version(void)
 {
     static char text[256];
-#ifdef RELEARN_HAVE_ONEDNN
-    if (!strcmp(rl_gemm_backend(), "onednn")) {
-        const dnnl_version_t *version = dnnl_version();
-        snprintf(text, sizeof text, "oneDNN %d.%d.%d, CPU code %d", version->major, version->minor, version->patch,
-                 (int)dnnl_get_effective_cpu_isa());
-        name_threads(text, sizeof text);
-        return text;
-    }
-#endif
-    if (HAS_OPENBLAS_NAMES)
-        snprintf(text, sizeof text, "%.150s %.64s", openblas_get_config(), openblas_get_corename());
-    else
-        snprintf(text, sizeof text, "CBLAS");
-    name_threads(text, sizeof text);
+    static size_t backend = NUM_BACKENDS; /* what text was made for: every stage key asks */
+    static int threads;
+    if (backend == backend_in_use && threads == threads_of_bits()) return text;
+    backend = backend_in_use;
+    threads = threads_of_bits();
+    int length = print_version(text, sizeof text);
+    if (threads > 1) snprintf(text + length, sizeof text - (size_t)length, ", %d threads", threads);
     return text;
 }
 

@@ -294,7 +294,7 @@ static rl_status identify_run(builder *b, bool *is_new, int32_t *twin, rl_run *r
 {
     char key[RL_DIGEST_HEX];
     int32_t id = 0, before = rl_names_count(b->run_keys);
-    rl_cycle_run_key(key, stages, num_stages);
+    rl_cycle_run_key(key, stages, num_stages, b->contents);
     memcpy(run->id, key, RL_RUN_ID - 1);
     run->id[RL_RUN_ID - 1] = '\0';
     rl_status status = rl_names_intern(b->run_keys, key, RL_DIGEST_HEX - 1, &id, err);

@@ -62,12 +62,61 @@ static void test_field_boundaries_are_content(void **state)
     assert_int_equal(strlen(a), RL_DIGEST_HEX - 1);
 }
 
+static void hash_reals(rl_hash *hash, int first)
+{
+    for (int i = 0; i < 200; i++) rl_hash_real(hash, 0.1 * (first + i));
+}
+
+/* Texts of reals are remembered, by more of them than there are places: a hash that has seen others gives the same. */
+static void test_a_used_hash_gives_what_a_new_one_does(void **state)
+{
+    (void)state;
+    rl_error err = {0};
+    rl_hash *used = NULL, *new = NULL;
+    char a[RL_DIGEST_HEX], b[RL_DIGEST_HEX];
+    assert_ok(rl_hash_create(&used, &err), err);
+    assert_ok(rl_hash_create(&new, &err), err);
+    hash_reals(used, -100);
+    rl_hash_restart(used);
+    hash_reals(used, 7);
+    hash_reals(new, 7);
+    rl_hash_digest(used, a);
+    rl_hash_digest(new, b);
+    assert_string_equal(a, b);
+    rl_hash_real(new, 0.30000000000000004);
+    rl_hash_real(used, 0.3);
+    rl_hash_digest(used, a);
+    rl_hash_digest(new, b);
+    assert_string_not_equal(a, b);
+    rl_hash_free(used);
+    rl_hash_free(new);
+}
+
+/* Keys made by earlier versions must be found again: this digest was printed before texts were remembered. */
+static void test_digests_of_reals_stay(void **state)
+{
+    (void)state;
+    rl_error err = {0};
+    rl_hash *hash = NULL;
+    char hex[RL_DIGEST_HEX];
+    assert_ok(rl_hash_create(&hash, &err), err);
+    rl_hash_real(hash, 0.1);
+    rl_hash_real(hash, 5e-5);
+    rl_hash_real(hash, -0.0);
+    rl_hash_real(hash, 3);
+    rl_hash_digest(hash, hex);
+    assert_string_equal(hex, "e8e7fe15800cf5f9b9444c4453deb235");
+    rl_hash_free(hash);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ids_are_in_order_of_appearance),
         cmocka_unit_test(test_nearest_name_is_a_likely_typo_only),
         cmocka_unit_test(test_field_boundaries_are_content),
+        cmocka_unit_test(test_a_used_hash_gives_what_a_new_one_does),
+        cmocka_unit_test(test_digests_of_reals_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
