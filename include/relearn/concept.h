@@ -63,7 +63,8 @@ void rl_probeless_scores(double *score, const float *means, int64_t C, int32_t K
  * concept, from the words' activations x of that neuron, X[W, C] a layer at a time; "concept" are the words of
  * positive_class, "rest" all others. Under protocols published and head only probeless differs from corrected's.
  *   probeless          sum over k of |mu_concept - mu_k| (Antverg & Belinkov 2022; protocol 6.1); corrected: |mu_concept - mu_rest|
- *   linear_probe       |w| of an elastic-net logistic regression on the layer, over the sum of |w| of all layers (rl_linear_probe)
+ *   linear_probe       share of its layer's weight mass that it and weaker neurons hold in an elastic-net logistic regression on the
+ *                      layer (rl_linear_probe, rl_weight_mass)
  *   average_precision  area under precision-recall of x as a detector of the concept: what NeuroX calls IoU
  *   iou                intersection over union of the strongest words with the concept's words
  *   gaussian           mutual information in bits under one Gaussian per class
@@ -114,7 +115,9 @@ rl_status rl_gaussian_scores(double *score, const float *X, const uint8_t *is_co
  * start (linear_probe.py; Dalvi et al. 2019); here the minimum itself is found by proximal Newton steps (Friedman et al. 2010;
  * Lee et al. 2014) until no entry of the optimality residual exceeds 1e-8, or RL_ERR_DIVERGED. Words of every fifth
  * sentence (index mod 5 = 4) are held out. One probe per layer and not one on all layers side by side as in NeuroX, because
- * that would hold W x N activations: a neuron competes with its layer, and layers compare by the size of w.
+ * that would hold W x N activations: a neuron competes with its layer alone. |w| of two probes are not of one scale: a layer whose
+ * words are harder to tell apart needs larger weights, and by |w| the lowest layers would come first for no other reason. So
+ * layers are compared as NeuroX compares classes, whose probes differ in scale too: by shares of weight mass (rl_weight_mass).
  * Selectivity = accuracy - control accuracy on the held-out words (Hewitt & Liang 2019): the control task gives each word
  * type a label of its own, drawn with the concept's share from (seed, RL_PURPOSE_CONTROL_LABELS, type). */
 typedef struct rl_probe_settings {
@@ -133,6 +136,10 @@ typedef struct rl_probe_result {
 rl_status rl_linear_probe(double *weight, rl_probe_result *result, const float *X, const uint8_t *is_concept,
                           const uint8_t *held_out, const int32_t *word_type, int64_t W, int64_t C,
                           const rl_probe_settings *settings, rl_error *err);
+/* score[c] = sum of the |w_i| with |w_i| <= |w_c| over the sum of all |w_i|, 0 where that is 0. 1 - score is the percentage of the
+ * weight mass above which get_top_neurons takes neuron c, so that descending scores are NeuroX's get_neuron_ordering at an infinitely
+ * fine stride (neurox 1.0.9, interpretation/linear_probe.py; Dalvi et al. 2019). The strongest neuron of every layer scores 1. */
+rl_status rl_weight_mass(double *score, const double *weight, int64_t C, rl_error *err);
 
 /* order[N]: neuron ids, most important first; faithful ties: larger id first; corrected ties: smaller id first
  * (protocol §6.1, §14.26). rank[order[i]] = i; either may be NULL. NaN scores are RL_ERR_DIVERGED. */

@@ -61,6 +61,7 @@ typedef struct rl_run_settings {
     rl_protocol protocol;
     rl_train_settings train;
     rl_rank_method rank_method;
+    double lambda1, lambda2;               /* linear_probe's penalties */
     rl_prune_site prune_site;
     rl_prune_settings prune;
     uint64_t prune_layers;                 /* bit l: hidden state l, or units of the block that writes it; 0 = all */

@@ -12,7 +12,7 @@ static const rl_option options[] = {
     {"method", "NAME", "probeless (default), linear_probe, average_precision, iou, gaussian, mean_select, ablation or random"},
     {"data", "FILE", "CoNLL columns on which method ablation measures F1"},
     {"type", "NAME[,NAME]", "entity types whose F1 method ablation looks at (default: all)"},
-    {"seed", "N", "of method random and linear_probe's control labels (default 42)"},
+    {"seed", "N", "of method random and linear_probe's control labels alone (default 42)"},
     {"text", "FILE", "sentences for --html, one a line"},
     {"html", "FILE", "write a page with the best neurons' activations on every word of --text (10 neurons, or --top)"},
     {"protocol", "NAME", "corrected (default), published or head"},
@@ -167,6 +167,9 @@ static rl_status check_together(const rl_args *args, const char *method, rl_erro
     for (int i = 0; i < 2; i++)
         if (rl_args_flag(args, of_ablation[i]) && strcmp(method, rl_rank_method_names[RL_RANK_ABLATION]))
             return rl_fail(err, RL_ERR_USAGE, "--%s: is used by --method ablation alone, not by %s", of_ablation[i], method);
+    if (rl_args_flag(args, "seed") && strcmp(method, rl_rank_method_names[RL_RANK_RANDOM]) &&
+        strcmp(method, rl_rank_method_names[RL_RANK_LINEAR_PROBE]))
+        return rl_fail(err, RL_ERR_USAGE, "--seed: %s draws nothing; a seed is used by --method random and linear_probe alone", method);
     if (text && !html)
         return rl_fail(err, RL_ERR_USAGE, "--text %s: is shown by --html FILE alone", rl_args_text(args, "text", NULL));
     return html && !text ? rl_fail(err, RL_ERR_USAGE, "--html needs --text FILE, one sentence a line") : RL_OK;

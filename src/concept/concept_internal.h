@@ -67,8 +67,8 @@ void rl_finder_release(rl_finder *finder);
 /* score [C]; result only of linear_probe. Ablation writes nothing. */
 rl_status rl_finder_layer(const rl_finder *finder, rl_rank_method method, double *score, rl_probe_result *result,
                           const rl_layer_view *view, rl_error *err);
-/* After the last layer, score [N]: linear_probe's weights become shares. */
-rl_status rl_finder_finish(rl_rank_method method, double *score, int64_t N, rl_error *err);
+/* After the last layer, score [N]: RL_ERR_INPUT where linear_probe found no weight anywhere. */
+rl_status rl_finder_finish(rl_rank_method method, const double *score, int64_t N, rl_error *err);
 
 /* RL_ERR_DIVERGED names the first unit with an activation that is not finite. */
 rl_status rl_check_finite(const float *X, int64_t W, int64_t C, rl_error *err);

@@ -163,13 +163,18 @@ cleanup:
     return status;
 }
 
-/* |w|; rl_finder_finish makes shares of it. */
+/* |w| of two layers' probes are not of one scale, shares of a layer's weight mass are. */
 static rl_status linear_probe(const rl_finder *f, double *score, rl_probe_result *result, const rl_layer_view *v,
                               rl_error *err)
 {
-    rl_status status = rl_linear_probe(score, result, v->X, f->is_concept, f->held_out, f->data->corpus->word, v->W,
-                                       v->C, &f->probe, err);
-    for (int64_t c = 0; status == RL_OK && c < v->C; c++) score[c] = fabs(score[c]);
+    rl_status status = RL_OK;
+    double *weight = NULL;
+    RL_ALLOC(weight, v->C, err);
+    RL_TRY(rl_linear_probe(weight, result, v->X, f->is_concept, f->held_out, f->data->corpus->word, v->W, v->C, &f->probe,
+                           err));
+    RL_TRY(rl_weight_mass(score, weight, v->C, err));
+cleanup:
+    rl_free(weight);
     return status;
 }
 
@@ -198,14 +203,11 @@ rl_status rl_finder_layer(const rl_finder *f, rl_rank_method method, double *sco
     return rl_error_while(err, status, "finder %s, layer %" PRId64, rl_rank_method_names[method], v->layer);
 }
 
-rl_status rl_finder_finish(rl_rank_method method, double *score, int64_t N, rl_error *err)
+rl_status rl_finder_finish(rl_rank_method method, const double *score, int64_t N, rl_error *err)
 {
-    double sum = 0;
     if (method != RL_RANK_LINEAR_PROBE) return RL_OK;
-    for (int64_t n = 0; n < N; n++) sum += score[n];
-    if (!(sum > 0))
-        return rl_fail(err, RL_ERR_INPUT,
-                       "finder linear_probe: every weight is 0; no neuron varies with the concept, or lambda1 is too large");
-    for (int64_t n = 0; n < N; n++) score[n] /= sum;
-    return RL_OK;
+    for (int64_t n = 0; n < N; n++)
+        if (score[n] > 0) return RL_OK;
+    return rl_fail(err, RL_ERR_INPUT,
+                   "finder linear_probe: every weight is 0; no neuron varies with the concept, or rank.lambda1 is too large");
 }

@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TOLERANCE 1e-8     /* of the optimality residual; mean losses are of order 1 */
@@ -336,6 +337,45 @@ static rl_status control_accuracy(double *accuracy, problem *p, const int32_t *w
 cleanup:
     rl_free(control);
     return rl_error_while(err, status, "fitting the control task");
+}
+
+/* ---------------------------------------------------------------------------------------------- weight mass */
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* How many of sorted[C], ascending, are at most `size`. */
+static int64_t count_up_to(const double *sorted, int64_t C, double size)
+{
+    int64_t low = 0, high = C;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (sorted[middle] <= size)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+rl_status rl_weight_mass(double *score, const double *weight, int64_t C, rl_error *err)
+{
+    rl_status status = RL_OK;
+    double *sorted = NULL, *mass = NULL; /* mass[i]: of the i smallest */
+    RL_ALLOC(sorted, C, err);
+    RL_ALLOC(mass, C + 1, err);
+    for (int64_t c = 0; c < C; c++) sorted[c] = fabs(weight[c]);
+    qsort(sorted, (size_t)C, sizeof *sorted, by_size);
+    for (int64_t c = 0; c < C; c++) mass[c + 1] = mass[c] + sorted[c];
+    for (int64_t c = 0; c < C; c++)
+        score[c] = mass[C] > 0 ? mass[count_up_to(sorted, C, fabs(weight[c]))] / mass[C] : 0;
+cleanup:
+    rl_free(sorted);
+    rl_free(mass);
+    return status;
 }
 
 rl_status rl_linear_probe(double *weight, rl_probe_result *result, const float *X, const uint8_t *is_concept,

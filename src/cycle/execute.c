@@ -563,6 +563,8 @@ static rl_status analyse(rl_cycle *cycle, const rl_stage *stage, const char *wor
                                            .top_words = run->top_words,
                                            .method = run->rank_method,
                                            .seed = (uint64_t)run->seed,
+                                           .lambda1 = run->lambda1,
+                                           .lambda2 = run->lambda2,
                                            .compare = compared_finders(stage, concept->data),
                                            .ablation = &task,
                                            .states = states};

@@ -126,6 +126,17 @@ cleanup:
     return status;
 }
 
+/* Which version of its ranking, and penalties only where they are not those of all keys before there was a choice. */
+static void hash_probe(rl_hash *hash, const rl_run_settings *settings)
+{
+    const rl_probe_settings usual = rl_probe_defaults();
+    rl_hash_text(hash, "weight mass");
+    if (settings->lambda1 == usual.lambda1 && settings->lambda2 == usual.lambda2) return;
+    rl_hash_text(hash, "lambda");
+    rl_hash_real(hash, settings->lambda1);
+    rl_hash_real(hash, settings->lambda2);
+}
+
 /* What a ranking depends on beyond the model it looks at. Of the first version's settings it is the first version's key,
  * so that what was pruned and retrained then is still used. */
 static rl_status hash_ranking(rl_hash *hash, const rl_run_settings *settings, const rl_concept_settings *concept,
@@ -141,6 +152,7 @@ static rl_status hash_ranking(rl_hash *hash, const rl_run_settings *settings, co
     rl_hash_int(hash, settings->rank_method);
     if (settings->rank_method == RL_RANK_RANDOM || settings->rank_method == RL_RANK_LINEAR_PROBE)
         rl_hash_int(hash, settings->seed);
+    if (settings->rank_method == RL_RANK_LINEAR_PROBE) hash_probe(hash, settings);
     rl_hash_int(hash, settings->top_words);
     rl_hash_int(hash, 0); /* where the first version's word vectors came from */
     RL_TRY(hash_source(hash, settings, concept, contents, err));

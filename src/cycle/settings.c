@@ -3,11 +3,14 @@
 
 rl_run_settings rl_run_defaults(rl_protocol protocol)
 {
+    const rl_probe_settings probe = rl_probe_defaults();
     rl_run_settings settings = {
         .protocol = protocol,
         .seed = 42, /* what transformers.TrainingArguments and the authors use */
         .train = rl_train_defaults(),
         .rank_method = RL_RANK_PROBELESS,
+        .lambda1 = probe.lambda1,
+        .lambda2 = probe.lambda2,
         .prune_site = RL_SITE_LAYER_NORM,
         .prune = {.select = RL_SELECT_CONCEPT, .ratio = 0.5, .permanent = false, .zero_beta = false},
         .retrain_rounds = 4,

@@ -265,7 +265,8 @@ const char *const rl_setting_paths[] = {
 const size_t rl_num_setting_paths = sizeof rl_setting_paths / sizeof rl_setting_paths[0];
 
 /* Settings that came later: a shard that does not say them means what all shards before them had, so its bytes are theirs. */
-const rl_later_setting rl_later_settings[] = {{"ranks_per_run", "1"}, {"train.precision", "fp32"}};
+const rl_later_setting rl_later_settings[] = {{"ranks_per_run", "1"}, {"train.precision", "fp32"}, {"rank.lambda1", "0.001"},
+                                                {"rank.lambda2", "0.001"}};
 const size_t rl_num_later_settings = sizeof rl_later_settings / sizeof rl_later_settings[0];
 
 #define OF_RUN(name, units, long_name)                            \

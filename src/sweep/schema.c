@@ -45,6 +45,8 @@ const rl_key rl_keys[] = {
     {"train.adam_beta2", RL_KEY_REAL, AT(train.adam_beta2), 0, 0.999999999, NULL, "decay of the second moment"},
     {"train.adam_epsilon", RL_KEY_REAL, AT(train.adam_epsilon), 1e-30, 1, NULL, "added to the root of the second moment"},
     {"rank.method", RL_KEY_CHOICE, AT(rank_method), 0, 0, rl_rank_method_names, "how neurons are ranked"},
+    {"rank.lambda1", RL_KEY_REAL, AT(lambda1), 0, 1e3, NULL, "of linear_probe: weight of |w|, which makes weights 0"},
+    {"rank.lambda2", RL_KEY_REAL, AT(lambda2), 1e-9, 1e3, NULL, "of linear_probe: half the weight of w squared"},
     {"prune.site", RL_KEY_CHOICE, AT(prune_site), 0, 0, sites, "what is removed: layer_norm, hidden, ffn or head"},
     {"prune.permanent", RL_KEY_BOOL, AT(prune.permanent), 0, 0, NULL, "held at zero through retraining"},
     {"prune.select", RL_KEY_CHOICE, AT(prune.select), 0, 0, rl_prune_select_names, "which neurons: concept, random, least, none, or a match by layer"},

@@ -149,6 +149,13 @@ def test_conll_files():
     refused("eval", "--model", "tuned", "--data", "absent.conll", says="absent.conll")
 
 
+def test_a_seed_that_nothing_is_drawn_with():
+    one = ["neurons", "--model", "tiny-bert", "--tokens", "tokens.txt", "--labels", "labels.txt", "--positive", "SEM:named_entity:location"]
+    for method in ("probeless", "gaussian"):
+        refused(*one, "--method", method, "--seed", "7", says=["--seed", f"{method} draws nothing", "random and linear_probe"])
+    assert relearn(*one, "--method", "random", "--seed", "7").stdout != relearn(*one, "--method", "random", "--seed", "8").stdout
+
+
 def neurons(says, tokens="tokens.txt", labels="labels.txt", positive="SEM:named_entity:location"):
     refused("neurons", "--model", "tiny-bert", "--tokens", tokens, "--labels", labels, "--positive", positive, "--csv", says=says)
 

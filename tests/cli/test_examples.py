@@ -29,6 +29,20 @@ def test_every_finder_on_three_ranks():
     assert len(shards("finders-example")) == 1
 
 
+def test_the_probes_penalties_are_axes():
+    probe = ["sweep.yaml", "--set", "rank.method=linear_probe", "--set", "prune.select=concept", "--set", "seed=0", "--set", "retrain.rounds=0"]
+    both = [*probe, "--set", "rank.lambda1=[0.001,0.02]"]
+    assert json.loads(relearn("plan", *both, "--json").stdout)["num_runs"] == 2
+    relearn("run", *both, "--out", "penalties")
+    relearn("run", *probe, "--out", "no-penalty")
+    common = shards("penalties").keys() & shards("no-penalty").keys()
+    assert len(shards("penalties")) == 2 and len(common) == 1, common  # 0.001 is what is meant where nothing is said
+    refused("plan", *probe, "--set", "rank.lambda2=0", says="rank.lambda2: '0' is not a number from 1e-09 to 1000")
+    relearn("run", *probe, "--set", "rank.lambda1=1000", "--out", "all-zero", code=1)
+    state = json.loads(relearn("status", "all-zero", "--json").stdout)
+    assert "every weight is 0" in state["runs"][0]["error"] and "rank.lambda1 is too large" in state["runs"][0]["error"], state
+
+
 def test_a_finder_that_cannot_work_fails_alone():
     relearn("run", str(sweeps / "finders.yaml"), "--out", "no-f1", *small, "--set", "rank.method=[ablation,probeless]",
             "--set", "retrain.rounds=0", "--filter", "prune.permanent==false", code=1)

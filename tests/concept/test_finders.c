@@ -208,6 +208,31 @@ static void test_a_neuron_constant_in_one_class(void **state)
     assert_close(score, entropy, 1e-6, 0);
 }
 
+static void test_weight_mass_by_hand(void **state)
+{
+    static const double weight[] = {-4, 0, 1, 3, -1, 0}, none[] = {0, 0, 0};
+    static const double expected[] = {1, 0, 2.0 / 9, 5.0 / 9, 2.0 / 9, 0}; /* equal sizes are taken together */
+    double score[6];
+    rl_error err = {0};
+    (void)state;
+    assert_ok(rl_weight_mass(score, weight, 6, &err), err);
+    for (int c = 0; c < 6; c++) assert_same(score[c], expected[c]);
+    assert_ok(rl_weight_mass(score, none, 3, &err), err);
+    for (int c = 0; c < 3; c++) assert_same(score[c], 0);
+}
+
+/* A probe with ten times the weights is no probe of a more important layer. */
+static void test_weight_mass_has_no_scale(void **state)
+{
+    static const double small[] = {0.5, -0.25, 0.125}, large[] = {5, -2.5, 1.25};
+    double a[3], b[3];
+    rl_error err = {0};
+    (void)state;
+    assert_ok(rl_weight_mass(a, small, 3, &err), err);
+    assert_ok(rl_weight_mass(b, large, 3, &err), err);
+    assert_memory_equal(a, b, sizeof a);
+}
+
 static void test_a_large_penalty_leaves_only_the_intercept(void **state)
 {
     fixture f = set_up();
@@ -309,25 +334,21 @@ static void test_streamed(void **state)
     free_small(&s);
 }
 
-/* Shares of all |w|, of the default penalties; accuracies of each layer are kept. */
+/* NeuroX's get_neuron_ordering on the reference weights of each layer: how much of the layer's weight mass is not yet taken
+ * when the neuron's turn comes. Accuracies of each layer are kept. */
 static void test_streamed_linear_probe(void **state)
 {
     small s = load_small();
     const rl_analysis_settings settings = {.top_words = 5, .method = RL_RANK_LINEAR_PROBE, .lambda1 = 1e-3, .lambda2 = 2e-3};
     json_t *golden = read_golden(TINY "/finders.json");
     rl_neuron_table *t = NULL;
-    double total = 0, sum = 0;
     rl_error err = {0};
     (void)state;
     assert_ok(rl_analyse_neurons(&t, s.model, s.data, &settings, NULL, NULL, 0, &err), err);
-    for (int64_t n = 0; n < t->num_neurons; n++)
-        total += fabs(number_at(member(json_array_get(member(golden, "probe"), (size_t)(n / 16)), "weight"), n % 16));
     for (int64_t n = 0; n < t->num_neurons; n++) {
-        double w = number_at(member(json_array_get(member(golden, "probe"), (size_t)(n / 16)), "weight"), n % 16);
-        assert_close(t->score[n], fabs(w) / total, 1e-3, 1e-6);
-        sum += t->score[n];
+        json_t *taken = member(json_array_get(member(golden, "probe"), (size_t)(n / 16)), "mass_before");
+        assert_close(t->score[n], 1 - number_at(taken, n % 16), 1e-3, 1e-5);
     }
-    assert_close(sum, 1, 1e-12, 0);
     for (int64_t l = 0; l < 4; l++) {
         json_t *expected = member(json_array_get(member(golden, "probe"), (size_t)l), "accuracy");
         assert_close(t->probe_accuracy[l], json_real_value(expected), 0, 1e-12);
@@ -396,6 +417,8 @@ int main(void)
         cmocka_unit_test(test_one_class_is_refused),
         cmocka_unit_test(test_activations_that_are_not_finite),
         cmocka_unit_test(test_streamed),
+        cmocka_unit_test(test_weight_mass_by_hand),
+        cmocka_unit_test(test_weight_mass_has_no_scale),
         cmocka_unit_test(test_streamed_linear_probe),
         cmocka_unit_test(test_agreement_in_one_pass),
         cmocka_unit_test(test_random_is_the_seeds),

@@ -69,6 +69,22 @@ static void test_keys_are_shared_exactly_where_bits_are(void **state)
     support_make_world(&world, "world");
 }
 
+/* Penalties are part of the probe's keys alone, and not where they are those that were used before there was a choice. */
+static void test_the_probes_penalties_are_in_its_keys(void **state)
+{
+    rl_run_settings a = tiny_settings(), b = a;
+    const rl_probe_settings usual = rl_probe_defaults();
+    (void)state;
+    b.lambda1 = 0.01;
+    assert_int_equal(num_equal_keys(&a, &b), 8); /* probeless has none */
+    a.rank_method = b.rank_method = RL_RANK_LINEAR_PROBE;
+    assert_int_equal(num_equal_keys(&a, &b), 1);
+    b = a, b.lambda2 = 0.5;
+    assert_int_equal(num_equal_keys(&a, &b), 1);
+    b = a, b.lambda1 = usual.lambda1, b.lambda2 = usual.lambda2;
+    assert_int_equal(num_equal_keys(&a, &b), 8);
+}
+
 static void run_all(const char *directory, const rl_run_settings *settings, const rl_cycle_hooks *hooks, rl_run_result **result)
 {
     rl_error err = {0};
@@ -300,6 +316,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys_are_shared_exactly_where_bits_are),
+        cmocka_unit_test(test_the_probes_penalties_are_in_its_keys),
         cmocka_unit_test(test_a_run_learns_is_pruned_and_relearns),
         cmocka_unit_test(test_stops_change_no_bit),
         cmocka_unit_test(test_who_outlives_his_start_is_shut_out),

@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """Goldens of the finders and readings, from scikit-learn, scipy, numpy and NeuroX's own formulas, on the small BERT of concept.py.
 
-    python tools/goldens/finders.py      needs numpy, scipy, scikit-learn; run tools/goldens/concept.py first
+    python tools/goldens/finders.py      needs numpy, scipy, scikit-learn, neurox==1.0.9 (--no-deps); run tools/goldens/concept.py first
 
 Reads tests/golden/concept/tiny/{activations.bin, analysis.json, tokens.txt, labels.txt}; writes finders.json there. Words the
 tokenizer drops are left out, as under protocol corrected. NeuroX 1.0.9 on PyPI has linear_probe and probeless only; iou_probe.py
 and gaussian_probe.py are those of its repository, whose formulas stand below.
 """
+import ast
 import json
+import sysconfig
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -76,8 +79,28 @@ def probe(X, y, sentence):
     model = LogisticRegression(penalty="elasticnet", solver="saga", C=1 / (train.sum() * (LAMBDA1 + LAMBDA2)),
                                l1_ratio=LAMBDA1 / (LAMBDA1 + LAMBDA2), tol=1e-12, max_iter=1000000, random_state=0)
     model.fit(z[train], y[train])
-    return {"weight": model.coef_[0].tolist(), "intercept": float(model.intercept_[0]),
+    return {"weight": model.coef_[0].tolist(), "mass_before": mass_before(model.coef_[0]), "intercept": float(model.intercept_[0]),
             "accuracy": float(model.score(z[~train], y[~train]))}
+
+
+def neurox_top_neurons():
+    """get_top_neurons alone, out of NeuroX's file: the module itself imports packages nobody needs here."""
+    path = Path(sysconfig.get_paths()["purelib"]) / "neurox" / "interpretation" / "linear_probe.py"
+    tree = ast.parse(path.read_text())
+    tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "get_top_neurons"]
+    names = {"np": np}
+    exec(compile(tree, str(path), "exec"), names)
+    return names["get_top_neurons"]
+
+
+def mass_before(weight, stride=100000):
+    """The share of the weight mass up to which NeuroX does not take each neuron yet."""
+    tensor = SimpleNamespace(cpu=lambda: SimpleNamespace(numpy=lambda: np.array([weight])))
+    probe, find = SimpleNamespace(parameters=lambda: [SimpleNamespace(data=tensor)]), neurox_top_neurons()
+    before = np.ones(len(weight))
+    for p in range(stride, -1, -1):
+        before[find(probe, p / stride, {"concept": 0})[1]["concept"]] = max(p - 1, 0) / stride
+    return before.tolist()
 
 
 def hsic(K, L):
