@@ -82,6 +82,7 @@ typedef struct rl_plan {
     int32_t *num_run_nodes;
     int64_t num_stages_unshared; /* what it would be without sharing */
     char **run_error;      /* [num_runs] NULL, or why this run cannot work (its model folder is broken): found before computing */
+    char *unused_concept;  /* NULL, or what is wrong with a concept of the file that no run looks at: worth a warning */
     char **run_lacks;      /* [num_runs] NULL, or what must be downloaded before the run can work; its cost is estimated */
     double total_seconds, remaining_seconds, critical_path_seconds, disk_bytes, memory_bytes_per_rank;
 } rl_plan;

@@ -137,6 +137,7 @@ rl_status rl_print_plan(FILE *out, const rl_plan *plan, int num_ranks, const cha
         fprintf(out, "  already there  %lld stages, %lld runs\n", (long long)t.stages_done, (long long)t.runs_done);
     print_reasons(out, plan, t.runs_broken);
     print_lacks(out, plan);
+    if (plan->unused_concept) fprintf(out, "  warning        %s\n", plan->unused_concept);
     fprintf(out, "  core time      %s instead of %s without sharing (%.0f %% saved), %s to do\n", core, unshared,
             t.unshared_s > 0 ? 100 * (1 - plan->total_seconds / t.unshared_s) : 0, left);
     fprintf(out, "  wall time      about %s with %d rank%s (%d working", wall, num_ranks, num_ranks == 1 ? "" : "s",
@@ -173,6 +174,7 @@ rl_status rl_print_plan_json(FILE *out, const rl_plan *plan, int num_ranks, rl_e
                      plan->critical_path_seconds, "wall_seconds", t.wall_s, "disk_bytes", plan->disk_bytes,
                      "memory_bytes_per_rank", plan->memory_bytes_per_rank, "recommended_ranks_per_run",
                      recommended ? json_integer(recommended) : json_null(), "runs", runs);
+    if (root && plan->unused_concept) json_object_set_new(root, "warning", json_string(plan->unused_concept));
     text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     if (text) fprintf(out, "%s\n", text);
     rl_status status = text ? RL_OK : rl_fail(err, RL_ERR_MEMORY, "the plan cannot be printed as JSON");

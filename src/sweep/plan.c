@@ -25,6 +25,7 @@ void rl_plan_free(rl_plan *plan)
     rl_free(plan->num_run_nodes);
     rl_free(plan->run_error);
     rl_free(plan->run_lacks);
+    rl_free(plan->unused_concept);
     rl_free(plan);
 }
 
@@ -348,6 +349,42 @@ cleanup:
     return status;
 }
 
+/* Bit i: some run ranks by concepts[i], or follows it. */
+static uint64_t used_concepts(const rl_sweep *sweep)
+{
+    uint64_t used = 0;
+    for (int64_t r = 0; r < sweep->num_runs; r++) {
+        const rl_run_settings *s = &sweep->runs[r].settings;
+        used |= s->also;
+        for (int64_t i = 0; i < s->num_concepts; i++)
+            if (s->concepts[i].name == s->concept.name) used |= UINT64_C(1) << i;
+    }
+    return used;
+}
+
+/* A filter or an exclude may leave a concept out, so its faults stop nothing; but who adds it to the grid tomorrow wants to know
+ * today. The first fault is kept. */
+static rl_status check_unused_concepts(builder *b, rl_error *err)
+{
+    const rl_sweep *sweep = b->sweep;
+    uint64_t used = used_concepts(sweep);
+    for (int64_t i = 0; sweep->num_runs > 0 && i < sweep->runs[0].settings.num_concepts; i++) {
+        rl_run_settings settings = sweep->runs[0].settings;
+        rl_error why = {0};
+        if (used >> i & 1) continue;
+        settings.concept = settings.concepts[i];
+        settings.also = 0;
+        settings.arm = RL_ARM_RELEARN;
+        settings.similarity_vectors = NULL;
+        rl_status found = rl_cycle_check_data(b->cycle, &settings, &why);
+        if (found == RL_OK) continue;
+        if (found != RL_ERR_INPUT && found != RL_ERR_IO) return rl_fail(err, found, "%s", why.message);
+        b->plan->unused_concept = rl_format(err, "concept %s, which no run uses: %s", settings.concept.name, why.message);
+        return b->plan->unused_concept ? RL_OK : RL_ERR_MEMORY;
+    }
+    return RL_OK;
+}
+
 /* --------------------------------------------------------------------------------------------- what is left to do */
 
 /* A stage whose every run has its shard needs no making, even when its folder was deleted. */
@@ -483,6 +520,7 @@ static rl_status create(rl_plan **out, builder b, rl_error *err)
     RL_TRY(rl_names_create(&b.inputs.keys, err));
     RL_TRY(add_runs(&b, err));
     RL_TRY(refuse_when_all_broken(plan, err));
+    RL_TRY(check_unused_concepts(&b, err));
     RL_TRY(mark_unneeded(plan, err));
     RL_TRY(name_runs(plan, err));
     RL_TRY(sum_up(plan, err));

@@ -140,6 +140,20 @@ def sweep_with(concept):
     return "bad.yaml"
 
 
+def test_a_broken_concept_that_no_run_uses_is_a_warning():
+    text = (world / "sweep.yaml").read_text()
+    (world / "torn.txt").write_text("N/A N/A\n" * 60)
+    for entry, says in {"{tokens: tokens.txt, labels: torn.txt, positive: a}": "torn.txt:1:", "{ner: LOK}": "did you mean 'LOC'?"}.items():
+        (world / "unused.yaml").write_text(text.replace("concepts:\n", f"concepts:\n  spare: {entry}\n"))
+        told = relearn("plan", "unused.yaml").stdout
+        assert "warning        concept spare, which no run uses: " in told and says in told, told
+        out = json.loads(relearn("plan", "unused.yaml", "--json").stdout)
+        assert says in out["warning"] and all(run["error"] is None for run in out["runs"]), out
+        refused("plan", "unused.yaml", "--set", "analyse.also=all", says=says)
+        refused("plan", "unused.yaml", "--set", "concept=[location,spare]", says=says)
+    assert "warning" not in json.loads(relearn("plan", "sweep.yaml", "--json").stdout)
+
+
 def test_bad_names_get_the_good_ones():
     bad = {"rank.method=probless": "probeless, linear_probe, average_precision, iou, gaussian, mean_select, ablation, random",
            "prune.site=hiden": "layer_norm, hidden, ffn, head; did you mean 'hidden'?",
