@@ -49,6 +49,7 @@ with tempfile.TemporaryDirectory(prefix="relearn-bench-") as place:
         if like:
             line.update(predicted_like_s=round(like["wall_seconds"], 2), predicted_like_over_wall=round(like["wall_seconds"] / wall, 3))
         if end["messages"]:
-            line.update(messages=end["messages"], coordinator_us_per_message=round(1e6 * end["messages_s"] / end["messages"], 1))
+            line.update(messages=end["messages"], coordinator_us_per_message=round(1e6 * end["messages_s"] / end["messages"], 1),
+                        upkeep_us_per_message=round(1e6 * end["upkeep_s"] / end["messages"], 1))
         print(json.dumps(line), flush=True)
         before = folder

@@ -37,7 +37,8 @@ typedef struct rl_sweep_outcome {
     double busy_s;             /* of all workers together: stages and shards */
     int32_t num_workers;
     int64_t messages;          /* that the coordinator handled, */
-    double messages_s;         /* and how long that took it, journal included */
+    double messages_s;         /* and how long that took it, from the message's arrival to the next stage's assignment, journal written; */
+    double upkeep_s;           /* then, when no message waits: fsync of the journal, side files, deleting (alone: after each report) */
     double elapsed_s;
 } rl_sweep_outcome;
 /* Collective. All ranks pass the same plan inputs; only rank 0's errors are the caller's to print. Executes what the plan has
@@ -75,6 +76,7 @@ rl_status rl_journal_open(rl_journal **out, const char *directory, rl_error *err
 void rl_journal_close(rl_journal *journal);
 /* Takes event (a JSON object; reference stolen), adds "time" and "sum", appends; sync: fsync too. */
 rl_status rl_journal_append(rl_journal *journal, json_t *event, bool sync, rl_error *err);
+rl_status rl_journal_sync(rl_journal *journal, rl_error *err); /* fsync of all that was appended */
 /* Each intact record in order; damaged ones (a torn last line above all) are counted in *num_damaged. An absent file has none. */
 rl_status rl_journal_read(const char *directory, rl_status (*visit)(void *context, const json_t *event, rl_error *err),
                           void *context, int64_t *num_damaged, rl_error *err);

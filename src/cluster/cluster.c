@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,9 +50,28 @@ static rl_status agree_on_plan(MPI_Comm comm, const rl_plan *plan, rl_error *err
     return rl_cluster_agree(comm, status, err);
 }
 
+/* What a sweep writes lies in its own folder (the folder itself may be a link): a link in its place would lead the writing elsewhere. */
+static rl_status refuse_links(const char *directory, rl_error *err)
+{
+    static const char *const names[] = {"stages", "runs", "logs", "quarantine", "lock", "journal.jsonl"};
+    rl_status status = RL_OK;
+    struct stat info;
+    for (size_t i = 0; status == RL_OK && i < sizeof names / sizeof *names; i++) {
+        char *path = rl_path_join(directory, names[i], err);
+        if (!path) return RL_ERR_MEMORY;
+        if (lstat(path, &info) == 0 && S_ISLNK(info.st_mode))
+            status = rl_fail(err, RL_ERR_INPUT, "%s: is a symbolic link, and a sweep writes inside its own folder only; remove the link, or give --out "
+                                                "the folder that shall hold everything", path);
+        rl_free(path);
+    }
+    return status;
+}
+
 static rl_status prepare_directory(const char *directory, rl_error *err)
 {
     static const char *const folders[] = {"stages", "runs"};
+    rl_status refused = refuse_links(directory, err);
+    if (refused != RL_OK) return refused;
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         char *path = rl_path_join(directory, folders[i], err);
         rl_status status = path ? rl_make_directories(path, err) : RL_ERR_MEMORY;
@@ -219,6 +239,7 @@ typedef struct holdings { /* rank 0's */
     rl_journal *journal;
     rl_coordination state;
     char gathered[RL_DIGEST_HEX];
+    int32_t num_refusals; /* earlier starts that the file system ended, nothing finished since */
 } holdings;
 
 /* Of this start alone: host, process and time. */
@@ -255,7 +276,7 @@ static rl_status take_hold(holdings *h, const rl_plan *plan, const rl_cluster_op
     if (notice) rl_cluster_notice(options, h->journal, notice);
     RL_ALLOC(h->state.run_errors, plan->sweep->num_runs, err);
     RL_ALLOC(h->state.node_seconds, plan->num_nodes, err);
-    RL_TRY(rl_journal_history(plan, directory, h->state.node_seconds, h->gathered, err));
+    RL_TRY(rl_journal_history(plan, directory, h->state.node_seconds, h->gathered, &h->num_refusals, err));
 cleanup:
     rl_free(notice);
     rl_free(lock);
@@ -273,15 +294,19 @@ static void let_go(holdings *h, const rl_plan *plan)
 }
 
 /* One rule for a disk that fills up or fails once work has begun, whoever noticed it: what is finished stays, and the same command goes on
- * when that is mended. So it is a stop (75) and no bad input (2), which means that nothing was computed. */
-static rl_status stopped_by_storage(rl_error *err)
+ * when that is mended. So it is a stop (75) and no bad input (2), which means that nothing was computed. But a job that is requeued at 75 must
+ * not come back for ever to a disk that stays broken: the fifth start in a row that gets nothing done says so and ends with 2. */
+static rl_status stopped_by_storage(const holdings *h, int64_t stages_computed, rl_error *err)
 {
-    if (err && !strstr(err->message, "the same command goes on")) {
-        rl_error why = *err;
-        rl_fail(err, RL_ERR_STOPPED, "%.800s; nothing that was finished is lost: the same command goes on when this is mended", why.message);
-    }
-    if (err) err->status = RL_ERR_STOPPED;
-    return RL_ERR_STOPPED;
+    enum { patience = 5 };
+    const rl_error why = *err;
+    int32_t in_a_row = stages_computed > 0 ? 1 : h->num_refusals + 1;
+    if (h->journal) /* may be refused too: then the next start is, before it begins */
+        rl_journal_append(h->journal, json_pack("{s:s, s:s}", "event", "storage_refused", "error", why.message), true, NULL);
+    if (in_a_row < patience)
+        return rl_fail(err, RL_ERR_STOPPED, "%.700s; nothing that was finished is lost: the same command goes on when this is mended", why.message);
+    return rl_fail(err, RL_ERR_IO, "%.700s; %d starts in a row ended like this with nothing done: mend the file system, then start by hand; "
+                   "nothing that was finished is lost", why.message, (int)in_a_row);
 }
 
 rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl_cluster_options *options,
@@ -296,7 +321,7 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     rl_work work = {plan, cycle, options->directory, &log, {0}};
     rl_rank_group *group = NULL;
     int num_ranks = 1;
-    bool began = false;
+    bool gathering = false;
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &num_ranks);
     work.grouping = rl_grouping_of(plan->sweep, num_ranks);
@@ -305,8 +330,8 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     RL_TRY(rl_cluster_agree(comm, status, err));
     RL_TRY(rl_inspect(comm, plan, options, h.journal, err));
     RL_TRY(rl_rank_group_create(&group, comm, &work.grouping, err));
-    began = true;
     MPI_Bcast(h.start, (int)sizeof h.start, MPI_CHAR, 0, comm);
+    MPI_Bcast(&h.num_refusals, 1, MPI_INT32_T, 0, comm);
     rl_cycle_set_start(cycle, h.start);
     rl_rank_log_open(&log, options->directory, rank);
     if (rank == 0)
@@ -321,7 +346,9 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
         *outcome = result;
         goto cleanup;
     }
+    if (rank == 0 && status == RL_ERR_IO && h.state.began) status = stopped_by_storage(&h, result.stages_computed, err);
     RL_TRY(rl_cluster_agree(comm, status, err));
+    gathering = true;
     MPI_Bcast(&result, (int)sizeof result, MPI_BYTE, 0, comm);
     if (!result.stopped)
         RL_TRY(gather_results(comm, plan, options->directory, &h.state, h.gathered, h.journal, &num_damaged, err));
@@ -331,16 +358,16 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     result.runs.done -= num_damaged;
     if (rank == 0)
         status = rl_journal_append(h.journal,
-                                   json_pack("{s:s, s:I, s:I, s:b, s:f, s:f, s:i, s:I, s:f}", "event", "end", "done",
+                                   json_pack("{s:s, s:I, s:I, s:b, s:f, s:f, s:i, s:I, s:f, s:f}", "event", "end", "done",
                                              (json_int_t)result.runs.done, "failed", (json_int_t)result.runs.failed, "stopped",
                                              (int)result.stopped, "elapsed_s", result.elapsed_s, "busy_s", result.busy_s, "workers",
                                              (int)result.num_workers, "messages", (json_int_t)result.messages, "messages_s",
-                                             result.messages_s),
+                                             result.messages_s, "upkeep_s", result.upkeep_s),
                                    true, err);
     RL_TRY(rl_cluster_agree(comm, status, err));
     *outcome = result;
 cleanup:
-    if (began && status == RL_ERR_IO) status = stopped_by_storage(err);
+    if (gathering && status == RL_ERR_IO) status = stopped_by_storage(&h, result.stages_computed, err);
     rl_rank_log_close(&log);
     if (rank == 0) let_go(&h, plan);
     return status;

@@ -76,6 +76,7 @@ void rl_poll_pause(int *idle_polls);
 typedef struct rl_coordination {
     char **run_errors;     /* [num_runs] rl_free'd by the owner; NULL = no failure */
     double *node_seconds;  /* [num_nodes] NaN unknown */
+    bool began;            /* the journal holds this start: from here on work may be done */
 } rl_coordination;
 rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_options *options, rl_journal *journal,
                         rl_coordination *state, rl_sweep_outcome *outcome, rl_error *err);
@@ -109,8 +110,8 @@ typedef struct rl_metrics {
 } rl_metrics;
 void rl_metrics_write(const char *file, const rl_metrics *metrics);
 
-/* journal.c */
+/* journal.c: *num_refusals: starts that the file system ended, since a stage was last finished. */
 rl_status rl_journal_history(const rl_plan *plan, const char *directory, double *node_seconds, char gathered[RL_DIGEST_HEX],
-                             rl_error *err);
+                             int32_t *num_refusals, rl_error *err);
 
 #endif

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 static const double tick_interval_s = 1.0, progress_file_interval_s = 2.0;
-static const double sync_interval_s = 0.05;
+static const double upkeep_interval_s = 0.05; /* at most so long does a record wait for its fsync while messages keep coming */
 static const double least_patience_s = 5.0; /* times policy.stuck_after */
 
 typedef struct coordinator {
@@ -29,7 +29,9 @@ typedef struct coordinator {
     int64_t retries;
     rl_cleaning cleaning;
     char *metrics_file;
-    double last_watch_s, last_sync_s;
+    double last_watch_s, last_upkeep_s, last_sync_s;
+    bool sync_due;         /* the journal has records that a crash shall not lose */
+    int64_t *finished, num_finished; /* [num_runs] runs whose stages may be deleted */
     double left_s[RL_NUM_STAGE_KINDS + 1], seen_s[RL_NUM_STAGE_KINDS + 1], modelled_s[RL_NUM_STAGE_KINDS + 1]; /* by kind; last: shards */
     json_t *failures;      /* the newest ten */
     double *speed;         /* [num_workers] tokens/s, 0 = none */
@@ -74,8 +76,9 @@ static const char *failure_kind(rl_status status)
 
 static void record(coordinator *c, json_t *event, bool sync)
 {
-    rl_status status = rl_journal_append(c->journal, event, sync, c->status == RL_OK ? c->err : NULL);
+    rl_status status = rl_journal_append(c->journal, event, false, c->status == RL_OK ? c->err : NULL);
     if (c->status == RL_OK) c->status = status;
+    c->sync_due |= sync;
 }
 
 /* ------------------------------------------------------------------------------------------------- progress */
@@ -178,9 +181,28 @@ static void tell(coordinator *c, bool is_event)
     rl_sweep_progress p = progress_of(c, is_event);
     c->last_tick_s = rl_now_s();
     if (c->options->on_progress) c->options->on_progress(c->options->context, &p);
-    if (c->last_tick_s - c->last_file_s < progress_file_interval_s) return;
-    write_progress_file(c, &p, false);
-    watch_disk(c);
+}
+
+/* What waits for a disk: done when no message waits, so that a worker gets its next stage first. Nothing depends on it: stages and shards are
+ * on disk before their report is sent, and what a crash loses of the journal, their folders tell. One fsync commits all that arrived together. */
+static void keep_up(coordinator *c)
+{
+    double start = rl_now_s();
+    c->last_upkeep_s = start;
+    if (c->sync_due) {
+        rl_status status = rl_journal_sync(c->journal, c->status == RL_OK ? c->err : NULL);
+        if (c->status == RL_OK) c->status = status;
+        c->sync_due = false;
+        c->last_sync_s = rl_now_s();
+    }
+    for (int64_t i = 0; i < c->num_finished; i++) rl_cleaning_run_done(&c->cleaning, c->work, c->finished[i]);
+    c->num_finished = 0;
+    if (start - c->last_file_s >= progress_file_interval_s) {
+        rl_sweep_progress p = progress_of(c, false);
+        write_progress_file(c, &p, false);
+        watch_disk(c);
+    }
+    c->outcome->upkeep_s += rl_now_s() - start;
 }
 
 /* --------------------------------------------------------------------------------------------------- events */
@@ -237,10 +259,8 @@ static void node_done(coordinator *c, int32_t worker, const rl_report *report, c
     json_t *event = node_event(c, "done", worker, report->node);
     json_object_set_new(event, "seconds", json_real(report->seconds));
     json_object_set_new(event, "modelled_s", json_real(node->modelled_s));
-    bool sync = node->kind == RL_NODE_SHARD || rl_now_s() - c->last_sync_s > sync_interval_s;
-    record(c, event, sync); /* what a crash loses of stages, their folders tell */
-    if (sync) c->last_sync_s = rl_now_s();
-    if (node->kind == RL_NODE_SHARD) rl_cleaning_run_done(&c->cleaning, c->work, node->run);
+    record(c, event, node->kind == RL_NODE_SHARD || rl_now_s() - c->last_sync_s > upkeep_interval_s);
+    if (node->kind == RL_NODE_SHARD) c->finished[c->num_finished++] = node->run;
     snprintf(c->event, sizeof c->event, "finished %s in %.1f s", what, report->seconds);
 }
 
@@ -329,6 +349,7 @@ static void send_to_self(void *context, const rl_report *report)
 {
     coordinator *c = context;
     handle(c, 0, report);
+    keep_up(c);
     if (rl_now_s() - c->last_tick_s >= tick_interval_s) tell(c, false);
 }
 
@@ -452,7 +473,9 @@ static void drive_ranks(coordinator *c, MPI_Comm comm)
             stopping = true;
         }
         assign_idle(c, comm);
-        if (receive_one(c, comm))
+        bool received = receive_one(c, comm);
+        if (!received || rl_now_s() - c->last_upkeep_s >= upkeep_interval_s) keep_up(c);
+        if (received)
             idle_polls = 0;
         else
             rl_poll_pause(&idle_polls);
@@ -473,8 +496,9 @@ static void dismiss(MPI_Comm comm, int num_ranks)
 
 /* ----------------------------------------------------------------------------------------------------- whole */
 
-static void record_start(coordinator *c, int num_ranks)
+static rl_status record_start(coordinator *c, int num_ranks)
 {
+    rl_status status = RL_OK;
     char host[128] = "unknown";
     const rl_sweep *sweep = c->work->plan->sweep;
     json_t *runs = json_array(), *axes = json_array(), *values = json_array();
@@ -486,11 +510,15 @@ static void record_start(coordinator *c, int num_ranks)
         json_array_append_new(values, row);
         json_array_append_new(runs, json_string(sweep->runs[r].id));
     }
-    record(c, json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:s, s:o, s:o, s:o}", "event", "start", "sweep", sweep->name, "version",
-                        RL_VERSION, "host", host, "pid", (int)getpid(), "ranks", num_ranks, "threads", (int)sweep->policy.threads_per_rank, "nodes",
-                        (int)c->work->plan->num_nodes, "gemm_backend", rl_gemm_backend(), "gemm_version",
-                        rl_gemm_backend_version(), "isa", rl_isa_name(), "axes", axes, "values", values, "runs", runs),
-           true);
+    status = rl_journal_append(
+        c->journal,
+        json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:s, s:o, s:o, s:o}", "event", "start", "sweep", sweep->name, "version",
+                  RL_VERSION, "host", host, "pid", (int)getpid(), "ranks", num_ranks, "threads", (int)sweep->policy.threads_per_rank, "nodes",
+                  (int)c->work->plan->num_nodes, "gemm_backend", rl_gemm_backend(), "gemm_version", rl_gemm_backend_version(), "isa",
+                  rl_isa_name(), "axes", axes, "values", values, "runs", runs),
+        true, c->err);
+    if (status != RL_OK) return status;
+    c->state->began = true;
     for (int64_t r = 0; r < sweep->num_runs; r++) {
         const char *reason = c->work->plan->run_error[r];
         if (!reason) continue;
@@ -500,6 +528,7 @@ static void record_start(coordinator *c, int num_ranks)
                             refused ? "refused" : "left"),
                false);
     }
+    return RL_OK;
 }
 
 static void count_left(coordinator *c)
@@ -528,6 +557,7 @@ rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_opt
     RL_ALLOC(c.hung, c.num_workers, err);
     RL_ALLOC(c.idle, c.num_workers, err);
     RL_ALLOC(c.attempts, work->plan->num_nodes, err);
+    RL_ALLOC(c.finished, work->plan->sweep->num_runs, err);
     RL_TRY(rl_cleaning_begin(&c.cleaning, work, err));
     c.metrics_file = options->metrics_file ? rl_strdup(options->metrics_file, err) : rl_path_join(options->directory, "metrics.prom", err);
     if (!c.metrics_file) {
@@ -539,11 +569,12 @@ rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_opt
     c.reserve_bytes = rl_disk_reserve_bytes(work->plan);
     for (int32_t w = c.num_workers; w > 0; w--) c.running[w - 1] = -1, c.idle[c.num_idle++] = w - 1;
     count_left(&c);
-    record_start(&c, num_ranks);
+    RL_TRY(record_start(&c, num_ranks));
     if (num_ranks > 1)
         drive_ranks(&c, comm);
     else
         drive_alone(&c);
+    keep_up(&c);
     outcome->runs = rl_scheduler_counts(c.scheduler);
     outcome->elapsed_s = rl_now_s() - c.start_s;
     outcome->num_workers = c.num_workers;
@@ -560,6 +591,7 @@ cleanup:
     rl_free(c.hung);
     rl_free(c.idle);
     rl_free(c.attempts);
+    rl_free(c.finished);
     rl_scheduler_free(c.scheduler);
     rl_free(c.running);
     rl_free(c.running_since);

@@ -55,7 +55,7 @@ rl_status rl_journal_open(rl_journal **out, const char *directory, rl_error *err
         status = RL_ERR_MEMORY;
         goto cleanup;
     }
-    do journal->descriptor = open(journal->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    do journal->descriptor = open(journal->path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0666);
     while (journal->descriptor < 0 && errno == EINTR);
     if (journal->descriptor < 0) {
         status = rl_fail_errno(err, "%s: cannot be written", journal->path);
@@ -97,15 +97,22 @@ rl_status rl_journal_append(rl_journal *journal, json_t *event, bool sync, rl_er
     json_decref(event);
     if (!text) return rl_fail(err, RL_ERR_MEMORY, "%s: a record cannot be made", journal->path);
     size_t length = strlen(text);
+    off_t before = lseek(journal->descriptor, 0, SEEK_END);
     RL_TRY(rl_buffer_append(&line, text, length - 1, err));
     RL_TRY(rl_buffer_printf(&line, err, ",\"sum\":\"%016" PRIx64 "\"}\n", rl_hash64(text, length)));
     RL_TRY(write_line(journal, &line, err));
-    if (sync && synchronise(journal->descriptor) != 0)
-        status = rl_fail_errno(err, "%s: cannot be synchronised", journal->path);
+    if (sync) status = rl_journal_sync(journal, err);
+    if (status != RL_OK && before >= 0 && ftruncate(journal->descriptor, before) != 0) { /* the next start mends it */
+    }
 cleanup:
     rl_buffer_free(&line);
     free(text); /* jansson's allocation, not ours */
     return status;
+}
+
+rl_status rl_journal_sync(rl_journal *journal, rl_error *err)
+{
+    return synchronise(journal->descriptor) == 0 ? RL_OK : rl_fail_errno(err, "%s: cannot be synchronised", journal->path);
 }
 
 /* The record of an intact line, or NULL. */
@@ -206,6 +213,7 @@ typedef struct history {
     int32_t *node_of;     /* [count] */
     double *node_seconds;
     char *gathered;
+    int32_t num_refusals;
 } history;
 
 static rl_status recall(void *context, const json_t *event, rl_error *err)
@@ -218,6 +226,8 @@ static rl_status recall(void *context, const json_t *event, rl_error *err)
         const char *digest = json_string_value(json_object_get(event, "digest"));
         if (digest && strlen(digest) == RL_DIGEST_HEX - 1) memcpy(h->gathered, digest, RL_DIGEST_HEX);
     }
+    if (kind && !strcmp(kind, "storage_refused")) h->num_refusals++;
+    if (kind && (!strcmp(kind, "done") || !strcmp(kind, "gathered"))) h->num_refusals = 0;
     if (!kind || strcmp(kind, "done") || !key) return RL_OK;
     int32_t id = rl_names_find(h->keys, key, strlen(key));
     if (id >= 0) h->node_seconds[h->node_of[id]] = json_number_value(json_object_get(event, "seconds"));
@@ -225,7 +235,7 @@ static rl_status recall(void *context, const json_t *event, rl_error *err)
 }
 
 rl_status rl_journal_history(const rl_plan *plan, const char *directory, double *node_seconds, char gathered[RL_DIGEST_HEX],
-                             rl_error *err)
+                             int32_t *num_refusals, rl_error *err)
 {
     rl_status status = RL_OK;
     int64_t damaged = 0;
@@ -241,6 +251,7 @@ rl_status rl_journal_history(const rl_plan *plan, const char *directory, double 
         node_seconds[n] = NAN;
     }
     RL_TRY(rl_journal_read(directory, recall, &h, &damaged, err));
+    *num_refusals = h.num_refusals;
 cleanup:
     rl_names_free(h.keys);
     rl_free(h.node_of);

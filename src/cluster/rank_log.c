@@ -12,7 +12,7 @@ void rl_rank_log_open(rl_rank_log *log, const char *directory, int rank)
     char *folder = rl_path_join(directory, "logs", NULL), *path = rl_format(NULL, "%s/logs/rank-%d.log", directory, rank);
     log->descriptor = -1;
     if (folder && path && rl_make_directories(folder, NULL) == RL_OK)
-        log->descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+        log->descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0666);
     rl_free(folder);
     rl_free(path);
 }

@@ -135,8 +135,8 @@ static int synchronise(int descriptor)
 
 static int open_to_write(const char *path, int flags)
 {
-    int descriptor;
-    do descriptor = open(path, flags | O_CLOEXEC, 0666);
+    int descriptor; /* a name of our own making: where a link lies there, it is somebody else's */
+    do descriptor = open(path, flags | O_NOFOLLOW | O_CLOEXEC, 0666);
     while (descriptor < 0 && errno == EINTR);
     return descriptor;
 }

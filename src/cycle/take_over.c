@@ -50,7 +50,12 @@ static rl_status take_one(const char *stages, const char *name, size_t key_lengt
     rl_status status = RL_OK;
     char *from = rl_path_join(stages, name, err);
     char *to = rl_format(err, "%s/%.*s.%s.work", stages, (int)key_length, name, start);
+    struct stat info;
     if (!from || !to) status = RL_ERR_MEMORY;
+    if (status == RL_OK && lstat(from, &info) == 0 && !S_ISDIR(info.st_mode)) { /* a link would lead the work elsewhere */
+        status = rl_remove_tree(from, err);
+        goto cleanup;
+    }
     if (status == RL_OK && strcmp(from, to) != 0 && rl_path_exists(to)) {
         if (is_further(to, from)) {
             status = rl_remove_tree(from, err);

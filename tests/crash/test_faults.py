@@ -63,6 +63,22 @@ def test_a_refused_call_costs_nothing_that_was_finished():
         crash.assert_same("refused", expected, where)
 
 
+def test_a_disk_that_stays_broken_ends_the_requeueing():
+    expected = reference()
+    lasting = crash.shim("lasting", PATH="stages/", OPS="write", AT=3, FOR=0, DO="EIO")  # each start; its journal can be written
+    for ranks in (0, 0, 3, 0):
+        done = crash.run("lasting", ranks, env=lasting, code=75)
+        assert "the same command goes on" in said(done)[-1], done.stderr
+    for ranks in (0, 3):
+        done = crash.run("lasting", ranks, env=lasting, code=2)
+        assert "starts in a row ended like this with nothing done" in said(done)[-1] and "Input/output error" in said(done)[-1], done.stderr
+    crash.run("lasting")  # mended: by hand it goes on
+    crash.assert_same("lasting", expected, "a disk that was broken for six starts")
+    done = crash.run("lasting", env=crash.shim("lasting", PATH="stages/", OPS="write", AT=3, FOR=0, DO="EIO"), code=75,
+                     arguments=[*crash.SWEEP[:3], "seed=0..1", *crash.SWEEP[4:]])
+    assert "the same command goes on" in said(done)[-1], "the count began anew"
+
+
 def test_results_stay_when_there_is_no_room_for_more():
     reference()
     shutil.copytree(world / "undisturbed", world / "grown")

@@ -1,5 +1,6 @@
 """Nothing a sweep file says runs a shell or names a place outside DIR to write to."""
 import os
+import shutil
 import subprocess
 
 import crash_support as crash
@@ -47,6 +48,39 @@ def test_everything_written_is_inside_the_folder():
     for line in log.read_text().splitlines():
         path = line.split(" ", 2)[2].split(" -> ")[0]
         assert path.startswith(f"{world}/inside/") or path == f"{world}/inside", line
+
+
+def test_links_in_the_folder_lead_nothing_outside():
+    outside = world / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    crash.run("linked")
+    for name in ("stages", "runs", "logs", "quarantine", "lock", "journal.jsonl"):
+        inside, aside = world / "linked" / name, world / "linked" / f"{name}.aside"
+        if inside.exists():
+            inside.rename(aside)
+        inside.symlink_to(outside if "." not in name and name != "lock" else outside / "kept")
+        done = crash.run("linked", code=2)
+        lines = [line for line in done.stderr.splitlines() if line.startswith("relearn: ")]
+        assert len(lines) == 1 and f"linked/{name}: is a symbolic link" in lines[0] and "--out" in lines[0], (name, done.stderr)
+        inside.unlink()
+        if aside.exists():
+            aside.rename(inside)
+    for file in ("results.h5", "sweep.yaml", "metrics.prom", "progress.json"):  # replaced whole: the link goes, what it named stays
+        (world / "linked" / file).unlink(missing_ok=True)
+        (world / "linked" / file).symlink_to(outside / "kept")
+    key = min((world / "linked/stages").iterdir()).name
+    shutil.rmtree(world / "linked/stages" / key)  # made again, not in the folder that a link in its place names
+    (world / "linked/stages" / f"{key}.0123456789abcdef.work").symlink_to(outside)
+    for shard in (world / "linked/runs").glob("*.h5"):
+        shard.unlink()
+        shard.symlink_to(outside / "kept")
+    more = [*crash.SWEEP[:3], "seed=0..1", *crash.SWEEP[4:]]  # so that results.h5 changes
+    crash.run("linked", arguments=more)
+    assert sorted(p.name for p in outside.iterdir()) == ["kept"] and (outside / "kept").read_text() == "kept"
+    assert not [p for p in (world / "linked").rglob("*") if p.is_symlink() and "quarantine" not in p.parts]
+    crash.run("unlinked", arguments=more)
+    crash.assert_same("linked", crash.contents("unlinked"), "links replaced")
 
 
 crash.run_tests(globals())
