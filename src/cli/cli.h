@@ -51,8 +51,9 @@ size_t rl_args_all(const rl_args *args, const char *name, const char **values);
 void rl_print_command_help(FILE *out, const rl_command *command);
 
 /* terminal.c */
-bool rl_is_terminal(FILE *out);      /* through mpirun too; and NO_COLOR is not set, TERM is not dumb */
+bool rl_is_terminal(FILE *out);      /* through mpirun too; and TERM is not dumb */
 int rl_terminal_width(FILE *out);    /* 80 when unknown */
+int rl_terminal_height(FILE *out);   /* 24 when unknown */
 const char *rl_bold(FILE *out), *rl_dim(FILE *out), *rl_red(FILE *out), *rl_green(FILE *out), *rl_plain(FILE *out);
 void rl_format_seconds(char text[32], double seconds);        /* "3 min 12 s"; "?" for NaN */
 void rl_format_bytes(char text[32], double bytes);            /* "1.2 GB" */

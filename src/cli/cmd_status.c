@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -92,11 +93,27 @@ static void print_bar(const rl_sweep_status *s, int width)
     printf("%s] %3.0f %%\n", rl_plain(stdout), 100.0 * (double)s->counts.done / (double)total);
 }
 
-static void print_workers(const json_t *live, int rows)
+/* At most a line's width: what wraps would push the rest off the screen. */
+static void print_clipped(int width, const char *format, ...) RL_PRINTF(2, 3);
+static void print_clipped(int width, const char *format, ...)
 {
+    char line[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    printf("%.*s\n", width, line);
+}
+
+static void print_workers(const json_t *live, int rows, int width)
+{
+    int task = width >= 96 ? 52 : width >= 76 ? width - 44 : width - 20;
+    bool narrow = width < 76;
     const json_t *workers = json_object_get(live, "workers"), *worker;
     size_t i;
-    printf("\n%s%5s  %-52s %10s %10s %10s%s\n", rl_bold(stdout), "rank", "works on", "since", "predicted", "tokens/s", rl_plain(stdout));
+    printf("\n%s%5s  %-*s %10s", rl_bold(stdout), "rank", task, "works on", "since");
+    if (!narrow) printf(" %10s %10s", "predicted", "tokens/s");
+    printf("%s\n", rl_plain(stdout));
     json_array_foreach(workers, i, worker)
     {
         char since[32] = "", predicted[32] = "", speed[32] = "";
@@ -109,17 +126,22 @@ static void print_workers(const json_t *live, int rows)
         if (json_is_number(seconds)) rl_format_seconds(since, json_number_value(seconds));
         if (json_is_number(expected)) rl_format_seconds(predicted, json_number_value(expected));
         if (tokens > 0) rl_format_number(speed, tokens);
-        printf("%5lld  %-52.52s %10s %10s %10s\n", (long long)json_integer_value(json_object_get(worker, "rank")),
-               json_string_value(json_object_get(worker, "task")), since, predicted, speed);
+        printf("%5lld  %-*.*s %10s", (long long)json_integer_value(json_object_get(worker, "rank")), task, task,
+               json_string_value(json_object_get(worker, "task")), since);
+        if (narrow)
+            printf("\n");
+        else
+            printf(" %10s %10s\n", predicted, speed);
     }
 }
 
-static void print_failures(const json_t *live, int width)
+static void print_failures(const json_t *live, int width, int rows)
 {
     const json_t *failures = json_object_get(live, "failures");
     size_t n = json_array_size(failures);
+    size_t most = rows < 1 ? 1 : rows < 5 ? (size_t)rows : 5;
     if (n) printf("\n%slast failures%s\n", rl_bold(stdout), rl_plain(stdout));
-    for (size_t i = n > 5 ? n - 5 : 0; i < n; i++) {
+    for (size_t i = n > most ? n - most : 0; i < n; i++) {
         const json_t *failure = json_array_get(failures, i);
         char line[512];
         snprintf(line, sizeof line, "  %s: %s", json_string_value(json_object_get(failure, "task")),
@@ -140,22 +162,22 @@ static void print_notices(const rl_sweep_status *s, size_t most)
 static void print_screen(const rl_sweep_status *s)
 {
     char elapsed[32], eta[32], speed[32], now[21], disk[32];
-    int width = rl_terminal_width(stdout);
+    int width = rl_terminal_width(stdout), height = rl_terminal_height(stdout), workers = (int)json_array_size(json_object_get(s->live, "workers"));
+    int room = height - 12 > 1 ? height - 12 : 1, rows = workers < room ? workers : room; /* 12 lines are for the rest */
     rl_utc_timestamp(now);
     rl_format_seconds(elapsed, s->elapsed_s);
     rl_format_seconds(eta, s->eta_s);
     rl_format_number(speed, isfinite(s->tokens_per_second) ? s->tokens_per_second : 0);
     rl_format_bytes(disk, json_number_value(json_object_get(s->live, "disk_free_bytes")));
-    printf("\033[H\033[2J%s%s%s  %s  started %s, now %s\n\n", rl_bold(stdout), s->name, rl_plain(stdout),
-           s->alive ? "running" : "not running", s->started, now);
+    printf("\033[H\033[2J%s%.*s%s\n", rl_bold(stdout), width, s->name, rl_plain(stdout));
+    print_clipped(width, "%s  started %s, now %s", s->alive ? "running" : "not running", s->started, now);
     print_bar(s, width);
-    printf("runs    %lld done, %s%lld failed%s, %lld running, %lld waiting of %lld\n", (long long)s->counts.done,
-           s->counts.failed ? rl_red(stdout) : "", (long long)s->counts.failed, rl_plain(stdout), (long long)s->counts.running,
-           (long long)s->counts.waiting, (long long)s->counts.planned);
-    printf("stages  %lld of %lld; %s tokens/s; %s elapsed, ETA %s; %s free\n", (long long)s->nodes_done, (long long)s->nodes_total, speed,
-           elapsed, eta, disk);
-    if (s->live) print_workers(s->live, 16);
-    if (s->live) print_failures(s->live, width);
+    print_clipped(width, "runs    %lld done, %lld failed, %lld running, %lld waiting", (long long)s->counts.done, (long long)s->counts.failed,
+                  (long long)s->counts.running, (long long)s->counts.waiting);
+    print_clipped(width, "stages  %lld of %lld; ETA %s", (long long)s->nodes_done, (long long)s->nodes_total, eta);
+    print_clipped(width, "speed   %s tokens/s; %s elapsed; %s free", speed, elapsed, disk);
+    if (s->live) print_workers(s->live, rows, width);
+    if (s->live) print_failures(s->live, width, height - 12 - rows);
     printf("\n%sCtrl-C leaves; the sweep goes on%s\n", rl_dim(stdout), rl_plain(stdout));
 }
 

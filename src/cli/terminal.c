@@ -32,19 +32,35 @@ static bool ends_at_terminal(FILE *out)
 bool rl_is_terminal(FILE *out)
 {
     const char *term = getenv("TERM");
-    return term && strcmp(term, "dumb") != 0 && !getenv("NO_COLOR") && ends_at_terminal(out);
+    return term && strcmp(term, "dumb") != 0 && ends_at_terminal(out);
 }
 
-int rl_terminal_width(FILE *out)
+static struct winsize size_of(FILE *out)
 {
-    struct winsize size;
+    struct winsize size = {0};
     int descriptor = getenv("OMPI_COMM_WORLD_RANK") ? open_launchers(fileno(out)) : dup(fileno(out));
-    int width = descriptor >= 0 && ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+    if (descriptor >= 0 && ioctl(descriptor, TIOCGWINSZ, &size) != 0) size = (struct winsize){0};
     if (descriptor >= 0) close(descriptor);
-    return width;
+    return size;
 }
 
-static const char *when_terminal(FILE *out, const char *code) { return rl_is_terminal(out) ? code : ""; }
+/* What the terminal says; where it does not know (0), the variable that shells keep; else what terminals always had. */
+static int size_or(int known, const char *variable, int least, int usual)
+{
+    const char *text = getenv(variable);
+    int size = known > 0 ? known : text ? atoi(text) : 0;
+    return size <= 0 ? usual : size < least ? least : size;
+}
+
+int rl_terminal_width(FILE *out) { return size_or(size_of(out).ws_col, "COLUMNS", 20, 80); }
+int rl_terminal_height(FILE *out) { return size_or(size_of(out).ws_row, "LINES", 8, 24); }
+
+/* https://no-color.org: colours only, and only when it is not empty. */
+static const char *when_terminal(FILE *out, const char *code)
+{
+    const char *without = getenv("NO_COLOR");
+    return (!without || !without[0]) && rl_is_terminal(out) ? code : "";
+}
 const char *rl_bold(FILE *out) { return when_terminal(out, "\033[1m"); }
 const char *rl_dim(FILE *out) { return when_terminal(out, "\033[2m"); }
 const char *rl_red(FILE *out) { return when_terminal(out, "\033[31m"); }
