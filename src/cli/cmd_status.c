@@ -178,7 +178,7 @@ static void print_screen(const rl_sweep_status *s)
     print_clipped(width, "speed   %s tokens/s; %s elapsed; %s free", speed, elapsed, disk);
     if (s->live) print_workers(s->live, rows, width);
     if (s->live) print_failures(s->live, width, height - 12 - rows);
-    printf("\n%sCtrl-C leaves; the sweep goes on%s\n", rl_dim(stdout), rl_plain(stdout));
+    printf("\n%s%.*s%s\n", rl_dim(stdout), width, "Ctrl-C leaves; the sweep goes on", rl_plain(stdout));
 }
 
 static void print_text(const rl_sweep_status *s)

@@ -45,6 +45,9 @@ cleanup:
     return status;
 }
 
+/* A setting that was left out stands for something that no value says (the model's own dropout): no grid can hold it. */
+static const char unset[] = "unset";
+
 /* Distinct values of one setting over a sweep's runs, in order of first appearance. */
 static rl_status values_of(rl_names *values, const rl_sweep *sweep, const rl_key *key, rl_error *err)
 {
@@ -53,7 +56,10 @@ static rl_status values_of(rl_names *values, const rl_sweep *sweep, const rl_key
     int32_t id = 0;
     for (int64_t r = 0; r < sweep->num_runs; r++) {
         text.length = 0;
-        RL_TRY(rl_key_get(&text, key, &sweep->runs[r].settings, err));
+        if (rl_key_is_unset(key, &sweep->runs[r].settings))
+            RL_TRY(rl_buffer_append(&text, unset, sizeof unset - 1, err));
+        else
+            RL_TRY(rl_key_get(&text, key, &sweep->runs[r].settings, err));
         RL_TRY(rl_names_intern(values, text.data ? text.data : "", text.length, &id, err));
     }
 cleanup:
@@ -79,6 +85,8 @@ static bool is_axis_of(const rl_sweep *sweep, const rl_key *key)
     return false;
 }
 
+static bool has_unset(const rl_names *values) { return rl_names_find(values, unset, sizeof unset - 1) >= 0; }
+
 /* Both name other single values: no grid of this sweep holds both. */
 static rl_status refuse(const rl_sweep *sweep, const rl_sweep *old, const rl_key *key, const rl_names *now, const rl_names *then,
                         const char *previous, rl_error *err)
@@ -89,10 +97,13 @@ static rl_status refuse(const rl_sweep *sweep, const rl_sweep *old, const rl_key
     RL_TRY(list_text(&asked, now, 4, err));
     RL_TRY(list_text(&held, then, 4, err));
     const char *asked_text = asked.length ? asked.data : "unset", *held_text = held.length ? held.data : "unset";
-    status = rl_fail(err, RL_ERR_INPUT,
-                     "%s: %s is %s here and %s in the runs of %s; give --out another folder, or extend by making it an axis with both "
-                     "(grid: %s: [%s, %s])",
-                     sweep->path, key->path, asked_text, held_text, previous, key->path, held_text, asked_text);
+    status = has_unset(now) || has_unset(then)
+                 ? rl_fail(err, RL_ERR_INPUT, "%s: %s is %s here and %s in the runs of %s; give --out another folder (no axis holds a setting that is unset)",
+                           sweep->path, key->path, asked_text, held_text, previous)
+                 : rl_fail(err, RL_ERR_INPUT,
+                           "%s: %s is %s here and %s in the runs of %s; give --out another folder, or extend by making it an axis with both "
+                           "(grid: %s: [%s, %s])",
+                           sweep->path, key->path, asked_text, held_text, previous, key->path, held_text, asked_text);
 cleanup:
     rl_buffer_free(&asked);
     rl_buffer_free(&held);
@@ -116,7 +127,8 @@ static rl_status widened(char **assignment, const rl_sweep *sweep, const rl_swee
     for (int32_t i = 0; i < rl_names_count(then); i++) {
         const char *value = rl_names_get(then, i);
         bool known = rl_names_find(now, value, strlen(value)) >= 0;
-        if (!known && !both && !is_axis_of(sweep, key) && !is_axis_of(old, key)) {
+        bool widens = both || is_axis_of(sweep, key) || is_axis_of(old, key);
+        if (!known && (!widens || has_unset(now) || has_unset(then))) {
             status = refuse(sweep, old, key, now, then, previous, err);
             goto cleanup;
         }

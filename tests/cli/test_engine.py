@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -95,6 +96,26 @@ def test_a_contradiction_is_refused_by_name():
                    says=["train.learning_rate", "0.001", "--out another folder", "grid: train.learning_rate: ["])
     assert "all/sweep.yaml" in line, line
     relearn("plan", "sweep.yaml", "--set", "train.learning_rate=1e-3")  # another folder: no word
+
+
+def test_contradictions_of_every_kind_name_their_key():
+    """Numbers, words, switches, sections of all sorts: what a folder's finished runs have otherwise is named, with both ways out."""
+    for key, value in (("train.epochs", "3"), ("train.batch_size", "3"), ("train.weight_decay", "0.5"), ("train.max_grad_norm", "2"),
+                       ("train.warmup_steps", "3"), ("train.max_steps", "7"), ("train.optimizer", "adamw_hf"),
+                       ("train.precision", "bf16"), ("retrain.rounds", "1"), ("retrain.epochs", "7"), ("prune.ratio", "0.3"), ("data.limit", "5"),
+                       ("ranks_per_run", "2"), ("analyse.top_words", "3")):
+        line = refused("run", "sweep.yaml", "--out", "all", "--set", f"{key}={value}", "--dry-run",
+                       says=[f": {key} is {value} here and ", "all/sweep.yaml; give --out another folder, or extend", f"(grid: {key}: ["])
+        both = re.search(r"\(grid: \S+: (\[[^]]*\])\)", line).group(1)
+        offered = relearn("plan", "sweep.yaml", "--out", "all", "--set", f"{key}={both}", "--json")  # what it offers works
+        assert json.loads(offered.stdout)["num_runs"] >= 8, (key, offered.stdout)
+
+
+def test_what_is_unset_can_be_no_axis():
+    for value in ("0.2", "[0.1,0.2]"):
+        line = refused("run", "sweep.yaml", "--out", "all", "--set", f"train.dropout={value}", "--dry-run",
+                       says=["train.dropout is 0.", "here and unset in the runs of", "give --out another folder"])
+        assert "grid:" not in line, line
 
 
 def test_memory_is_refused_before_a_run_starts():

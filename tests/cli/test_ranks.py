@@ -124,6 +124,17 @@ def test_a_broken_model_fails_alone():
     assert state["done"] == 2 and state["failed"] == 2, state
 
 
+def test_failed_runs_of_groups_are_redone_alone():
+    relearn("run", *TWO, "--out", "again", "--set", "stuck_after=1e-7", "--set", "retries=0", ranks=3, code=1)
+    state = json.loads(relearn("status", "again", "--json").stdout)
+    assert state["failed"] == 2 and state["done"] == 0 and all("stuck_after" in run["error"] for run in state["runs"]), state
+    more = ("sweep.yaml", "--set", "ranks_per_run=2", "--set", "seed=0..1")
+    relearn("run", *more, "--out", "again", "--retry-failed", ranks=3)  # exactly the failed ones, by a group again
+    state = json.loads(relearn("status", "again", "--json").stdout)
+    assert state["failed"] == 0 and state["done"] == 2 and state["waiting"] == 2, state
+    assert "helped for" in logs("again") and shards("again") == shards("alone")
+
+
 def test_plan_recommends():
     assert plan("sweep.yaml", "--ranks", "13")["recommended_ranks_per_run"] == 3  # 4 runs
     assert "ranks_per_run: 3" in relearn("plan", "sweep.yaml", "--ranks", "13").stdout
