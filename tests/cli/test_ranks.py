@@ -10,7 +10,7 @@ import time
 from cli_support import options, refused, relearn, run_tests, shards, world
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from processes import descendants  # noqa: E402
+from processes import descendants, launcher, rank_of  # noqa: E402
 
 TWO = ("sweep.yaml", "--set", "ranks_per_run=2", "--set", "seed=0")
 LONG = (*TWO, "--set", "train.epochs=30")
@@ -60,20 +60,13 @@ def test_it_can_be_an_axis():
 
 
 def start(directory, ranks):
-    command = [options.mpiexec, "-n", str(ranks), "--oversubscribe", options.program, "run", *LONG, "--out", directory]
+    command = [*launcher(options.mpiexec, ranks), options.program, "run", *LONG, "--out", directory]
     return subprocess.Popen(command, cwd=world, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
 def helper_pid(process):
     """The last rank, which helps; None while it is not there."""
-    for pid in descendants(process.pid):
-        try:
-            environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-            if b"OMPI_COMM_WORLD_RANK=2" in environment or b"PMI_RANK=2" in environment:
-                return pid
-        except OSError:
-            pass
-    return None
+    return next((pid for pid in descendants(process.pid) if rank_of(pid) == 2), None)
 
 
 def wait_for_help(process, directory):

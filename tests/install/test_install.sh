@@ -50,7 +50,7 @@ cmake -S "$folder/consumer" -B "$folder/consumer/build" -DCMAKE_PREFIX_PATH="$pr
     && cmake --build "$folder/consumer/build" >> "$folder/log" 2>&1 || { cat "$folder/log"; exit 1; }
 expect_refusal "$folder/consumer/build/consumer"
 
-export PKG_CONFIG_PATH=$prefix/lib/pkgconfig:$(echo "$prefix"/lib/*/pkgconfig)
+export PKG_CONFIG_PATH=$prefix/lib/pkgconfig:$(echo "$prefix"/lib/*/pkgconfig)${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH} # HDF5 and MPI may lie aside too
 flags=$(pkg-config --define-variable=prefix="$prefix" --cflags --libs relearn)
 # shellcheck disable=SC2086
 ${CC:-cc} "$folder/consumer/main.c" -o "$folder/consumer/by_pkg_config" $flags
