@@ -25,6 +25,12 @@ typedef rl_status rl_layer_visitor(void *context, int64_t layer, const float *ac
 rl_status rl_activations_visit(const rl_model *model, const rl_encoded *data, rl_layer_visitor *visit, void *context,
                                rl_error *err);
 
+/* The same for what lies inside the blocks, layer = block 0..L-1: site ffn shows the intermediate activations behind GELU, [W, F];
+ * head the attention outputs before their projection, [W, C], head h in columns h D to (h + 1) D. Averaged over sub-words as the
+ * hidden states are. Memory: one block's. */
+rl_status rl_units_visit(const rl_model *model, const rl_encoded *data, rl_unit_site site, rl_layer_visitor *visit, void *context,
+                         rl_error *err);
+
 /* A concept corpus made ready for one tokenizer: classes per word and sub-words. Sentences over max_length sub-words
  * are dropped (num_dropped); 100 or more of them is RL_ERR_INPUT, as in NeuroX. corrected also drops words without any
  * sub-word (protocol §14.10). corpus->words keeps the file's ids, dropped words included. published, head: the positive
@@ -141,6 +147,15 @@ rl_status rl_linear_probe(double *weight, rl_probe_result *result, const float *
  * fine stride (neurox 1.0.9, interpretation/linear_probe.py; Dalvi et al. 2019). The strongest neuron of every layer scores 1. */
 rl_status rl_weight_mass(double *score, const double *weight, int64_t C, rl_error *err);
 
+/* The finders on what lies inside the blocks. score [L, rl_units_per_layer]: site ffn, as for hidden states, of the intermediate
+ * activations; site head, the mean over the head's D outputs of their scores [ours: no source scores a whole head by these
+ * finders]. linear_probe: one probe per block, |w| over the sum of all blocks; ablation: settings->ablation, the units themselves
+ * zeroed, groups by |mu_concept - mu_rest|; random: by (seed, RL_PURPOSE_RANDOM_RANK, output). settings: protocol, method, seed,
+ * lambdas, ablation. Fails as rl_analyse_neurons does for the base. */
+typedef struct rl_analysis_settings rl_analysis_settings; /* below, at "the neuron table" */
+rl_status rl_unit_scores(double *score, const rl_model *model, rl_unit_site site, const rl_concept_data *data,
+                         const rl_analysis_settings *settings, rl_error *err);
+
 /* order[N]: neuron ids, most important first; faithful ties: larger id first; corrected ties: smaller id first
  * (protocol §6.1, §14.26). rank[order[i]] = i; either may be NULL. NaN scores are RL_ERR_DIVERGED. */
 rl_status rl_rank_neurons(int32_t *order, int32_t *rank, const double *score, int64_t N, bool faithful, rl_error *err);
@@ -208,7 +223,7 @@ typedef struct rl_neuron_table {
 } rl_neuron_table;
 typedef struct rl_ablation_task rl_ablation_task; /* below, at "zeroing neurons" */
 typedef struct rl_word_states rl_word_states;     /* below, at CKA */
-typedef struct rl_analysis_settings {
+struct rl_analysis_settings {
     rl_protocol protocol;
     int64_t top_words;
     rl_rank_method method;
@@ -218,7 +233,7 @@ typedef struct rl_analysis_settings {
     int64_t overlap_k;               /* of overlap@k; 0: N / 100, at least 1 */
     const rl_ablation_task *ablation; /* needed by method ablation only */
     rl_word_states *states;          /* filled in the same pass; NULL: none */
-} rl_analysis_settings;
+};
 /* Everything above in one streaming pass. base: the base stage's table for the null rule of `corrected` and similarity
  * (NULL: this is the base). vectors: rl_word_vectors_from_model's table [num types, vector_size]. Method ablation has nothing to
  * rank by where the concept's F1 is 0, linear_probe where every weight is: RL_ERR_INPUT for the base; for a later stage, which
@@ -379,9 +394,10 @@ rl_status rl_zeroed_f1(rl_concept_f1 *f1, const rl_model *model, const rl_ablati
 /* Finder ablation. score[n] = (F1 of the concept - F1 with n's group zeroed) / neurons in the group. Per hidden state the
  * neurons are ordered by prior (descending; ties smaller unit; NULL: by unit) and cut into up to 8 groups; then the group
  * with the largest drop is halved again and again, until `evaluations` forward passes are spent, so that neurons which matter
- * end in small groups. A pass starts at the zeroed layer: the whole costs about evaluations * (L+1) / 2 forward passes. */
-rl_status rl_ablation_scores(double *score, const rl_model *model, const rl_ablation_task *task, const double *prior,
-                             rl_error *err);
+ * end in small groups. A pass starts at the zeroed layer: the whole costs about evaluations * (L+1) / 2 forward passes. The same
+ * for units of blocks (site ffn, head; block by block); score and prior [rl_unit_layers, rl_units_per_layer]. */
+rl_status rl_ablation_scores(double *score, const rl_model *model, rl_unit_site site, const rl_ablation_task *task,
+                             const double *prior, rl_error *err);
 /* Floating point operations of rl_ablation_scores: what it will cost, before it is begun. */
 double rl_ablation_flops(const rl_model_config *config, const rl_ablation_task *task);
 

@@ -165,6 +165,9 @@ rl_status rl_workspace_create(rl_workspace **out, const rl_model *model, int64_t
 /* From now on the products of the blocks' linear layers round their factors to bfloat16 (rl_bf16 in linalg.h); weights,
  * gradients and everything else stay float32, the head's product too. Training workspaces only. Fails as rl_bf16_create does. */
 rl_status rl_workspace_use_bf16(rl_workspace *workspace, const rl_model *model, rl_error *err);
+/* From now on every block of a pass leaves a copy of what its units are, behind masks: site ffn [T, F] activations behind GELU,
+ * head [T, C] attention output before its projection (head h: columns h D to (h + 1) D). copy is borrowed; NULL: no more. */
+void rl_workspace_watch(rl_workspace *workspace, rl_unit_site site, float *copy);
 size_t rl_workspace_bytes(const rl_workspace *workspace);
 void rl_workspace_free(rl_workspace *workspace);
 
@@ -201,11 +204,6 @@ int64_t rl_model_depth_offset(const rl_model *model, int64_t depth);
 /* Layer-major passes (design §4): hidden state 0 of a batch, then one block in place. Eval mode, hidden [T, C]. */
 void rl_model_embed(const rl_model *model, rl_workspace *workspace, const rl_batch *batch, float *hidden);
 void rl_model_block(const rl_model *model, rl_workspace *workspace, const rl_batch *batch, int64_t layer, float *hidden);
-
-/* How units that no finder measures are ranked [ours]: score[u] = sum over the weights W[c, i] by which unit u of block `layer`
- * (ffn: its activation; head: its D columns) writes into hidden state layer + 1 of |W[c, i]| target[c], target [C] >= 0 being what
- * the neurons there carry. score [rl_units_per_layer]. Site hidden has no such weights and is not asked for. */
-void rl_model_carried_scores(double *score, const rl_model *model, rl_unit_site site, int64_t layer, const double *target);
 
 /* FLOPs of forward + backward on `tokens` tokens whose sentences' squared lengths sum to `attention`: 6 x matmul parameters x
  * tokens + attention products; forward only = a third. For ratios to the SGEMM rate and the cost model. */

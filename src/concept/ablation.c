@@ -186,10 +186,13 @@ typedef struct group {
 
 typedef struct search {
     probe_pass probe;
-    int64_t state, num_groups, budget; /* budget: evaluations left at this hidden state */
+    rl_unit_site site;
+    int64_t state, num_groups, budget; /* budget: evaluations left at this hidden state, or the block that reads it */
+    int64_t num_units;                 /* U of a layer of the site */
     float *intact;                     /* [T, C] the hidden state with nothing zeroed */
-    int32_t *units;                    /* [C] by prior */
-    group *groups;                     /* [C] */
+    int32_t *units;                    /* [U] by prior */
+    group *groups;                     /* [U] */
+    rl_unit *masked;                   /* [U] a group's, in blocks */
     double whole;                      /* F1 of the intact model */
 } search;
 
@@ -198,14 +201,35 @@ static size_t hidden_bytes(const search *s)
     return (size_t)(s->probe.task->data->num_tokens * s->probe.model->config.hidden_size) * sizeof(float);
 }
 
+/* Block s->state with units[count] at 0, through a view of the model. */
+static rl_status advance_masked(search *s, const int32_t *units, int64_t count, rl_error *err)
+{
+    rl_model_masks *masks = NULL;
+    const rl_model *model = s->probe.model;
+    for (int64_t i = 0; i < count; i++) s->masked[i] = (rl_unit){s->site, (int32_t)s->state, units[i]};
+    rl_status status = rl_model_view_masks(&masks, model, s->masked, count, err);
+    if (status != RL_OK) return status;
+    const rl_model view = rl_model_view(model, masks);
+    s->probe.pass.model = &view;
+    status = rl_pass_advance(&s->probe.pass, s->state + 1, err);
+    s->probe.pass.model = model;
+    rl_model_masks_free(masks);
+    return status;
+}
+
 static rl_status evaluate_group(search *s, group *g, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_concept_f1 f1;
+    int64_t state = s->state;
     memcpy(s->probe.pass.hidden, s->intact, hidden_bytes(s));
-    zero_units(&s->probe, s->units + g->first, g->count);
-    for (int64_t state = s->state + 1; state <= s->probe.model->config.num_layers; state++)
-        RL_TRY(rl_pass_advance(&s->probe.pass, state, err));
+    if (s->site == RL_UNIT_HIDDEN) {
+        zero_units(&s->probe, s->units + g->first, g->count);
+    } else {
+        RL_TRY(advance_masked(s, s->units + g->first, g->count, err));
+        state++;
+    }
+    while (++state <= s->probe.model->config.num_layers) RL_TRY(rl_pass_advance(&s->probe.pass, state, err));
     RL_TRY(score_last(&s->probe, &f1, err));
     g->drop = s->whole - f1.concept_f1;
     s->budget--;
@@ -229,12 +253,12 @@ static int by_prior(const void *a, const void *b)
 static rl_status order_units(search *s, const double *prior, rl_error *err)
 {
     rl_status status = RL_OK;
-    int64_t C = s->probe.model->config.hidden_size;
+    int64_t U = s->num_units;
     prioritised *list = NULL;
-    RL_ALLOC(list, C, err);
-    for (int64_t c = 0; c < C; c++) list[c] = (prioritised){prior ? prior[s->state * C + c] : 0, (int32_t)c};
-    qsort(list, (size_t)C, sizeof *list, by_prior);
-    for (int64_t c = 0; c < C; c++) s->units[c] = list[c].unit;
+    RL_ALLOC(list, U, err);
+    for (int64_t u = 0; u < U; u++) list[u] = (prioritised){prior ? prior[s->state * U + u] : 0, (int32_t)u};
+    qsort(list, (size_t)U, sizeof *list, by_prior);
+    for (int64_t u = 0; u < U; u++) s->units[u] = list[u].unit;
 cleanup:
     rl_free(list);
     return status;
@@ -243,12 +267,12 @@ cleanup:
 static rl_status first_groups(search *s, rl_error *err)
 {
     rl_status status = RL_OK;
-    int64_t C = s->probe.model->config.hidden_size, n = FIRST_GROUPS;
-    if (n > C) n = C;
+    int64_t U = s->num_units, n = FIRST_GROUPS;
+    if (n > U) n = U;
     if (n > s->budget) n = s->budget;
     s->num_groups = n;
     for (int64_t i = 0; i < n; i++) {
-        s->groups[i] = (group){.first = i * C / n, .count = (i + 1) * C / n - i * C / n};
+        s->groups[i] = (group){.first = i * U / n, .count = (i + 1) * U / n - i * U / n};
         RL_TRY(evaluate_group(s, &s->groups[i], err));
     }
 cleanup:
@@ -285,7 +309,7 @@ static int64_t budget_of(const rl_ablation_task *task)
     return task->evaluations > 0 ? task->evaluations : EVALUATIONS;
 }
 
-/* score [C] of the present hidden state. */
+/* score [U] of the present layer. */
 static rl_status score_state(search *s, double *score, const double *prior, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -312,30 +336,31 @@ cleanup:
     return status;
 }
 
-rl_status rl_ablation_scores(double *score, const rl_model *model, const rl_ablation_task *task, const double *prior,
-                             rl_error *err)
+rl_status rl_ablation_scores(double *score, const rl_model *model, rl_unit_site site, const rl_ablation_task *task,
+                             const double *prior, rl_error *err)
 {
     rl_status status = RL_OK;
-    search s = {0};
+    search s = {.site = site, .num_units = rl_units_per_layer(&model->config, site)};
     rl_concept_f1 whole;
-    int64_t C = model->config.hidden_size;
     RL_TRY(rl_zeroed_f1(&whole, model, task, NULL, 0, err));
     if (whole.concept_f1 == 0)
         return rl_fail(err, RL_ERR_INPUT, "finder ablation: the concept's F1 is 0 before anything is zeroed; nothing can drop");
     s.whole = whole.concept_f1;
     RL_TRY(begin(&s.probe, model, task, err));
-    RL_ALLOC(s.intact, task->data->num_tokens * C, err);
-    RL_ALLOC(s.units, C, err);
-    RL_ALLOC(s.groups, C, err);
-    for (; s.state <= model->config.num_layers; s.state++) {
+    RL_ALLOC(s.intact, task->data->num_tokens * model->config.hidden_size, err);
+    RL_ALLOC(s.units, s.num_units, err);
+    RL_ALLOC(s.groups, s.num_units, err);
+    RL_ALLOC(s.masked, s.num_units, err);
+    for (; s.state < rl_unit_layers(&model->config, site); s.state++) {
         RL_TRY(advance_intact(&s, err));
-        RL_TRY(score_state(&s, score + s.state * C, prior, err));
+        RL_TRY(score_state(&s, score + s.state * s.num_units, prior, err));
     }
 cleanup:
     end(&s.probe);
     rl_free(s.intact);
     rl_free(s.units);
     rl_free(s.groups);
+    rl_free(s.masked);
     return status;
 }
 

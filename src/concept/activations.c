@@ -49,19 +49,47 @@ static rl_batch make_batch(rl_pass *p, int64_t first, int64_t end)
     return batch;
 }
 
+/* words [W, width] += the rows of x [n, width], tokens first .. first + n - 1. */
+static void add_tokens(float *words, const float *x, const rl_encoded *data, int64_t first, int64_t n, int64_t width)
+{
+    for (int64_t t = 0; t < n; t++) {
+        if (data->word[first + t] < 0) continue;
+        float *word = words + data->word[first + t] * width;
+        const float *token = x + t * width;
+        for (int64_t c = 0; c < width; c++) word[c] += token[c];
+    }
+}
+
+static void divide_words(float *words, const rl_pass *p, int64_t width)
+{
+    for (int64_t w = 0; w < p->data->num_words; w++)
+        if (p->pieces[w] > 1)
+            for (int64_t c = w * width; c < (w + 1) * width; c++) words[c] /= (float)p->pieces[w];
+}
+
+static void clear_words(float *words, const rl_pass *p, int64_t width)
+{
+    memset(words, 0, (size_t)(p->data->num_words * width) * sizeof *words);
+}
+
 rl_status rl_pass_advance(rl_pass *p, int64_t state, rl_error *err)
 {
     int64_t C = p->model->config.hidden_size, layer = state - 1;
+    bool watch = p->unit_width > 0 && layer >= 0;
+    if (watch) clear_words(p->unit_words, p, p->unit_width);
     for (int64_t first = 0, end; first < p->data->num_sentences; first = end) {
         end = batch_end(p->data, first);
         rl_batch batch = make_batch(p, first, end);
-        float *hidden = p->hidden + p->data->sentence_start[first] * C;
+        int64_t token = p->data->sentence_start[first];
+        float *hidden = p->hidden + token * C;
         if (rl_stop_requested()) return rl_fail(err, RL_ERR_STOPPED, "stopped on request during the activation pass");
         if (layer < 0)
             rl_model_embed(p->model, p->workspace, &batch, hidden);
         else
             rl_model_block(p->model, p->workspace, &batch, layer, hidden);
+        if (watch) add_tokens(p->unit_words, p->units, p->data, token, batch.num_tokens, p->unit_width);
     }
+    if (watch) divide_words(p->unit_words, p, p->unit_width);
     return RL_OK;
 }
 
@@ -69,16 +97,9 @@ rl_status rl_pass_advance(rl_pass *p, int64_t state, rl_error *err)
 void rl_pass_average_words(rl_pass *p)
 {
     int64_t C = p->model->config.hidden_size;
-    memset(p->words, 0, (size_t)(p->data->num_words * C) * sizeof *p->words);
-    for (int64_t t = 0; t < p->data->num_tokens; t++) {
-        if (p->data->word[t] < 0) continue;
-        float *word = p->words + p->data->word[t] * C;
-        const float *token = p->hidden + t * C;
-        for (int64_t c = 0; c < C; c++) word[c] += token[c];
-    }
-    for (int64_t w = 0; w < p->data->num_words; w++)
-        if (p->pieces[w] > 1)
-            for (int64_t c = w * C; c < (w + 1) * C; c++) p->words[c] /= (float)p->pieces[w];
+    clear_words(p->words, p, C);
+    add_tokens(p->words, p->hidden, p->data, 0, p->data->num_tokens, C);
+    divide_words(p->words, p, C);
 }
 
 rl_status rl_check_vocabulary(int32_t id, int64_t vocab_size, rl_error *err)
@@ -123,8 +144,22 @@ cleanup:
     return status;
 }
 
+rl_status rl_pass_watch(rl_pass *p, rl_unit_site site, rl_error *err)
+{
+    rl_status status = RL_OK;
+    int64_t width = site == RL_UNIT_FFN ? p->model->config.intermediate_size : p->model->config.hidden_size;
+    RL_ALLOC(p->units, p->max_tokens * width, err);
+    RL_ALLOC(p->unit_words, p->data->num_words * width, err);
+    p->unit_width = width;
+    rl_workspace_watch(p->workspace, site, p->units);
+cleanup:
+    return status;
+}
+
 void rl_pass_end(rl_pass *p)
 {
+    rl_free(p->units);
+    rl_free(p->unit_words);
     rl_workspace_free(p->workspace);
     rl_free(p->hidden);
     rl_free(p->words);
@@ -142,6 +177,23 @@ rl_status rl_activations_visit(const rl_model *model, const rl_encoded *data, rl
         RL_TRY(rl_pass_advance(&p, layer, err));
         rl_pass_average_words(&p);
         RL_TRY(visit(context, layer, p.words, data->num_words, model->config.hidden_size, err));
+    }
+cleanup:
+    rl_pass_end(&p);
+    return status;
+}
+
+rl_status rl_units_visit(const rl_model *model, const rl_encoded *data, rl_unit_site site, rl_layer_visitor *visit, void *context,
+                         rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_pass p = {0};
+    RL_REQUIRE(site == RL_UNIT_FFN || site == RL_UNIT_HEAD, err);
+    RL_TRY(rl_pass_begin(&p, model, data, err));
+    RL_TRY(rl_pass_watch(&p, site, err));
+    for (int64_t state = 0; state <= model->config.num_layers; state++) {
+        RL_TRY(rl_pass_advance(&p, state, err));
+        if (state > 0) RL_TRY(visit(context, state - 1, p.unit_words, data->num_words, p.unit_width, err));
     }
 cleanup:
     rl_pass_end(&p);

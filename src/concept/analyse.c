@@ -81,7 +81,7 @@ static rl_status score_by_ablation(analysis *a, const rl_model *model, rl_error 
     if (a->undefined) return RL_OK; /* all of the F1 was removed: no fault of the run, but nothing is left to drop */
     RL_ALLOC(prior, t->num_neurons, err);
     for (int64_t n = 0; n < t->num_neurons; n++) prior[n] = fabs((double)t->mean_difference[n]);
-    RL_TRY(rl_ablation_scores(t->score, model, a->settings.ablation, prior, err));
+    RL_TRY(rl_ablation_scores(t->score, model, RL_UNIT_HIDDEN, a->settings.ablation, prior, err));
 cleanup:
     rl_free(prior);
     return status;

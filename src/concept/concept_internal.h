@@ -34,11 +34,17 @@ typedef struct rl_pass {
     int32_t *pieces; /* [W] sub-words of each word */
     int32_t *start;  /* [largest batch + 1] */
     int64_t max_tokens, max_sentences, max_attention;
+    /* rl_pass_watch: what the units of the block behind the present hidden state are */
+    int64_t unit_width; /* F or C; 0: not watched */
+    float *units;       /* [max_tokens, unit_width] */
+    float *unit_words;  /* [W, unit_width] after rl_pass_advance */
 } rl_pass;
 rl_status rl_pass_begin(rl_pass *pass, const rl_model *model, const rl_encoded *data, rl_error *err);
 /* hidden becomes hidden state `state`; it must hold state - 1 (anything for state 0). */
 rl_status rl_pass_advance(rl_pass *pass, int64_t state, rl_error *err);
 void rl_pass_average_words(rl_pass *pass);
+/* From now on rl_pass_advance to state 1..L averages the units of block state - 1 over the sub-words of each word too. */
+rl_status rl_pass_watch(rl_pass *pass, rl_unit_site site, rl_error *err);
 void rl_pass_end(rl_pass *pass);
 
 /* cka.c: RL_ERR_INPUT names a position beyond num_words; one layer's words [W, C] into the rows of states. */

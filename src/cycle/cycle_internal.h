@@ -72,6 +72,15 @@ rl_status rl_cycle_check_layers(const rl_run_settings *settings, rl_error *err);
 
 /* execute.c: the neurons of a complete analysis, its folder checked first. */
 rl_status rl_stage_read_table(rl_neuron_table **out, rl_cycle *cycle, const char *key, rl_error *err);
+/* The model a stage starts from: a stage folder, or (fine-tuning) the Hub folder with a head for these labels. */
+rl_status rl_stage_load_model(rl_model **out, rl_cycle *cycle, const rl_stage *stage, const rl_names *labels, rl_error *err);
+/* What F1 is measured on when neurons are zeroed. Borrows from both. */
+rl_ablation_task rl_stage_ablation_task(const rl_inputs *in, const rl_concept_settings *concept);
+
+/* prune_stage.c */
+rl_status rl_stage_prune(rl_cycle *cycle, const rl_stage *stage, const char *work, rl_error *err);
+/* What permanent pruning of LayerNorms holds at zero (offsets: rl_free); other units are masked by the model itself. */
+rl_status rl_stage_read_mask(rl_weight_mask *mask, rl_cycle *cycle, const rl_stage *stage, const rl_model *model, rl_error *err);
 
 /* base_states.c: word states of a fine-tuned model, at the words that CKA looks at. */
 /* Room for them; NULL where CKA is off or the concept has too few words. */
@@ -88,6 +97,7 @@ rl_status rl_cycle_keep_states(rl_cycle *cycle, const char *base, const rl_stage
 int32_t rl_cycle_num_own(const rl_run_settings *settings);  /* stages of the run's own concept, at the front of its list */
 int32_t rl_cycle_others(int32_t concepts[RL_MAX_CONCEPTS], const rl_run_settings *settings); /* indices into settings->concepts */
 bool rl_cycle_prunes_hidden(const rl_run_settings *settings); /* the pruned ids are neurons of hidden states */
+bool rl_cycle_measures_units(const rl_run_settings *settings); /* pruning needs a finder's pass of its own: inside the blocks */
 enum { RL_CAUSAL_DRAWS = 5 };
 rl_prune_select rl_cycle_select(const rl_run_settings *settings); /* none where the arm prunes nothing */
 uint64_t rl_cycle_training_seed(const rl_run_settings *settings, int32_t round); /* round 0 = fine-tuning */

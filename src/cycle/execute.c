@@ -206,8 +206,7 @@ cleanup:
     return status;
 }
 
-/* The model a stage starts from: a stage folder, or (fine-tuning) the Hub folder with a head for the data's labels. */
-static rl_status load_model(rl_model **out, rl_cycle *cycle, const rl_stage *stage, const rl_names *labels, rl_error *err)
+rl_status rl_stage_load_model(rl_model **out, rl_cycle *cycle, const rl_stage *stage, const rl_names *labels, rl_error *err)
 {
     const rl_run_settings *settings = stage->settings;
     if (stage->model_key[0] == '\0')
@@ -227,45 +226,11 @@ static rl_status finetune(rl_cycle *cycle, const rl_stage *stage, const char *wo
     const rl_train_group *group = summon(cycle, stage);
     status = stage->settings->arm == RL_ARM_NEVER_LEARNED ? rl_cycle_inputs_without(&in, cycle, stage->settings, err)
                                                           : rl_cycle_inputs(&in, cycle, stage->settings, err);
-    if (status == RL_OK) status = load_model(&model, cycle, stage, in->train->labels, err);
+    if (status == RL_OK) status = rl_stage_load_model(&model, cycle, stage, in->train->labels, err);
     RL_TRY(rl_train_group_agree(group, status, err));
     RL_TRY(train_model(cycle, stage, in, model, &stage->settings->train, NULL, work, group, err));
 cleanup:
     rl_model_free(model);
-    return status;
-}
-
-/* Flat weight offsets of the pruned ids, for pruning itself and for the mask that keeps them at zero. */
-static rl_status offsets_of(int64_t **offsets, int64_t *num_offsets, const rl_run_settings *settings, const rl_model *model,
-                            const int32_t *ids, int64_t count, rl_error *err)
-{
-    rl_status status = RL_OK;
-    int64_t *list = NULL;
-    RL_ALLOC(list, 2 * count, err);
-    RL_TRY(rl_prune_offsets(list, num_offsets, model, ids, count, settings->protocol != RL_PROTOCOL_CORRECTED,
-                            settings->prune.zero_beta, err));
-    *offsets = list;
-    return RL_OK;
-cleanup:
-    rl_free(list);
-    return status;
-}
-
-/* What permanent pruning of LayerNorms holds at zero; other units are masked by the model itself. */
-static rl_status read_mask(rl_weight_mask *mask, rl_cycle *cycle, const rl_stage *stage, const rl_model *model, rl_error *err)
-{
-    rl_status status = RL_OK;
-    int32_t *ids = NULL;
-    int64_t count = 0, *offsets = NULL;
-    char *folder = rl_stage_folder(cycle, stage->prune_key, "", err);
-    if (!folder) return RL_ERR_MEMORY;
-    RL_TRY(rl_stage_check(folder, false, err)); /* its weights are read by round 1, which checks them */
-    RL_TRY(rl_stage_read_pruned(&ids, &count, folder, err));
-    RL_TRY(offsets_of(&offsets, &mask->count, stage->settings, model, ids, count, err));
-    mask->offsets = offsets;
-cleanup:
-    rl_free(ids);
-    rl_free(folder);
     return status;
 }
 
@@ -281,8 +246,8 @@ static rl_status retrain(rl_cycle *cycle, const rl_stage *stage, const char *wor
     rl_train_settings train = settings->train;
     train.epochs = settings->retrain_epochs;
     status = rl_cycle_inputs(&in, cycle, settings, err);
-    if (status == RL_OK) status = load_model(&model, cycle, stage, in->train->labels, err);
-    if (status == RL_OK && masked) status = read_mask(&mask, cycle, stage, model, err);
+    if (status == RL_OK) status = rl_stage_load_model(&model, cycle, stage, in->train->labels, err);
+    if (status == RL_OK && masked) status = rl_stage_read_mask(&mask, cycle, stage, model, err);
     RL_TRY(rl_train_group_agree(group, status, err));
     RL_TRY(train_model(cycle, stage, in, model, &train, masked ? &mask : NULL, work, group, err));
 cleanup:
@@ -291,7 +256,7 @@ cleanup:
     return status;
 }
 
-/* ------------------------------------------------------------------------------------------ prune, analyse */
+/* ------------------------------------------------------------------------------------------------- analyse */
 
 rl_status rl_stage_read_table(rl_neuron_table **out, rl_cycle *cycle, const char *key, rl_error *err)
 {
@@ -300,143 +265,6 @@ rl_status rl_stage_read_table(rl_neuron_table **out, rl_cycle *cycle, const char
     if (status == RL_OK) status = rl_neuron_table_read(out, table, err);
     rl_free(folder);
     rl_free(table);
-    return status;
-}
-
-/* The units among which a site chooses. */
-typedef struct unit_space {
-    rl_prune_scope scope;
-    uint8_t layers[64]; /* scope.layers, where prune.layers says something */
-    int32_t *order;     /* most important first */
-} unit_space;
-
-static int64_t num_units(const unit_space *space) { return space->scope.num_layers * space->scope.layer_size; }
-
-static rl_status order_neurons(unit_space *space, const rl_neuron_table *table, rl_error *err)
-{
-    rl_status status = RL_OK;
-    RL_ALLOC(space->order, table->num_neurons, err);
-    for (int32_t i = 0; i < (int32_t)table->num_neurons; i++) space->order[table->rank[i]] = i;
-cleanup:
-    return status;
-}
-
-/* Units that no finder measures, by what the neurons they write to carry. */
-static rl_status order_units(unit_space *space, rl_unit_site site, const rl_model *model, const rl_neuron_table *table, rl_error *err)
-{
-    rl_status status = RL_OK;
-    int64_t C = table->hidden_size, units = space->scope.layer_size;
-    double *score = NULL, *carried = NULL;
-    RL_ALLOC(score, num_units(space), err);
-    RL_ALLOC(carried, C, err);
-    RL_ALLOC(space->order, num_units(space), err);
-    for (int64_t b = 0; b < space->scope.num_layers; b++) {
-        for (int64_t c = 0; c < C; c++) carried[c] = rl_saliency(table->rank[(b + 1) * C + c], table->num_neurons);
-        rl_model_carried_scores(score + b * units, model, site, b, carried);
-    }
-    RL_TRY(rl_rank_neurons(space->order, NULL, score, num_units(space), false, err));
-cleanup:
-    rl_free(score);
-    rl_free(carried);
-    return status;
-}
-
-static rl_unit_site unit_site(const rl_run_settings *settings)
-{
-    return settings->prune_site == RL_SITE_FFN_UNIT         ? RL_UNIT_FFN
-           : settings->prune_site == RL_SITE_ATTENTION_HEAD ? RL_UNIT_HEAD
-                                                            : RL_UNIT_HIDDEN;
-}
-
-static rl_status make_space(unit_space *space, const rl_run_settings *settings, const rl_model *model, const rl_neuron_table *table,
-                            rl_error *err)
-{
-    rl_unit_site site = unit_site(settings);
-    int first = site == RL_UNIT_HIDDEN ? 0 : 1; /* block b writes hidden state b + 1 */
-    space->scope.num_layers = rl_unit_layers(&model->config, site);
-    space->scope.layer_size = rl_units_per_layer(&model->config, site);
-    if (settings->prune_layers && space->scope.num_layers + first > 64)
-        return rl_fail(err, RL_ERR_INPUT, "prune.layers chooses among 64 hidden states, this model has %lld",
-                       (long long)model->config.num_layers + 1);
-    for (int l = 0; l + first < 64; l++) space->layers[l] = settings->prune_layers >> (l + first) & 1;
-    space->scope.layers = settings->prune_layers ? space->layers : NULL;
-    return site == RL_UNIT_HIDDEN ? order_neurons(space, table, err) : order_units(space, site, model, table, err);
-}
-
-/* ids of the neurons or units to prune, from the identify stage's ranking. */
-static rl_status choose(int32_t **ids, int64_t *count, const rl_run_settings *settings, const rl_model *model,
-                        const rl_neuron_table *table, rl_error *err)
-{
-    rl_status status = RL_OK;
-    int64_t n = 0;
-    int32_t *list = NULL;
-    unit_space space = {0};
-    RL_TRY(make_space(&space, settings, model, table, err));
-    if (rl_cycle_select(settings) != RL_SELECT_NONE)
-        n = rl_prune_scope_count(&space.scope, settings->protocol, settings->prune.ratio);
-    RL_ALLOC(list, n, err);
-    RL_TRY(rl_prune_choose(list, n, space.order, &space.scope, rl_cycle_select(settings), settings->protocol,
-                           (uint64_t)settings->seed, err));
-    *ids = list;
-    *count = n;
-    list = NULL;
-cleanup:
-    rl_free(space.order);
-    rl_free(list);
-    return status;
-}
-
-/* Can weights alone say that these units are zero, and nothing else with them? Not where a residual stream is one memory for
- * all layers (GPT-2's hidden states): there a unit has more writers than its norm's gamma and beta. */
-static bool weights_can_say(const rl_model *model, const rl_unit *units, int64_t count)
-{
-    return count == 0 || units[0].site != RL_UNIT_HIDDEN || rl_model_unit_spans(NULL, model, units[0]) <= 2;
-}
-
-static rl_status remove_units(rl_model *model, const rl_run_settings *settings, const int32_t *ids, int64_t count, rl_error *err)
-{
-    rl_status status = RL_OK;
-    rl_unit *units = NULL;
-    rl_unit_site site = unit_site(settings);
-    int64_t size = rl_units_per_layer(&model->config, site);
-    RL_ALLOC(units, count, err);
-    for (int64_t i = 0; i < count; i++) units[i] = (rl_unit){site, (int32_t)(ids[i] / size), (int32_t)(ids[i] % size)};
-    if (settings->prune.permanent) RL_TRY(rl_model_set_masks(model, units, count, err)); /* kept in config.json from here on */
-    if (!settings->prune.permanent || weights_can_say(model, units, count)) RL_TRY(rl_model_zero_units(model, units, count, err));
-cleanup:
-    rl_free(units);
-    return status;
-}
-
-static rl_status remove_norms(rl_model *model, const rl_run_settings *settings, const int32_t *ids, int64_t count, rl_error *err)
-{
-    int64_t num_offsets = 0, *offsets = NULL;
-    rl_status status = offsets_of(&offsets, &num_offsets, settings, model, ids, count, err);
-    if (status == RL_OK) rl_prune_apply(model, offsets, num_offsets);
-    rl_free(offsets);
-    return status;
-}
-
-static rl_status prune(rl_cycle *cycle, const rl_stage *stage, const char *work, rl_error *err)
-{
-    rl_status status = RL_OK;
-    rl_model *model = NULL;
-    rl_neuron_table *table = NULL;
-    int32_t *ids = NULL;
-    int64_t count = 0;
-    RL_TRY(load_model(&model, cycle, stage, NULL, err));
-    RL_TRY(rl_stage_read_table(&table, cycle, stage->ranking_key, err));
-    RL_TRY(choose(&ids, &count, stage->settings, model, table, err));
-    if (stage->settings->prune_site == RL_SITE_LAYER_NORM)
-        RL_TRY(remove_norms(model, stage->settings, ids, count, err));
-    else
-        RL_TRY(remove_units(model, stage->settings, ids, count, err));
-    RL_TRY(rl_stage_write_pruned(work, ids, count, err));
-    RL_TRY(rl_model_save(model, work, stage->settings->model, err));
-cleanup:
-    rl_free(ids);
-    rl_neuron_table_free(table);
-    rl_model_free(model);
     return status;
 }
 
@@ -497,8 +325,7 @@ cleanup:
     return status;
 }
 
-/* What F1 is measured on when neurons are zeroed. */
-static rl_ablation_task ablation_task(const rl_inputs *in, const rl_concept_settings *concept)
+rl_ablation_task rl_stage_ablation_task(const rl_inputs *in, const rl_concept_settings *concept)
 {
     return (rl_ablation_task){.corpus = in->validation,
                               .data = in->validation_encoded,
@@ -553,12 +380,12 @@ static rl_status analyse(rl_cycle *cycle, const rl_stage *stage, const char *wor
     double f1 = NAN;
     if (!path) return RL_ERR_MEMORY;
     RL_TRY(rl_cycle_inputs(&in, cycle, run, err));
-    RL_TRY(load_model(&model, cycle, stage, NULL, err));
+    RL_TRY(rl_stage_load_model(&model, cycle, stage, NULL, err));
     RL_TRY(evaluate_or_copy(cycle, stage, in, model, work, &f1, err));
     RL_TRY(rl_cycle_concept(&concept, cycle, run, rl_stage_concept(stage), err));
     if (stage->ranking_key[0]) RL_TRY(rl_stage_read_table(&base, cycle, stage->ranking_key, err));
     RL_TRY(rl_cycle_make_states(&states, stage, &model->config, concept->data, err));
-    const rl_ablation_task task = ablation_task(in, rl_stage_concept(stage));
+    const rl_ablation_task task = rl_stage_ablation_task(in, rl_stage_concept(stage));
     const rl_analysis_settings settings = {.protocol = run->protocol,
                                            .top_words = run->top_words,
                                            .method = run->rank_method,
@@ -593,13 +420,13 @@ static rl_status check_cause(rl_cycle *cycle, const rl_stage *stage, const char 
     char *prune_folder = rl_stage_folder(cycle, stage->prune_key, "", err);
     if (!prune_folder) return RL_ERR_MEMORY;
     RL_TRY(rl_cycle_inputs(&in, cycle, stage->settings, err));
-    RL_TRY(load_model(&model, cycle, stage, NULL, err));
+    RL_TRY(rl_stage_load_model(&model, cycle, stage, NULL, err));
     RL_TRY(rl_stage_check(prune_folder, false, err));
     RL_TRY(rl_stage_read_pruned(&pruned, &count, prune_folder, err));
     RL_TRY(rl_stage_read_table(&last, cycle, stage->last_key, err));
     RL_ALLOC(order, last->num_neurons, err);
     for (int32_t i = 0; i < (int32_t)last->num_neurons; i++) order[last->rank[i]] = i;
-    const rl_ablation_task task = ablation_task(in, &stage->settings->concept);
+    const rl_ablation_task task = rl_stage_ablation_task(in, &stage->settings->concept);
     RL_TRY(rl_causal_check_run(&check, model, &task, pruned, count, order, RL_CAUSAL_DRAWS, (uint64_t)stage->settings->seed, err));
     RL_TRY(rl_stage_write_causal(work, &check, err));
 cleanup:
@@ -615,7 +442,7 @@ static rl_status work_on(rl_cycle *cycle, const rl_stage *stage, const char *wor
 {
     switch (stage->kind) {
     case RL_STAGE_FINETUNE: return finetune(cycle, stage, work, err);
-    case RL_STAGE_PRUNE: return prune(cycle, stage, work, err);
+    case RL_STAGE_PRUNE: return rl_stage_prune(cycle, stage, work, err);
     case RL_STAGE_RETRAIN: return retrain(cycle, stage, work, err);
     case RL_STAGE_IDENTIFY:
     case RL_STAGE_ANALYSE: return analyse(cycle, stage, work, err);

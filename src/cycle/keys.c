@@ -196,6 +196,7 @@ static void prune_key(rl_stage *stage, const char *ranking, const rl_run_setting
         rl_hash_int(hash, settings->prune.permanent);
         rl_hash_int(hash, settings->prune.zero_beta);
         if (settings->prune_layers) rl_hash_int(hash, (int64_t)settings->prune_layers);
+        if (rl_cycle_measures_units(settings)) rl_hash_text(hash, "units measured"); /* once they were ranked by weights */
     }
     rl_hash_digest(hash, stage->key);
 }
@@ -260,6 +261,12 @@ int32_t rl_cycle_num_own(const rl_run_settings *settings) { return num_chain(set
 bool rl_cycle_prunes_hidden(const rl_run_settings *settings)
 {
     return settings->prune_site == RL_SITE_LAYER_NORM || settings->prune_site == RL_SITE_HIDDEN_STATE;
+}
+
+bool rl_cycle_measures_units(const rl_run_settings *settings)
+{
+    rl_prune_select select = rl_cycle_select(settings);
+    return !rl_cycle_prunes_hidden(settings) && select != RL_SELECT_NONE && select != RL_SELECT_RANDOM;
 }
 
 int32_t rl_cycle_others(int32_t concepts[RL_MAX_CONCEPTS], const rl_run_settings *settings)

@@ -120,23 +120,29 @@ static bool was_evaluated(const rl_stage *stage)
                                             : stage->round > 0 && stage->settings->retrain_epochs > 0;
 }
 
+/* The concept corpus through the model; ablation: half the model for each of 16 evaluations a layer, too. */
+static double finder_flops(const rl_workload *work, const rl_run_settings *settings)
+{
+    double concept = rl_model_training_flops(&work->config, work->concept_tokens, work->concept_attention) / 3.0;
+    double validation = rl_model_training_flops(&work->config, work->validation_tokens, work->validation_attention) / 3.0;
+    return concept + (settings->rank_method == RL_RANK_ABLATION ? 8.0 * (double)(work->config.num_layers + 1) * validation : 0);
+}
+
 double rl_stage_flops(const rl_stage *stage, const rl_workload *work)
 {
     const rl_run_settings *settings = stage->settings;
     switch (stage->kind) {
     case RL_STAGE_FINETUNE: return training_flops(work, settings, settings->train.epochs, 0);
     case RL_STAGE_RETRAIN: return training_flops(work, settings, settings->retrain_epochs, settings->evaluate_every);
-    case RL_STAGE_PRUNE: return 0;
+    case RL_STAGE_PRUNE: return rl_cycle_measures_units(settings) ? finder_flops(work, settings) : 0;
     case RL_STAGE_CAUSAL:
     case RL_STAGE_IDENTIFY:
     case RL_STAGE_ANALYSE: break;
     }
     double validation = rl_model_training_flops(&work->config, work->validation_tokens, work->validation_attention) / 3.0;
     if (stage->kind == RL_STAGE_CAUSAL) return (RL_CAUSAL_DRAWS + 3) * validation;
-    double concept = rl_model_training_flops(&work->config, work->concept_tokens, work->concept_attention) / 3.0;
-    double ablation = settings->rank_method == RL_RANK_ABLATION ? 8.0 * (double)(work->config.num_layers + 1) * validation : 0;
     double test = rl_model_training_flops(&work->config, work->test_tokens, work->test_attention) / 3.0;
-    return (was_evaluated(stage) ? 0 : validation) + test + concept + ablation;
+    return (was_evaluated(stage) ? 0 : validation) + test + finder_flops(work, settings);
 }
 
 /* Weights of a model with these shapes, in floats: close enough for a disk forecast (biases and norms included). */

@@ -143,6 +143,14 @@ static rl_attention_scores scores_of(const rl_model *model, int64_t layer)
     return scores;
 }
 
+/* What a layer's units are is known here: masked ones become 0, and whoever watches gets a copy. */
+static void settle_units(const rl_model *model, const rl_workspace *w, rl_unit_site site, int64_t layer, float *x, int64_t T,
+                         int64_t width)
+{
+    rl_apply_masks(model, site, layer, x, T);
+    if (w->copy && w->watched == site) memcpy(w->copy, x, (size_t)(T * width) * sizeof *x);
+}
+
 /* Probabilities are kept for the backward pass only. */
 static void attend(const rl_model *model, rl_workspace *w, const rl_batch *batch, int64_t layer, rl_dropout drop)
 {
@@ -162,7 +170,7 @@ static void attention_forward(const rl_model *model, rl_workspace *w, const rl_b
     linear_forward(model, w, b->qkv, x, RL_ROLE_QUERY_WEIGHT, rl_weight(model, RL_ROLE_QUERY_BIAS, layer), layer, T, 3 * C,
                    C);
     attend(model, w, batch, layer, rl_dropout_at(model, dropout, RL_SITE_ATTENTION_PROBS, layer));
-    rl_apply_masks(model, RL_UNIT_HEAD, layer, b->context, T);
+    settle_units(model, w, RL_UNIT_HEAD, layer, b->context, T, C);
     linear_forward(model, w, y, b->context, RL_ROLE_ATTENTION_OUT_WEIGHT, NULL, layer, T, C, C);
 }
 
@@ -198,7 +206,7 @@ static void ffn_forward(const rl_model *model, rl_workspace *w, const rl_batch *
         rl_bias_tanh_gelu_forward(b->gelu, b->pre, b->pre, bias, T, F);
     else
         rl_bias_gelu_forward(b->gelu, b->pre, b->pre, bias, T, F);
-    rl_apply_masks(model, RL_UNIT_FFN, layer, b->gelu, T);
+    settle_units(model, w, RL_UNIT_FFN, layer, b->gelu, T, F);
     linear_forward(model, w, y, b->gelu, RL_ROLE_FFN_OUT_WEIGHT, NULL, layer, T, C, F);
 }
 

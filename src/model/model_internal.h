@@ -208,6 +208,8 @@ struct rl_workspace {
     rl_arena *arena;
     bool training;
     rl_bf16 *bf16; /* NULL: products of float32 factors */
+    rl_unit_site watched; /* rl_workspace_watch */
+    float *copy;          /* NULL: nobody watches */
     int64_t max_tokens, max_sentences, max_length, max_attention;
     float *attention_scratch;
     float *outer_sum;               /* [T, C] input of the LayerNorm outside blocks: the embeddings', or the last */

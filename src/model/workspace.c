@@ -178,3 +178,9 @@ void rl_workspace_free(rl_workspace *workspace)
     rl_free(workspace->block);
     rl_free(workspace);
 }
+
+void rl_workspace_watch(rl_workspace *workspace, rl_unit_site site, float *copy)
+{
+    workspace->watched = site;
+    workspace->copy = copy;
+}

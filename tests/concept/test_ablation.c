@@ -107,7 +107,7 @@ static void test_scores(void **state)
     (void)state;
     set_up(&f, "bert");
     f.task.evaluations = 100;
-    assert_ok(rl_ablation_scores(score, f.model, &f.task, NULL, &err), err);
+    assert_ok(rl_ablation_scores(score, f.model, RL_UNIT_HIDDEN, &f.task, NULL, &err), err);
     for (int32_t n = 0; n < N; n++) {
         assert_ok(rl_zeroed_f1(&f1, f.model, &f.task, &n, 1, &err), err);
         assert_close(score[n], 1 - f1.concept_f1, 0, 1e-15);
@@ -115,7 +115,7 @@ static void test_scores(void **state)
     }
     assert_true(different > 5);
     f.task.evaluations = 2; /* two groups of four a state */
-    assert_ok(rl_ablation_scores(coarse, f.model, &f.task, NULL, &err), err);
+    assert_ok(rl_ablation_scores(coarse, f.model, RL_UNIT_HIDDEN, &f.task, NULL, &err), err);
     for (int32_t n = 0; n < N; n += 4) {
         const int32_t four[] = {n, n + 1, n + 2, n + 3};
         assert_ok(rl_zeroed_f1(&f1, f.model, &f.task, four, 4, &err), err);
@@ -137,7 +137,7 @@ static void test_groups_follow_the_prior(void **state)
     set_up(&f, "bert");
     for (int n = 0; n < N; n++) prior[n] = n % 2;
     f.task.evaluations = 2;
-    assert_ok(rl_ablation_scores(score, f.model, &f.task, prior, &err), err);
+    assert_ok(rl_ablation_scores(score, f.model, RL_UNIT_HIDDEN, &f.task, prior, &err), err);
     assert_ok(rl_zeroed_f1(&f1, f.model, &f.task, odd, 4, &err), err);
     for (int i = 0; i < 4; i++) assert_close(score[odd[i]], (1 - f1.concept_f1) / 4, 0, 1e-15);
     rl_model_free(f.model);
@@ -206,7 +206,7 @@ static void test_refusals(void **state)
     assert_fails(rl_zeroed_f1(&f1, f.model, &f.task, NULL, 0, &err), RL_ERR_INPUT, err, "no labels of type 'GPE'");
     f.task.num_types = 0;
     for (int t = 0; t < SENTENCES * WORDS; t++) f.gold[t] = 0;
-    assert_fails(rl_ablation_scores(score, f.model, &f.task, NULL, &err), RL_ERR_INPUT, err, "F1 is 0 before anything");
+    assert_fails(rl_ablation_scores(score, f.model, RL_UNIT_HIDDEN, &f.task, NULL, &err), RL_ERR_INPUT, err, "F1 is 0 before anything");
     rl_model_free(f.model);
 }
 
