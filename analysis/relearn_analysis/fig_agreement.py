@@ -65,13 +65,13 @@ def finders(data):
             "Spearman of the rankings in base",
             matrices[0].tolist(),
             names,
-            [n[:9] for n in names],
+            names,
             -1,
             1,
             "{:+.2f}",
             svg.DIVERGING,
         ),
-        svg.heat_panel("Shared among the top 10 %", matrices[1].tolist(), names, [n[:9] for n in names], 0, 1),
+        svg.heat_panel("Shared among the top 10 %", matrices[1].tolist(), names, names, 0, 1),
     ]
     ordered = sorted(pairs.items(), key=lambda item: mean_of(item[1][1]))
     (low, low_values), (high, high_values) = ordered[0], ordered[-1]

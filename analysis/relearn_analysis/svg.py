@@ -175,19 +175,28 @@ class Panel:
         )
 
 
+TICK = 6.2  # mean width of a character of a tick's label
+
+
+def two_lines(label, room):
+    """The label, broken behind a separator near its middle where it is wider than its room."""
+    label = str(label)
+    breaks = [i + 1 for i, c in enumerate(label[:-1]) if c in "_. "]
+    if len(label) * TICK <= room or not breaks:
+        return [label]
+    at = min(breaks, key=lambda i: abs(i - len(label) / 2))
+    return [label[:at].rstrip(), label[at:]]
+
+
 def heat_panel(
     title, values, rows, columns, low, high, form="{:.2f}", stops=VIRIDIS, x_label="", y_label="", width=380, notes=None
 ):
     """values [rows][columns]; NaN is a hatched gap. Row 0 is drawn at the bottom (the embeddings below, the last layer above)."""
     cell = 26 if len(rows) <= 16 else max(9, 420 // len(rows))
-    panel = Panel(
-        title,
-        width=width,
-        height=38 + cell * len(rows) + (40 if x_label else 24),
-        left=58 if max(map(len, map(str, rows))) > 3 else 44,
-        top=38,
-        bottom=40 if x_label else 24,
-    )
+    left = max(44, 14 + TICK * max(len(str(name)) for name in rows))
+    below = [two_lines(name, (width - left - 16) / max(len(columns), 1)) for name in columns]
+    bottom = (40 if x_label else 24) + (12 if any(len(lines) > 1 for lines in below) else 0)
+    panel = Panel(title, width=width, height=38 + cell * len(rows) + bottom, left=left, top=38, bottom=bottom)
     across = (panel.x1 - panel.x0) / max(len(columns), 1)
     small = ' font-size="9"' if across < 34 or cell < 16 else ""
     for r, name in enumerate(rows):
@@ -210,8 +219,9 @@ def heat_panel(
                     'text-anchor="middle" '
                     f'class="cell" style="fill:{ink_on(colour)}"{small}>{form.format(value)}</text>'
                 )
-    for c, name in enumerate(columns):
-        panel.text(panel.x0 + (c + 0.5) * across, panel.y0 + 15, name, "tick", "middle", small)
+    for c, lines in enumerate(below):
+        for i, line in enumerate(lines):
+            panel.text(panel.x0 + (c + 0.5) * across, panel.y0 + 15 + 12 * i, line, "tick", "middle", small)
     if x_label:
         panel.text((panel.x0 + panel.x1) / 2, panel.height - 6, x_label, "axis", "middle")
     if y_label:

@@ -125,10 +125,10 @@ static void print_comparison(const json_t *c)
     if (number(c, "layer") >= 0) snprintf(layer, sizeof layer, " layer %.0f", number(c, "layer"));
     printf("  %s: %s - %s, %s%s%s%s: ", text(c, "context"), text(c, "arm_a"), text(c, "arm_b"), text(c, "measure"),
            *text(c, "stage") ? " " : "", text(c, "stage"), layer);
-    printf("%+.4f", number(c, "difference"));
+    if (isfinite(number(c, "difference"))) printf("%+.4f, ", number(c, "difference"));
     if (isfinite(number(c, "low")))
-        printf(" [%+.4f, %+.4f]%s", number(c, "low"), number(c, "high"), number(c, "coverage_at_most") < 0.95 ? "*" : "");
-    printf(", n %.0f", number(c, "n"));
+        printf("[%+.4f, %+.4f]%s, ", number(c, "low"), number(c, "high"), number(c, "coverage_at_most") < 0.95 ? "*" : "");
+    printf("n %.0f", number(c, "n"));
     if (isfinite(number(c, "p"))) printf(", p %.4g, adjusted %.4g", number(c, "p"), number(c, "p_adjusted"));
     printf(": %s", text(c, "verdict"));
     if (strcmp(text(c, "verdict"), "claimed") && number(c, "seeds_needed") > 0)
