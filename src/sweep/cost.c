@@ -8,12 +8,14 @@ double rl_threads_speedup(int32_t threads)
     return 1 / (alone + (1 - alone) / (threads > 1 ? threads : 1));
 }
 
-/* A rank of a group makes a share of the FLOPs; what they send each other costs about a seventh. */
+/* A rank of a group makes a share of the FLOPs; what they send each other, and products of fewer rows, cost about a quarter.
+ * bfloat16 factors: as bench_train_precision measures. */
 static double speed_up(const rl_stage *stage)
 {
     bool trains = stage->kind == RL_STAGE_FINETUNE || stage->kind == RL_STAGE_RETRAIN;
     int64_t ranks = trains ? stage->settings->train.ranks : 1;
-    return ranks > 1 ? 0.85 * (double)ranks : 1;
+    double precision = trains && stage->settings->train.precision == RL_PRECISION_BF16 ? 1.4 : 1;
+    return precision * (ranks > 1 ? 0.75 * (double)ranks : 1);
 }
 
 /* Beyond the FLOPs: loading and saving a model, evaluation's text work, and top words (about 2 ns per neuron and word). */
