@@ -34,6 +34,9 @@ relearn_script_test(analysis.program analysis/test_program.py LABELS golden TIME
 # relearn stats as a program: remade, killed, touched by h5py, short of seeds.
 relearn_script_test(stats.program stats/test_program.py LABELS golden TIMEOUT 180 ARGUMENTS --program $<TARGET_FILE:relearn>)
 
+# docs/cli.md is what the program prints.
+relearn_script_test(cli.docs cli/test_docs.py LABELS unit ARGUMENTS $<TARGET_FILE:relearn>)
+
 # The rules of the sources: arrows between rooms, banned calls.
 relearn_script_test(rules.arrows test_arrows.py LABELS unit)
 relearn_script_test(rules.tidy test_tidy.py LABELS unit)
