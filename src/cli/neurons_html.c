@@ -48,13 +48,14 @@ static rl_status escaped(rl_buffer *page, const char *text, rl_error *err)
 static const char head[] =
     "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>relearn neurons</title>\n<style>\n"
-    ":root{color-scheme:light dark;--fg:#1b1b1f;--bg:#fff;--dim:#666;--up:214,94,0;--down:0,114,178;--line:#ddd}\n"
-    "@media (prefers-color-scheme:dark){:root{--fg:#e8e8ea;--bg:#16161a;--dim:#a0a0a8;--up:255,150,60;--down:86,180,233;--line:#333}}\n"
+    ":root{color-scheme:light dark;--fg:#1b1b1f;--bg:#fff;--dim:#666;--up:214,94,0;--down:0,114,178;--line:#ddd;--most:.75}\n"
+    "@media (prefers-color-scheme:dark){:root{--fg:#e8e8ea;--bg:#16161a;--dim:#a0a0a8;--up:255,150,60;--down:86,180,233;--line:#333;--most:.55}}\n"
     "body{font:16px/1.6 system-ui,sans-serif;color:var(--fg);background:var(--bg);max-width:62rem;margin:2rem auto;padding:0 1rem}\n"
     "h1{font-size:1.4rem}h2{font-size:1.05rem;margin:2rem 0 .2rem;border-top:1px solid var(--line);padding-top:1rem}\n"
     "p{margin:.25rem 0}.d{color:var(--dim);font-size:.9rem}\n"
     "span[style]{border-radius:.2em;padding:.05em .15em}\n"
-    ".u{background:rgba(var(--up),var(--a))}.l{background:rgba(var(--down),var(--a))}\n"
+    /* --most keeps the words readable: at least 4.5 to 1 in both schemes */
+    ".u,.l{color:var(--fg)}.u{background:rgba(var(--up),calc(var(--a)*var(--most)))}.l{background:rgba(var(--down),calc(var(--a)*var(--most)))}\n"
     "</style></head><body>\n";
 
 static rl_status sentence(rl_buffer *page, const rl_corpus *text, int64_t s, const float *x, double mean, double sd, rl_error *err)
@@ -109,7 +110,7 @@ rl_status rl_neurons_html(rl_buffer *page, const rl_model *model, const char *mo
     RL_TRY(rl_buffer_printf(page, err, "<h1>Neurons of "));
     RL_TRY(escaped(page, model_folder, err));
     RL_TRY(rl_buffer_printf(page, err, "</h1>\n<p class=\"d\">The %lld best by %s. Colour: how far a word's activation lies above "
-                            "(<span class=\"u\" style=\"--a:.7\">so</span>) or below (<span class=\"l\" style=\"--a:.7\">so</span>) the "
+                            "(<span class=\"u\" style=\"--a:1\">so</span>) or below (<span class=\"l\" style=\"--a:1\">so</span>) the "
                             "neuron's mean over this text, full at three standard deviations.</p>\n", (long long)count, method));
     for (int64_t i = 0; i < count; i++)
         RL_TRY(section(page, table, words, text, neurons[i], p.values + i * text->num_words, err));
