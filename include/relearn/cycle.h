@@ -219,6 +219,7 @@ typedef struct rl_run_result {
     int32_t *pruned;          /* ids chosen: of neurons, at sites ffn and head of units (block * units a block + unit) */
     int64_t num_words;        /* vocabulary of the concept corpus: top_word indexes it */
     char **words;
+    double vector_share;      /* of these words: those that analyse.similarity.vectors has a vector for; 1: model's own */
     /* Of the whole curve from the pruned model on, in steps of retraining; rl_recovery_half_life, rl_recovery_area. */
     double half_life, half_life_censored, recovery_area;
     double concept_half_life, concept_half_life_censored, concept_recovery_area;

@@ -410,6 +410,8 @@ static void print_run_title(const rl_shard *shard, const char *id, int64_t num_p
         const char *value = rl_shard_attribute(shard, shown[i]);
         if (value && value[0]) printf(", %s %s", shown[i], value);
     }
+    const char *share = rl_shard_attribute(shard, "vector_share");
+    if (share) printf("; word vectors of %.1f %% of the words", 100 * strtod(share, NULL));
     if (rl_shard_prunes_neurons(shard))
         printf("; %lld of %lld neurons pruned\n", (long long)num_pruned, (long long)num_neurons);
     else

@@ -210,6 +210,7 @@ static rl_status collect_words(rl_run_result *result, rl_cycle *cycle, rl_error 
     const rl_concept_inputs *concept = NULL;
     RL_TRY(rl_cycle_concept(&concept, cycle, result->settings, &result->settings->concept, err));
     const rl_names *words = concept->data->corpus->words;
+    result->vector_share = concept->vector_share;
     RL_ALLOC(result->words, rl_names_count(words), err);
     result->num_words = rl_names_count(words);
     for (int32_t i = 0; i < (int32_t)result->num_words; i++) {

@@ -19,6 +19,7 @@ typedef struct rl_concept_inputs {
     rl_concept_data *data;
     float *vectors; /* [num types, vector_size] */
     int64_t vector_size;
+    double vector_share; /* of the word types that a file has a vector for; 1 of the model's own */
 } rl_concept_inputs;
 
 /* What a base model makes of the words that CKA compares, kept for the analyses of what became of it. */

@@ -148,8 +148,8 @@ rl_status rl_cycle_concept_data(rl_concept_data **out, const rl_inputs *in, cons
 
 /* Where a word vector file is given (protocol §10: corrected looks words up in lower case). A file that knows none of the
  * words is another language's or another case's: every similarity would be 0. */
-static rl_status load_vector_file(float **vectors, int64_t *vector_size, const rl_run_settings *settings, const rl_names *words,
-                                  rl_error *err)
+static rl_status load_vector_file(float **vectors, int64_t *vector_size, double *share, const rl_run_settings *settings,
+                                  const rl_names *words, rl_error *err)
 {
     int64_t unknown = 0, count = rl_names_count(words);
     float *made = NULL;
@@ -158,11 +158,13 @@ static rl_status load_vector_file(float **vectors, int64_t *vector_size, const r
     if (status == RL_OK && unknown == count)
         status = rl_fail(err, RL_ERR_INPUT, "%s: it has a vector for none of the %lld words of the concept's corpus",
                          settings->similarity_vectors, (long long)count);
-    if (status == RL_OK)
-        *vectors = made;
-    else
+    if (status != RL_OK) {
         rl_free(made);
-    return status;
+        return status;
+    }
+    *vectors = made;
+    *share = 1 - (double)unknown / (double)count;
+    return RL_OK;
 }
 
 /* Word vectors need the initial model's embedding table and nothing else of it. */
@@ -171,10 +173,11 @@ static rl_status load_vectors(rl_concept_inputs *concept, const rl_inputs *in, c
     rl_model *initial = NULL;
     const rl_names *words = concept->data->corpus->words;
     if (settings->similarity_vectors)
-        return load_vector_file(&concept->vectors, &concept->vector_size, settings, words, err);
+        return load_vector_file(&concept->vectors, &concept->vector_size, &concept->vector_share, settings, words, err);
     rl_status status = rl_model_load(&initial, settings->model, in->train->labels, (uint64_t)settings->seed, err);
     if (status != RL_OK) return status;
     concept->vector_size = initial->config.hidden_size;
+    concept->vector_share = 1;
     status = rl_word_vectors_from_model(&concept->vectors, initial, in->tokenizer, words, err);
     rl_model_free(initial);
     return status;
@@ -236,6 +239,7 @@ static rl_status check_vectors(rl_cycle *cycle, const rl_run_settings *settings,
     rl_status status = RL_OK;
     int32_t id = 0;
     int64_t size = 0;
+    double share;
     float *vectors = NULL;
     rl_buffer key = {0};
     if (!settings->similarity_vectors) return RL_OK;
@@ -243,7 +247,7 @@ static rl_status check_vectors(rl_cycle *cycle, const rl_run_settings *settings,
                             (long long)settings->data_limit, settings->protocol == RL_PROTOCOL_CORRECTED));
     if (!cycle->vectors_checked) RL_TRY(rl_names_create(&cycle->vectors_checked, err));
     if (rl_names_find(cycle->vectors_checked, key.data, key.length) >= 0) goto cleanup;
-    RL_TRY(load_vector_file(&vectors, &size, settings, words, err));
+    RL_TRY(load_vector_file(&vectors, &size, &share, settings, words, err));
     RL_TRY(rl_names_intern(cycle->vectors_checked, key.data, key.length, &id, err));
 cleanup:
     rl_free(vectors);

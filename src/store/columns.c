@@ -165,6 +165,25 @@ cleanup:
     return status;
 }
 
+static bool any_vectors(const rl_survey *survey)
+{
+    for (int64_t r = 0; r < survey->num_runs; r++)
+        if (survey->sweep->runs[r].settings.similarity_vectors) return true;
+    return false;
+}
+
+static rl_status add_vector_share(rl_layout *layout, const rl_survey *survey, rl_error *err)
+{
+    rl_column *column;
+    if (!any_vectors(survey)) return RL_OK;
+    rl_status status = add_column(&column, layout, survey, "vector_share",
+                                  "share of the concept corpus' words that the file of word vectors has; NaN: the model's own", "1", RL_F64, 0, err);
+    for (int64_t i = 0; status == RL_OK && i < survey->count; i++)
+        if (survey->summary[survey->first + i].presence == RL_PRESENT)
+            ((double *)column->values)[i] = survey->summary[survey->first + i].vector_share;
+    return status;
+}
+
 static rl_status add_run_fields(rl_layout *layout, const rl_survey *survey, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -202,12 +221,13 @@ rl_status rl_columns_create(rl_layout *layout, const rl_survey *survey, rl_error
     rl_status status = RL_OK;
     size_t num_texts = sizeof run_texts / sizeof run_texts[0];
     RL_ALLOC(layout->columns,
-             (int64_t)num_texts + survey->sweep->num_axes + 4 + (int64_t)rl_num_run_fields + (int64_t)rl_num_score_fields * survey->longest.stages,
+             (int64_t)num_texts + survey->sweep->num_axes + 5 + (int64_t)rl_num_run_fields + (int64_t)rl_num_score_fields * survey->longest.stages,
              err);
     for (size_t i = 0; i < num_texts; i++)
         RL_TRY(add_text_column(layout, survey, run_texts[i].name, run_texts[i].long_name, RL_TEXT, run_text, (int32_t)i,
                                err));
     RL_TRY(add_numbers(layout, survey, err));
+    RL_TRY(add_vector_share(layout, survey, err));
     for (int32_t a = 0; a < survey->sweep->num_axes; a++) {
         if (has_column(layout, survey->sweep->axes[a])) continue;
         RL_TRY(add_text_column(layout, survey, survey->sweep->axes[a], "axis of the sweep's grid",

@@ -257,6 +257,10 @@ static rl_status put_identity(rl_place file, const rl_run *run, const rl_sweep *
     for (size_t i = 0; i < rl_num_setting_paths; i++) RL_TRY(put_setting(file, result->settings, rl_setting_paths[i], NULL, err));
     for (size_t i = 0; i < rl_num_later_settings; i++)
         RL_TRY(put_setting(file, result->settings, rl_later_settings[i].path, rl_later_settings[i].silent, err));
+    if (result->settings->similarity_vectors) { /* shards without a file of vectors keep their bytes */
+        snprintf(number, sizeof number, "%.6f", result->vector_share);
+        RL_TRY(rl_h5_put_text(file, "vector_share", number, err));
+    }
     RL_TRY(rl_h5_put_text(file, "concept_f1_note", result->no_concept_f1 ? result->no_concept_f1 : "", err));
     for (int32_t a = 0; a < sweep->num_axes; a++) /* an axis that is no setting above still gets its value */
         if (H5Aexists(file.id, sweep->axes[a]) == 0)

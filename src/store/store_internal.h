@@ -126,6 +126,7 @@ typedef struct rl_summary { /* travels between ranks as bytes */
     int64_t presence;
     rl_extents extents;
     int64_t num_words, longest_word, num_pruned;
+    double vector_share; /* NaN: not said */
     char types[RL_DIGEST_HEX]; /* digest of the list of entity types */
     char vocabulary[RL_DIGEST_HEX], version[24], gemm_backend[24], isa[24];
 } rl_summary;

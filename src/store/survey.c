@@ -8,6 +8,8 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ------------------------------------------------------------------------------------------------ one shard */
@@ -108,6 +110,8 @@ static rl_status summarise(rl_summary *out, const rl_gather_run *run, const rl_r
     summary.extents = *rl_shard_extents(shard);
     summary.num_words = rl_shard_num_words(shard);
     summary.longest_word = (int64_t)rl_shard_longest_word(shard);
+    const char *share = rl_shard_attribute(shard, "vector_share");
+    summary.vector_share = share ? strtod(share, NULL) : NAN;
     copy_attribute(summary.version, shard, "version");
     copy_attribute(summary.gemm_backend, shard, "gemm_backend");
     copy_attribute(summary.isa, shard, "isa");

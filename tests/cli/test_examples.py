@@ -126,6 +126,8 @@ def test_word_vectors_of_a_file_are_an_axis():
     assert json.loads(relearn("plan", *one).stdout)["num_runs"] == 1
     relearn("run", *both, "--out", "vectors", ranks=2)
     assert len(shards("vectors")) == 2
+    told = [relearn("show", "vectors", name.removesuffix(".h5")).stdout for name in shards("vectors")]
+    assert sum("word vectors of 100.0 % of the words" in text for text in told) == 1, told
     (world / "w.vec").write_text(f"{len(words)} 3\n" + "".join(lines[:3]) + f"{words[3]} 1 nan 2\n" + "".join(lines[4:]))
     line = refused("run", *both, "--out", "nan", says=f"w.vec:5:{len(words[3]) + 4}: 'nan' is no finite number")
     assert not list((world / "nan").glob("stages/*")), line

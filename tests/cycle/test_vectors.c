@@ -123,10 +123,24 @@ static void test_similarities_are_of_the_file(void **state)
         changed += fabs(back->similarity[n] - other->similarity[n]) > 1e-3;
     }
     assert_true(seen > 10 && changed > seen / 4);
+    assert_close(m->vector_share, 1, 0, 0);
+    assert_close(f->vector_share, 1, 0, 0);
     rl_free(table);
     rl_names_free(words);
     rl_run_result_free(m);
     rl_run_result_free(f);
+}
+
+/* A file that lacks most words says how many it has. */
+static void test_the_share_of_words_found(void **state)
+{
+    (void)state;
+    support_write(vectors, "2 3\noslo 1 2 3\nlima 3 1 2\n");
+    rl_run_settings settings = settings_with(vectors);
+    rl_run_result *r = run(&settings);
+    assert_true(r->num_words > 10);
+    assert_close(r->vector_share, 2.0 / (double)r->num_words, 1e-12, 0);
+    rl_run_result_free(r);
 }
 
 static void test_bad_files_are_refused_by_the_check(void **state)
@@ -150,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_similarities_are_of_the_file),
+        cmocka_unit_test(test_the_share_of_words_found),
         cmocka_unit_test(test_bad_files_are_refused_by_the_check),
     };
     return cmocka_run_group_tests(tests, make, NULL);
