@@ -149,7 +149,7 @@ rl_status rl_weight_mass(double *score, const double *weight, int64_t C, rl_erro
 
 /* The finders on what lies inside the blocks. score [L, rl_units_per_layer]: site ffn, as for hidden states, of the intermediate
  * activations; site head, the mean over the head's D outputs of their scores [ours: no source scores a whole head by these
- * finders]. linear_probe: one probe per block, |w| over the sum of all blocks; ablation: settings->ablation, the units themselves
+ * finders]. linear_probe: one probe per block; ablation: settings->ablation, the units themselves
  * zeroed, groups by |mu_concept - mu_rest|; random: by (seed, RL_PURPOSE_RANDOM_RANK, output). settings: protocol, method, seed,
  * lambdas, ablation. Fails as rl_analyse_neurons does for the base. */
 typedef struct rl_analysis_settings rl_analysis_settings; /* below, at "the neuron table" */

@@ -39,8 +39,12 @@ static rl_status measure_units(double *score, rl_cycle *cycle, const rl_stage *s
     RL_TRY(rl_cycle_inputs(&in, cycle, run, err));
     RL_TRY(rl_cycle_concept(&concept, cycle, run, &run->concept, err));
     const rl_ablation_task task = rl_stage_ablation_task(in, &run->concept);
-    const rl_analysis_settings settings = {
-        .protocol = run->protocol, .method = run->rank_method, .seed = (uint64_t)run->seed, .ablation = &task};
+    const rl_analysis_settings settings = {.protocol = run->protocol,
+                                           .method = run->rank_method,
+                                           .seed = (uint64_t)run->seed,
+                                           .lambda1 = run->lambda1,
+                                           .lambda2 = run->lambda2,
+                                           .ablation = &task};
     RL_TRY(rl_unit_scores(score, model, unit_site(run), concept->data, &settings, err));
 cleanup:
     return status;

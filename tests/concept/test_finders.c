@@ -224,12 +224,12 @@ static void test_weight_mass_by_hand(void **state)
 /* A probe with ten times the weights is no probe of a more important layer. */
 static void test_weight_mass_has_no_scale(void **state)
 {
-    static const double small[] = {0.5, -0.25, 0.125}, large[] = {5, -2.5, 1.25};
+    static const double weak[] = {0.5, -0.25, 0.125}, strong[] = {5, -2.5, 1.25};
     double a[3], b[3];
     rl_error err = {0};
     (void)state;
-    assert_ok(rl_weight_mass(a, small, 3, &err), err);
-    assert_ok(rl_weight_mass(b, large, 3, &err), err);
+    assert_ok(rl_weight_mass(a, weak, 3, &err), err);
+    assert_ok(rl_weight_mass(b, strong, 3, &err), err);
     assert_memory_equal(a, b, sizeof a);
 }
 
