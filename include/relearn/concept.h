@@ -70,7 +70,7 @@ void rl_probeless_scores(double *score, const float *means, int64_t C, int32_t K
  * positive_class, "rest" all others. Under protocols published and head only probeless differs from corrected's.
  *   probeless          sum over k of |mu_concept - mu_k| (Antverg & Belinkov 2022; protocol 6.1); corrected: |mu_concept - mu_rest|
  *   linear_probe       share of its layer's weight mass that it and weaker neurons hold in an elastic-net logistic regression on the
- *                      layer (rl_linear_probe, rl_weight_mass)
+ *                      layer (rl_linear_probe, rl_weight_mass); of weight 0: -1 / (1 + |Cohen's d|), below all others
  *   average_precision  area under precision-recall of x as a detector of the concept: what NeuroX calls IoU
  *   iou                intersection over union of the strongest words with the concept's words
  *   gaussian           mutual information in bits under one Gaussian per class

@@ -87,10 +87,11 @@ cleanup:
     return status;
 }
 
-static bool all_zero(const double *score, int64_t N)
+/* The probe has no weight anywhere. */
+static bool none_positive(const double *score, int64_t N)
 {
     for (int64_t n = 0; n < N; n++)
-        if (score[n] != 0) return false;
+        if (score[n] > 0) return false;
     return true;
 }
 
@@ -105,7 +106,8 @@ static rl_status run_pass(analysis *a, const rl_model *model, rl_error *err)
         if (is_compared(&a->settings, m)) RL_ALLOC(a->compared[m], N, err);
     RL_TRY(rl_finder_prepare(&a->finder, a->data, &a->settings, C, err));
     RL_TRY(rl_activations_visit(model, a->data->encoded, analyse_layer, a, err));
-    a->undefined = a->is_stage && a->settings.method == RL_RANK_LINEAR_PROBE && all_zero(a->table->score, N);
+    a->undefined = a->is_stage && a->settings.method == RL_RANK_LINEAR_PROBE && none_positive(a->table->score, N);
+    if (a->undefined) memset(a->table->score, 0, (size_t)N * sizeof *a->table->score);
     if (!a->undefined) RL_TRY(rl_finder_finish(a->settings.method, a->table->score, N, err));
     if (a->settings.method == RL_RANK_ABLATION) RL_TRY(score_by_ablation(a, model, err));
 cleanup:

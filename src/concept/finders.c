@@ -163,7 +163,8 @@ cleanup:
     return status;
 }
 
-/* |w| of two layers' probes are not of one scale, shares of a layer's weight mass are. */
+/* |w| of two layers' probes are not of one scale, shares of a layer's weight mass are. Weights that the penalty made 0, most of an upper
+ * layer's, would be ties, and ties go by id, that is by layer: below all others, they go by the neuron's own effect size. */
 static rl_status linear_probe(const rl_finder *f, double *score, rl_probe_result *result, const rl_layer_view *v,
                               rl_error *err)
 {
@@ -173,6 +174,8 @@ static rl_status linear_probe(const rl_finder *f, double *score, rl_probe_result
     RL_TRY(rl_linear_probe(weight, result, v->X, f->is_concept, f->held_out, f->data->corpus->word, v->W, v->C, &f->probe,
                            err));
     RL_TRY(rl_weight_mass(score, weight, v->C, err));
+    for (int64_t c = 0; c < v->C; c++)
+        if (weight[c] == 0) score[c] = -1 / (1 + fabs(v->effect[c]));
 cleanup:
     rl_free(weight);
     return status;

@@ -130,7 +130,7 @@ cleanup:
 static void hash_probe(rl_hash *hash, const rl_run_settings *settings)
 {
     const rl_probe_settings usual = rl_probe_defaults();
-    rl_hash_text(hash, "weight mass");
+    rl_hash_text(hash, "weight mass, then effect size");
     if (settings->lambda1 == usual.lambda1 && settings->lambda2 == usual.lambda2) return;
     rl_hash_text(hash, "lambda");
     rl_hash_real(hash, settings->lambda1);
