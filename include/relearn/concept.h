@@ -274,6 +274,7 @@ int64_t rl_prune_count(rl_protocol protocol, double ratio, int64_t num_layers, i
 typedef struct rl_prune_scope {
     int64_t num_layers, layer_size; /* hidden states: L+1 and C */
     const uint8_t *layers;          /* [num_layers] 1 = may be pruned; NULL = all */
+    bool in_blocks;                 /* layer 0 is a block, not the embeddings, which protocol head's own count leaves out */
 } rl_prune_scope;
 int64_t rl_prune_scope_size(const rl_prune_scope *scope); /* neurons in the marked layers */
 /* floor(ratio * size + 0.5); ratio < 0: the protocol's own share of the size. Without `layers` this is rl_prune_count. */

@@ -32,7 +32,7 @@ int64_t rl_prune_scope_size(const rl_prune_scope *scope)
 int64_t rl_prune_scope_count(const rl_prune_scope *scope, rl_protocol protocol, double ratio)
 {
     int64_t N = scope->num_layers * scope->layer_size, size = rl_prune_scope_size(scope);
-    int64_t own = own_count(protocol, scope->num_layers - 1, scope->layer_size);
+    int64_t own = scope->in_blocks && protocol == RL_PROTOCOL_HEAD ? N / 2 : own_count(protocol, scope->num_layers - 1, scope->layer_size);
     if (ratio < 0) return size == N ? own : (int64_t)floor((double)own * (double)size / (double)N + 0.5);
     return ratio >= 1 ? size : (int64_t)floor(ratio * (double)size + 0.5);
 }

@@ -196,6 +196,8 @@ static void prune_key(rl_stage *stage, const char *ranking, const rl_run_setting
         rl_hash_int(hash, settings->prune.permanent);
         rl_hash_int(hash, settings->prune.zero_beta);
         if (settings->prune_layers) rl_hash_int(hash, (int64_t)settings->prune_layers);
+        if (settings->protocol == RL_PROTOCOL_HEAD && settings->prune.ratio < 0 && !rl_cycle_prunes_hidden(settings))
+            rl_hash_text(hash, "half of the blocks"); /* once it was less */
         if (rl_cycle_measures_units(settings)) rl_hash_text(hash, "units measured"); /* once they were ranked by weights */
     }
     rl_hash_digest(hash, stage->key);

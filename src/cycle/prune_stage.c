@@ -79,6 +79,7 @@ static rl_status make_space(unit_space *space, rl_cycle *cycle, const rl_stage *
     int first = site == RL_UNIT_HIDDEN ? 0 : 1; /* block b writes hidden state b + 1 */
     space->scope.num_layers = rl_unit_layers(&model->config, site);
     space->scope.layer_size = rl_units_per_layer(&model->config, site);
+    space->scope.in_blocks = site != RL_UNIT_HIDDEN;
     if (settings->prune_layers && space->scope.num_layers + first > 64)
         return rl_fail(err, RL_ERR_INPUT, "prune.layers chooses among 64 hidden states, this model has %lld",
                        (long long)model->config.num_layers + 1);

@@ -12,7 +12,7 @@ static const rl_batch batch = {
 static const int32_t pruned[] = {3, 10, 20};
 
 /* One layer of n neurons, all of which may be pruned. */
-#define scope_of(n) ((const rl_prune_scope){1, (n), NULL})
+#define scope_of(n) ((const rl_prune_scope){1, (n), NULL, false})
 
 typedef struct fixture {
     rl_model *model;
@@ -188,7 +188,7 @@ static void test_impossible_counts(void **state)
 static void test_matched_by_layer(void **state)
 {
     static const int32_t order[] = {2, 9, 0, 5, 1, 11, 3, 4, 10, 6, 7, 8};
-    const rl_prune_scope scope = {3, 4, NULL};
+    const rl_prune_scope scope = {3, 4, NULL, false};
     int32_t chosen[3], again[3];
     bool varies = false;
     rl_error err = {0};
@@ -211,7 +211,7 @@ static void test_matched_by_layer(void **state)
 static void test_layers_draw_apart(void **state)
 {
     static const int32_t order[] = {0, 4, 1, 5, 2, 6, 3, 7};
-    const rl_prune_scope scope = {2, 4, NULL};
+    const rl_prune_scope scope = {2, 4, NULL, false};
     int32_t chosen[2];
     bool apart = false;
     rl_error err = {0};
@@ -228,7 +228,7 @@ static void test_only_some_layers(void **state)
     static const int32_t order[] = {2, 9, 0, 5, 1, 11, 3, 4, 10, 6, 7, 8};
     static const uint8_t layers[] = {0, 1, 1};
     static const rl_prune_select selects[] = {RL_SELECT_CONCEPT, RL_SELECT_RANDOM, RL_SELECT_LEAST, RL_SELECT_RANDOM_MATCHED};
-    const rl_prune_scope scope = {3, 4, layers}, all = {3, 4, NULL};
+    const rl_prune_scope scope = {3, 4, layers, false}, all = {3, 4, NULL, false};
     int32_t chosen[8];
     rl_error err = {0};
     (void)state;
@@ -240,7 +240,10 @@ static void test_only_some_layers(void **state)
     for (size_t i = 0; i < sizeof selects / sizeof *selects; i++) {
         assert_ok(rl_prune_choose(chosen, 5, order, &scope, selects[i], RL_PROTOCOL_CORRECTED, 3, &err), err);
         for (int j = 0; j < 5; j++) assert_true(chosen[j] >= 4);
-    }
+    const rl_prune_scope blocks = {.num_layers = 6, .layer_size = 12, .in_blocks = true}; /* heads: no embeddings to leave out */
+    assert_int_equal(rl_prune_scope_count(&blocks, RL_PROTOCOL_HEAD, -1), 36);
+    assert_int_equal(rl_prune_scope_count(&blocks, RL_PROTOCOL_CORRECTED, -1), 36);
+}
     assert_ok(rl_prune_choose(chosen, 2, order, &scope, RL_SELECT_CONCEPT, RL_PROTOCOL_CORRECTED, 3, &err), err);
     assert_true(chosen[0] == 9 && chosen[1] == 5);
     assert_fails(rl_prune_choose(chosen, 9, order, &scope, RL_SELECT_CONCEPT, RL_PROTOCOL_CORRECTED, 3, &err), RL_ERR_INPUT,

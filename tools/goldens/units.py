@@ -109,14 +109,8 @@ def steady(finder, most=1e-12):
     return score
 
 
-def weight_mass(weight):
-    """rl_weight_mass: the share of the layer's weight mass in weights that are no larger."""
-    size = abs(weight)
-    return np.array([size[size <= one].sum() for one in size]) / size.sum()
-
-
-def probe_mass(X, y, sentence):
-    scores = []
+def probe_scores(X, y, sentence):
+    weights = []
     for layer in X:
         train = sentence % 5 != 4
         z = layer.astype(np.float64)
@@ -126,8 +120,15 @@ def probe_mass(X, y, sentence):
         z[:, constant] = 0
         model = LogisticRegression(penalty="elasticnet", solver="saga", C=1 / (train.sum() * 2 * LAMBDA), l1_ratio=0.5,
                                    tol=1e-13, max_iter=1000000, random_state=0)
-        scores.append(weight_mass(model.fit(z[train], y[train]).coef_[0]))
-    return np.stack(scores)
+        weights.append(abs(model.fit(z[train], y[train]).coef_[0]))
+    return np.stack([mass(w, layer, y) for w, layer in zip(weights, X)])
+
+
+def mass(weight, layer, y):
+    """rl_weight_mass; below 0, by effect size, where there is no weight."""
+    score = np.array([weight[weight <= w].sum() for w in weight]) / weight.sum()
+    effect = np.nan_to_num([mean_select(layer[:, c], y) for c in range(layer.shape[1])])
+    return np.where(weight == 0, -1 / (1 + effect), score)
 
 
 def main():
@@ -144,7 +145,7 @@ def main():
             one = {"probeless": probeless, "average_precision": steady(average_precision), "iou": steady(iou),
                    "gaussian": steady(gaussian, 1e-4), "mean_select": mean_select}
             scores = {name: np.array([[f(layer[:, c], y) for c in range(layer.shape[1])] for layer in X]) for name, f in one.items()}
-            scores["linear_probe"] = probe_mass(X, y, sentence)
+            scores["linear_probe"] = probe_scores(X, y, sentence)
             if site == "head":
                 scores = {name: s.reshape(len(X), heads, -1).mean(2) for name, s in scores.items()}
             entry["sites"][site] = {name: [None if np.isnan(v) else float(f"{v:.12g}") for v in s.ravel()] for name, s in scores.items()}
