@@ -353,7 +353,7 @@ def speed(data):
             for a in arms
         ],
         (0, float(last) + 0.6),
-        "epochs of retraining (hollow at the right: not reached)",
+        "epochs of retraining (never: not reached)",
         "{:g}",
         censor_at=float(last) + 0.4,
     )

@@ -66,7 +66,7 @@ def dot_rows(title, rows, xlim, x_label, form="{:.2f}", reference=None, referenc
         panel.ylim = (0, 1)
         at = (panel.y0 - y) / (panel.y0 - panel.y1)
         panel.text(panel.x0, y - 11, label[:58], "row")
-        shown = "" if mean is None or math.isnan(mean) else form.format(mean) if math.isfinite(mean) else "not reached"
+        shown = "" if mean is None or math.isnan(mean) else form.format(mean) if math.isfinite(mean) else "never"
         panel.text(panel.x1 + 8, y + 4, shown, "row value")
         panel.add(f'<path class="grid" d="M{panel.x0} {svg.number(y, 1)}H{panel.x1}"/>')
         if interval is not None and all(math.isfinite(v) for v in interval):
