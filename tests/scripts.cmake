@@ -33,6 +33,8 @@ relearn_script_test(analysis.program analysis/test_program.py LABELS golden TIME
 
 # relearn stats as a program: remade, killed, touched by h5py, short of seeds.
 relearn_script_test(stats.program stats/test_program.py LABELS golden TIMEOUT 180 ARGUMENTS --program $<TARGET_FILE:relearn>)
+# Every number of /stats a second time, in numpy.
+relearn_script_test(stats.recomputed stats/test_recomputed.py LABELS golden TIMEOUT 180 ARGUMENTS --program $<TARGET_FILE:relearn>)
 
 # docs/cli.md is what the program prints.
 relearn_script_test(cli.docs cli/test_docs.py LABELS unit ARGUMENTS $<TARGET_FILE:relearn>)

@@ -96,7 +96,8 @@ def bca(values, level=0.95):
     left_out = (x.sum() - x) / (n - 1)
     d = left_out.mean() - left_out
     acceleration = (d**3).sum() / (6 * (d * d).sum() ** 1.5)
-    bias = normal_quantile(((means < mean).sum() + (means <= mean).sum()) / (2 * DRAWS))
+    tie = 1e-12 * np.abs(means).max()  # the same values in another order are the mean itself, whatever their sum rounds to
+    bias = normal_quantile(((means < mean - tie).sum() + (means <= mean + tie).sum()) / (2 * DRAWS))
     ends = []
     for z in (normal_quantile((1 - level) / 2), normal_quantile((1 + level) / 2)):
         at = statistics.NormalDist().cdf(bias + (bias + z) / (1 - acceleration * (bias + z)))
@@ -204,9 +205,9 @@ class Recovery:
         return float(self.recovered()[-1])
 
     def half_life(self):
-        """The first measured epoch with rho >= 0.5; inf when none reached it (censored), NaN when rho is undefined."""
+        """The first epoch with rho >= 0.5; inf when none reached it (censored), NaN when rho is undefined or an epoch is missing."""
         rho = self.recovered()[1:]
-        if not np.isfinite(rho).any():
+        if not len(rho) or not np.isfinite(rho).all():
             return np.nan
         reached = np.flatnonzero(rho >= 0.5)
         return float(self.epochs[1:][reached[0]]) if len(reached) else np.inf
@@ -227,7 +228,7 @@ def recovery(store, row):
         if not stage.startswith("retrained_"):
             continue
         curve = f1[names.index(stage)] if f1 is not None and stage in names else np.array([])
-        curve = curve[np.isfinite(curve)]
+        curve = curve[: 1 + max(np.flatnonzero(np.isfinite(curve)), default=-1)]  # what follows is padding; a gap before it stays one
         if not len(curve):
             curve = store.score("f1", stage, [row])
         for value in curve:

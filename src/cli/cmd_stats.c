@@ -175,8 +175,13 @@ static void print_variance(const json_t *list)
     printf("\n%sShare of the variance between runs%s (type II)\n", rl_bold(stdout), rl_plain(stdout));
     json_array_foreach(list, i, t)
     {
-        if (isnan(number(t, "share"))) continue;
-        printf("  %-16s %-20s %5.1f %%", text(t, "response"), text(t, "factor"), 100 * number(t, "share"));
+        bool untold = isnan(number(t, "share")) && number(t, "df") == 0; /* one value, or other axes determine it */
+        if (isnan(number(t, "share")) && !untold) continue;
+        printf("  %-16s %-20s ", text(t, "response"), text(t, "factor"));
+        if (untold)
+            printf("not to be told: it has one value among these runs, or other axes determine it");
+        else
+            printf("%5.1f %%", 100 * number(t, "share"));
         if (isfinite(number(t, "p"))) printf("  F %.3g, p %.3g", number(t, "F"), number(t, "p"));
         printf("\n");
     }

@@ -40,23 +40,33 @@ static double recovery(double f1, double base, double pruned)
     return base - pruned >= RL_STATS_SMALLEST_DROP ? (f1 - pruned) / (base - pruned) : NAN;
 }
 
-/* epochs [stages, per_stage] of one run end to end, those of the retrained stages; *count of them. */
+/* Epochs that a stage has: what follows the last value is the padding of shorter stages. */
+static int64_t epochs_of(const double *f1, int64_t per_stage)
+{
+    while (per_stage > 0 && !isfinite(f1[per_stage - 1])) per_stage--;
+    return per_stage;
+}
+
+/* epochs [stages, per_stage] of one run end to end, those of the retrained stages; *count of them. A gap stays one: what comes
+ * after it keeps its epoch. */
 static void run_epochs(double *rho, int64_t *count, const double *f1, int64_t num_stages, int64_t per_stage, double base,
                        double pruned)
 {
     *count = 0;
     for (int64_t s = 2; s < num_stages; s++)
-        for (int64_t e = 0; e < per_stage; e++)
-            if (isfinite(f1[s * per_stage + e])) rho[1 + (*count)++] = recovery(f1[s * per_stage + e], base, pruned);
+        for (int64_t e = 0, n = epochs_of(f1 + s * per_stage, per_stage); e < n; e++)
+            rho[1 + (*count)++] = recovery(f1[s * per_stage + e], base, pruned);
 }
 
-/* Area and half-life of rho[0..count], rho[0] = 0 at pruning. */
+/* Area and half-life of rho[0..count], rho[0] = 0 at pruning; neither where an epoch's value is missing. */
 static void summarise(rl_curves *c, int64_t run, const double *rho, int64_t count)
 {
     double area = 0;
+    bool whole = count > 0;
+    for (int64_t t = 1; t <= count; t++) whole = whole && isfinite(rho[t]);
     c->area[run] = c->half_life[run] = NAN;
     c->censored[run] = -1;
-    if (count == 0 || !isfinite(rho[1])) return;
+    if (!whole) return;
     c->censored[run] = 1;
     c->half_life[run] = (double)count;
     for (int64_t t = 1; t <= count; t++) {

@@ -1,7 +1,8 @@
 /* variance.c -- which axis moves the outcome: main-effects analysis of variance over runs, type II.
  *
  * The sum of squares of a factor is what leaving it out adds to the residual of the model with all factors (statsmodels
- * anova_lm(typ=2) without interactions). Runs are few beside neurons, so every rank does the same sums in the same order. */
+ * anova_lm(typ=2) without interactions). A factor that has one value among the runs in question, or that the others determine,
+ * has no share: NaN. Runs are few beside neurons, so every rank does the same sums in the same order. */
 #include "least_squares.h"
 #include "stats_steps.h"
 
@@ -116,7 +117,7 @@ static rl_status analyse(anova *a, const factors *f, const double *values, const
         RL_TRY(residual(&less, &rank_less, f, k, runs, y, n, err));
         a->sum[k] = less > full ? less - full : 0;
         a->df[k] = (double)(rank - rank_less);
-        a->share[k] = a->total > 0 ? a->sum[k] / a->total : NAN;
+        a->share[k] = a->total > 0 && rank > rank_less ? a->sum[k] / a->total : NAN; /* 0 would say that it has no effect */
         if (n > rank && rank > rank_less && full > 0) {
             a->F[k] = a->sum[k] / a->df[k] / (full / (double)(n - rank));
             a->p[k] = rl_f_upper(a->F[k], a->df[k], (double)(n - rank));
