@@ -11,7 +11,7 @@ from . import measures, svg
 from .figure import Figure, Table, dot_rows, padded
 from .fig_recovery import any_run, rho_interval
 from .measures import mean_of
-from .words import count, estimate, join, real
+from .words import count, estimate, interval_name, join, real, signed
 
 MAX_SEEDS = 16
 
@@ -32,7 +32,7 @@ def finder_pairs(data):
         ranks = {m: data.store.neurons("rank", r)[0] for m, r in methods.items()}
         for a, b in itertools.combinations(sorted(ranks), 2):
             known = (ranks[a] >= 0) & (ranks[b] >= 0)
-            top = max(1, int(known.sum()) // 10)
+            top = max(1, int(0.1 * int(known.sum()) + 0.5))  # as in /stats
             ra, rb = (
                 np.argsort(np.where(known, ranks[a], np.inf), kind="stable")[:top],
                 np.argsort(np.where(known, ranks[b], np.inf), kind="stable")[:top],
@@ -164,8 +164,8 @@ def seeds(data):
     spearman = last_interval(data, arm, "spearman")
     sentence = (
         f"Between two seeds of {data.describe(arm)} the last saliencies correlate with {real(mean_of(upper))} "
-        f"({'95 % interval ' + real(spearman[0]) + ' to ' + real(spearman[1]) + ', ' if spearman else ''}{pair_words}), and the neurons that relearn overlap with a Jaccard index of "
-        f"{real(index)}, {'above' if index > chance else 'not above'} the {real(chance)} that chance gives."
+        f"({interval_name(arm.n) + ' ' + real(spearman[0]) + ' to ' + real(spearman[1]) + ', ' if spearman else ''}{pair_words}), and the neurons that relearn overlap with a Jaccard index of "
+        f"{real(index)}, where chance gives {real(chance)}: {above_chance(data, arm, index - chance)}."
     )
     return Figure(
         "seeds",
@@ -178,6 +178,15 @@ def seeds(data):
         f"At most the first {MAX_SEEDS} seeds of an arm. Pairs share seeds, so they are not independent.",
         lacks_interval=not data.stats.present,
     )
+
+
+def above_chance(data, arm, excess):
+    """In words, from the interval of /stats over seeds, where there is one that can tell."""
+    found = last_interval(data, arm, "jaccard_excess")
+    if not found:
+        return f"{signed(excess)}, without an interval"
+    words = "more than chance" if found[0] > 0 else "less than chance" if found[1] < 0 else "no different from chance"
+    return f"{signed(excess)} ({interval_name(arm.n)} {signed(found[0])} to {signed(found[1])}), {words}"
 
 
 def last_interval(data, arm, name):

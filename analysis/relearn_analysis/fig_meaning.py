@@ -72,7 +72,6 @@ def similarity(data):
                     for r in a.rows
                 ],
             ),
-            layer_table(data, "mean_similarity", "similarity_by_layer", "similarity"),
         ],
         how="Density of neurons over similarity of their top words to those in base (x) and saliency (y), seeds "
         "pooled for the picture; line: mean "
@@ -143,7 +142,7 @@ def similarity_map(data):
         "How much of the old meaning is left",
         sentence,
         panels,
-        [],
+        [layer_table(data, "mean_similarity", "similarity_by_layer", "similarity")],
         lacks_interval=not data.stats.present,
         how="Cosine of the mean word vectors of a neuron's top words in base and in this stage; mean over the layer, "
         "then over seeds.",
@@ -199,7 +198,7 @@ def primed(data):
                 [[t, *(terms[t].get(k, math.nan) for k in ("estimate", "se", "low", "high", "p"))] for t in terms],
             )
         )
-        text += regression_sentence(terms, about)
+        text += regression_sentence(terms, about, regression_runs(data, about))
     else:
         text += "The regression that holds layer, pruning and model fixed " + (
             "is not in /stats." if data.stats.present else "needs <code>relearn stats</code>."
@@ -221,6 +220,13 @@ def regression_of(data):
     return data.stats.regression(str(data.head.value("prune.select"))) or data.stats.regression()
 
 
+def regression_runs(data, about):
+    """Which runs the fit is of: more than the headline arm's."""
+    runs = count(int(about.get("num_runs", 0)), "run")
+    select = str(data.head.value("prune.select"))
+    return f"all {runs} with prune.select {escape(select)}" if data.stats.regression(select) else f"all {runs}"
+
+
 def coefficient_panel(terms, shown):
     colour = svg.colour(0)
     rows = [(t, [], terms[t]["estimate"], (terms[t]["low"], terms[t]["high"]), colour) for t in shown]
@@ -235,7 +241,7 @@ def coefficient_panel(terms, shown):
     )
 
 
-def regression_sentence(terms, about):
+def regression_sentence(terms, about, of_runs):
     parts = []
     for term, what in (
         ("base_saliency", "saliency before pruning"),
@@ -253,7 +259,8 @@ def regression_sentence(terms, about):
         else:
             parts.append(f"{what} {signed(t['estimate'])} (no interval with {int(about.get('num_clusters', 1))} seed)")
     return (
-        f"With layer, pruning and model held fixed, one unit more goes with saliency by: {'; '.join(parts)}."
+        f"Over the neurons of {of_runs} that have a saliency at the end, kept or pruned, with layer, pruning and model held fixed, one unit "
+        f"more goes with saliency by: {'; '.join(parts)}."
         if parts
         else ""
     )

@@ -156,8 +156,7 @@ def cka(data):
     back = last - pruned
     sentence = (
         f"Averaged over layers, the representations of {data.describe(data.head)} have a CKA of {estimate(pruned)} with the unpruned model "
-        f"right after pruning and of {estimate(last)} at the end: retraining "
-        f"{'brings them back towards it' if mean_of(back) > 0 else 'does not bring them back to it'} ({estimate(back, form=signed)})."
+        f"right after pruning and of {estimate(last)} at the end: retraining changed it by {estimate(back, form=signed)}."
     )
     return Figure(
         "cka",
@@ -301,8 +300,10 @@ def entropy(data):
     def sentence(table):
         change = table[:, -1] - table[:, 0]
         return (
-            f"The concept's saliency is spread over the layers with an entropy of {estimate(table[:, 0])} in base and {estimate(table[:, -1])} at the end of "
-            f"{data.describe(data.head)} (1 = evenly): relearning left it {'more' if mean_of(change) > 0 else 'less'} evenly spread, by {estimate(change, form=signed)}."
+            f"The concept's saliency is spread over the layers with an entropy of {estimate(table[:, 0])} in base, {estimate(table[:, 1])} right after pruning and "
+            f"{estimate(table[:, -1])} at the end of {data.describe(data.head)} (1 = evenly): from base to the end it changed by {estimate(change, form=signed)}."
+            if table.shape[1] > 1
+            else f"The concept's saliency is spread over the layers with an entropy of {estimate(table[:, 0])} in base (1 = evenly)."
         )
 
     return score_figure(
@@ -396,9 +397,9 @@ def causal(data):
         d = found["newly_salient"] - found["random_matched"]
         interval = measures.bca(d)
         sentence += f" Newly salient minus random: {estimate(d, form=signed)}; " + (
-            "the new saliency is where the concept is computed." if interval and interval[0] > 0
+            "the concept rests on them more than on others of their layers." if interval and interval[0] > 0
             else "the model does not rest on them more than on others." if interval and interval[1] < 0
-            else "saliency alone does not show that the concept is computed there."
+            else "that they are salient does not show that the concept rests on them."
         )
     panel = dot_rows("F1 lost without these neurons, last stage", dots, padded([v for d in dots for v in d[1]], 0), "F1 of the concept that is lost", "{:+.3f}", reference=0.0)
     return Figure(
@@ -434,13 +435,13 @@ def within_run(data):
     panels = []
     for w, title, x_label in (
         ("spearman", "Spearman with the run's own finder, base", "rank correlation"),
-        ("overlap", "Shared among the most important, base", "share"),
+        ("overlap", "Shared among the most important hundredth, base", "share (chance: 0.01)"),
     ):
         dots = [(n, t[w][:, 0], mean_of(t[w][:, 0]), measures.bca(t[w][:, 0]), svg.colour(0)) for n, t in shown]
         panels.append(dot_rows(title, dots, padded([v for d in dots for v in d[1]], 0, 1), x_label, "{:+.2f}" if w == "spearman" else "{:.2f}"))
     ordered = sorted(shown, key=lambda p: mean_of(p[1]["overlap"][:, 0]))
     (low, least), (high, most) = ordered[0], ordered[-1]
-    sentence = f"Beside the finder that {data.describe(data.head)} ranks with, <em>{escape(high)}</em> names the most of the same important neurons in base, {estimate(most['overlap'][:, 0])}"
+    sentence = f"Beside the finder that {data.describe(data.head)} ranks with, <em>{escape(high)}</em> names the most of the same neurons in base: of the most important hundredth {estimate(most['overlap'][:, 0])} is common (chance: 0.010)"
     sentence += f"; <em>{escape(low)}</em> the fewest, {estimate(least['overlap'][:, 0])}." if low != high else "."
     return Figure(
         "finders_within", "Other finders on the same activations", sentence, panels,

@@ -556,5 +556,5 @@ def factors(data):
         [panel],
         [Table("variance_shares", ["response", "factor", "share"], rows)],
         how="Main-effects analysis of variance over runs, type II (from /stats/variance); with an unbalanced grid "
-        "shares need not add to 1.",
+        "shares need not add to 1. Hatched: the axis has one value among these runs, or other axes determine it.",
     )

@@ -69,7 +69,7 @@ def card_note(answer, data):
     notes = {
         2: f"of the lost F1 is back at the end ({n})",
         4: f"of retraining until half is back ({n})",
-        5: f"shift of the centre of saliency ({n})",
+        5: f"shift of the centre of saliency{', the removal’s, not the relearning’s' if questions.by_removal_alone(data) else ''} ({n})",
         6: f"base against last saliency, kept neurons ({n})",
         7: f"of kept neurons carry old and lost words ({n})",
         10: "the removal after which least comes back" if len(data.arms) > 1 else "",
@@ -282,8 +282,8 @@ def provenance(data, path):
         f'class="provenance">{items}</dl><details><summary>sweep.yaml, resolved</summary>'
         f'<pre>{escape(data.store.sweep_yaml())}</pre></details><p class="caption">The unit of evidence is the run, '
         "repeated over seeds; never a neuron, a layer or a token. "
-        "An interval appears only where relearn stats computed one; agreement or contradiction with the paper is "
-        "stated only where an interval decides it.</p></section>"
+        "Tests, and intervals where it has them, are those of relearn stats; other intervals are BCa over at least six seeds, taken here by the same rule. "
+        "Agreement or contradiction with the paper is stated only where an interval decides it.</p></section>"
     )
 
 

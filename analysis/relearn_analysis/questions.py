@@ -7,13 +7,14 @@ import math
 from html import escape
 
 from . import fig_agreement, fig_layers, fig_meaning, fig_readings, fig_recovery
-from .measures import mean_of
+from .measures import bca, mean_of
 from .sweepdata import median_with_censored, smallest_p
 from .words import count, estimate, interval_name, real, signed, verdict_of, verdict_on
 
 PAPER = {  # what the paper reports or concludes, as docs/results.md and protocol §8 give it
     "recovered": "The paper's run recovered 98 % of the lost F1 after its first two epochs and 99 % after eight "
     "(DistilBERT, location).",
+    "after two epochs": 0.976,  # (0.9138 - 0.0277) / (0.9355 - 0.0277), protocol §8
 }
 
 
@@ -24,14 +25,13 @@ class Answer:
     short: str  # a few words or a number, for the summary card; "" for none
     text: str  # HTML
     figures: list
-    against_paper: str = ""  # "", "agrees", "contradicts", "undecided"
+    against_paper: str = ""  # "", "agrees", "weaker", "contradicts", "undecided"
     card: str = ""  # the question on the summary card
 
 
 def paper_word(answer):
-    return {"agrees": "as in the paper", "contradicts": "unlike the paper", "undecided": "undecided"}.get(
-        answer.against_paper, ""
-    )
+    words = {"agrees": "as in the paper", "weaker": "less than in the paper", "contradicts": "unlike the paper", "undecided": "undecided"}
+    return words.get(answer.against_paper, "")
 
 
 def missing(axis, example):
@@ -113,6 +113,10 @@ def plasticity(data):
             f"{undecided_because(interval, data.head.n)}.",
         }[verdict]
     )
+    compared, word = beside_two_epochs(data)
+    text += compared
+    if verdict == "agrees" and word == "less than":
+        verdict = "weaker"
     itself = fig_recovery.concept_itself(data)
     types, others = fig_readings.entity_types(data), fig_readings.other_concepts(data)
     figures = [fig_recovery.recovery(data)] + [f for f in (itself, types, others) if f]
@@ -132,6 +136,18 @@ def plasticity(data):
         verdict,
         "Does it come back?",
     )
+
+
+def beside_two_epochs(data):
+    """(sentence, word): the recovered share after two epochs against the paper's, where an interval can tell; more than half is not yet as much."""
+    interval = data.stats.interval("recovery", "rho_epoch", fig_recovery.any_run(data, data.head), 2)
+    if not interval or not enough(data.head.n):
+        return "", ""
+    curves = [data.recoveries[int(r)].recovered() for r in data.head.rows]
+    values = estimate([c[2] if len(c) > 2 else math.nan for c in curves], interval)
+    theirs = PAPER["after two epochs"]
+    word = "less than" if interval[1] < theirs else "more than" if interval[0] > theirs else "no different from"
+    return f" After two epochs it is {values} here, {word} the paper's {percent(theirs)}.", word
 
 
 def undecided_because(interval, n):
@@ -212,6 +228,7 @@ def earlier(data):
         "contradicts": f"This sweep contradicts it: {source}.",
         "undecided": f"This sweep does not decide it: {source}.",
     }[verdict]
+    text += retraining_alone(data)
     return Answer(
         5,
         "Do concepts move to earlier layers?",
@@ -221,6 +238,21 @@ def earlier(data):
         verdict,
         "Do they move to earlier layers?",
     )
+
+
+def retraining_alone(data):
+    """The paper compares base with retrained models only; the pruned model in between tells what the removal did and what the relearning."""
+    since = fig_layers.shift_since_pruning(data, data.head)
+    if not math.isfinite(mean_of(since)):
+        return ""
+    text = f" During retraining alone, from the pruned model on, the centre {fig_layers.direction(mean_of(since))}: {estimate(since, form=signed)} layers"
+    return text + ("; so it is the removal that moves it to earlier layers, not the relearning." if by_removal_alone(data) else ".")
+
+
+def by_removal_alone(data):
+    """Whether the concept ends in earlier layers although retraining moves it to later ones."""
+    interval = bca(fig_layers.shift_since_pruning(data, data.head))
+    return bool(interval and interval[0] > 0 and mean_of(fig_layers.shift(data, data.head)) < 0)
 
 
 def relocation_test(data):
@@ -242,11 +274,9 @@ def primed(data):
     figure = fig_meaning.primed(data)
     found = fig_meaning.regression_of(data)
     mean = mean_of(data.per_run(data.head, lambda s: s.spearman_base))
-    verdict, short = "undecided", f"ρ = {signed(mean, 2)}" if math.isfinite(mean) else "no value"
-    if found and "base_saliency" in found[0]:
-        t = found[0]["base_saliency"]
-        if math.isfinite(t["low"]) and enough(found[1].get("num_clusters", 0)):
-            verdict = against(1 if t["low"] > 0 else -1 if t["high"] < 0 else 0, 1, t["estimate"])
+    short = f"ρ = {signed(mean, 2)}" if math.isfinite(mean) else "no value"
+    signs = primed_signs(found)
+    verdict = {frozenset([1]): "agrees", frozenset([-1]): "contradicts"}.get(frozenset(signs.values()), "undecided")
     text = (
         f"Among kept neurons, saliency before pruning and after relearning have a rank correlation of {signed(mean)}. "
         if math.isfinite(mean)
@@ -256,20 +286,34 @@ def primed(data):
     text += {
         "agrees": "This sweep agrees.",
         "contradicts": "This sweep contradicts it.",
-        "undecided": f"This sweep does not decide it: {primed_undecided(data, found)}.",
+        "undecided": f"This sweep does not decide it: {primed_undecided(data, found, signs)}.",
     }[verdict]
     return Answer(6, "Are the relearning neurons primed?", short, text, [f for f in (figure, fig_readings.primedness(data)) if f], verdict, "Are they primed neurons?")
+
+
+PRIMED_BY = {"base_saliency": "saliency before pruning", "concept_similarity": "similarity to the concept before pruning"}
+
+
+def primed_signs(found):
+    """{measure of having been primed: sign of its partial effect, 0 where the interval includes 0}; none without an interval over enough seeds."""
+    if not found or not enough(found[1].get("num_clusters", 0)):
+        return {}
+    terms = {name: found[0][name] for name in PRIMED_BY if name in found[0] and math.isfinite(found[0][name]["low"])}
+    return {name: sure_sign((t["low"], t["high"])) for name, t in terms.items()}
 
 
 def no_interval(data, what):
     return f"/stats holds no {what}" if data.stats.present else "there is no interval yet (<code>relearn stats</code>)"
 
 
-def primed_undecided(data, found):
+def primed_undecided(data, found, signs):
     n = data.head.n
     if not enough(n):
         return f"{count(n, 'seed')} {'decides' if n == 1 else 'decide'} nothing (6 are the fewest)"
-    return "the interval of the partial effect includes 0" if found else no_interval(data, "regression")
+    if not signs:
+        return "the partial effects have no interval" if found else no_interval(data, "regression")
+    words = {1: "goes with more saliency after relearning", -1: "goes with less", 0: "with neither more nor less (its interval includes 0)"}
+    return ", but ".join(f"{PRIMED_BY[name]} {words[sign]}" for name, sign in signs.items())
 
 
 def polysemantic(data):
@@ -380,6 +424,7 @@ def removal(data):
             f" Of the removals that leave every layer something, <em>{escape(card.label)}</em> holds longest: "
             f"{percent(mean_of(data.recovered(card)))}."
         )
+    text += beside_the_next(data, card, fair)
     absent = [a for a in ("prune.permanent", "prune.ratio") if a not in data.varying]
     if absent:
         text += (
@@ -406,6 +451,17 @@ def removal(data):
         "",
         "What resists longest?",
     )
+
+
+def beside_the_next(data, first, arms):
+    """How far the most resistant removal is from the one after it, seed by seed: a first place may be no more than chance."""
+    others = sorted((a for a in arms if a is not first), key=lambda a: mean_of(data.recovered(a)))
+    if first is None or not others:
+        return ""
+    d = data.paired(others[0], first, data.recovered)
+    interval = bca(d)
+    told = "" if interval and interval[0] > 0 else ", which does not tell them apart"
+    return f" After the next, <em>{escape(others[0].label)}</em>, {estimate(d, form=signed)} more comes back{told}." if len(d) else ""
 
 
 def all_answers(data):

@@ -56,9 +56,12 @@ class Stats:
 
     def estimate(self, path, name, run, *index):
         """(mean, low, high, n) of estimate `name` of group `path` for the cell of `run`; an index may be a stage's name. None when absent."""
+        return self._values(path, [f"{name}{tail}" for tail in ("", "_low", "_high", "_n")], run, index)
+
+    def _values(self, path, names, run, index):
         group = self._find(path)
         cell = self.cell_of_run.get(run)
-        if group is None or cell is None or any(f"{name}{tail}" not in group for tail in ("", "_low", "_high", "_n")):
+        if group is None or cell is None or any(name not in group for name in names):
             return None
         row = self._row(group, cell)
         if row is None:
@@ -71,13 +74,14 @@ class Stats:
                     return None
                 i = stages.index(i)
             place.append(i)
-        if any(p >= size for p, size in zip(place, group[name].shape)):
+        if any(p >= size for p, size in zip(place, group[names[0]].shape)):
             return None
-        return tuple(float(group[f"{name}{tail}"][tuple(place)]) for tail in ("", "_low", "_high", "_n"))
+        return tuple(float(group[name][tuple(place)]) for name in names)
 
     def interval(self, path, name, run, *index):
-        found = self.estimate(path, name, run, *index)
-        return (found[1], found[2]) if found is not None and np.isfinite(found[1]) and np.isfinite(found[2]) else None
+        """(low, high); None when absent or without one."""
+        found = self._values(path, [f"{name}_low", f"{name}_high"], run, index)
+        return found if found is not None and np.isfinite(found).all() else None
 
     def comparisons(self, **wanted):
         """Rows of /stats/comparisons as dictionaries whose fields equal `wanted`."""

@@ -250,9 +250,10 @@ def estimate(group, name, value, low, high, n, shape):
     group[f"{name}_n"] = np.full(shape, n, np.int32)
 
 
-def stats(path, sign=-1, gathered=None):
+def stats(path, sign=-1, gathered=None, primed=None, two_epochs=(0.2, 0.9)):
     """/stats as docs/results-format.md has it, for a store of one model whose only axis is prune.select: intervals are invented, so that a page
-    that shows them can only have read them. sign: the direction of concept minus random in the centre of mass."""
+    that shows them can only have read them. sign: the direction of concept minus random in the centre of mass; primed: the sign of the partial effect of
+    similarity to the concept (None: there is none); two_epochs: the interval of what is back by then."""
     with h5py.File(path, "r+") as f:
         runs = list(f["runs/run"][:])
         select = f["runs/prune.select"][:] if "prune.select" in f["runs"] else np.array([b"concept"] * len(runs))
@@ -281,7 +282,7 @@ def stats(path, sign=-1, gathered=None):
         recovery = g.create_group("recovery")
         estimate(recovery, "rho", 0.8, 0.123 if sign > 0 else 0.623, 0.487 if sign > 0 else 0.987, 6, (len(cells), 3))
         recovery["rho_low"][0], recovery["rho_high"][0] = (0.123, 0.487) if sign > 0 else (0.123, 0.987)
-        estimate(recovery, "rho_epoch", 0.8, 0.2, 0.9, 6, (len(cells), 5))
+        estimate(recovery, "rho_epoch", 0.8, *two_epochs, 6, (len(cells), 5))
         estimate(recovery, "area", 0.7, 0.65, 0.75, 6, (len(cells),))
         layer = g.create_group("layers/tiny")
         layer["cell"], layer["stage"] = np.arange(len(cells), dtype=np.int32), texts(STAGES)
@@ -322,11 +323,20 @@ def stats(path, sign=-1, gathered=None):
         ):
             comparison[name] = np.full(len(rows), value)
         regression = g.create_group("regression")
-        terms = ["intercept", "base_saliency", "similarity", "depth", "pruned"]
+        terms = ["intercept", "base_saliency", "similarity" if primed is None else "concept_similarity", "depth", "pruned"]
         regression["fit"], regression["term"] = texts(["all"]), texts(terms)
         for name, value in (("estimate", 0.4), ("se", 0.1), ("p", 0.01), ("low", 0.2), ("high", 0.6)):
             regression[name] = np.full((1, len(terms)), value * (1 if sign < 0 else -1))
         if sign > 0:
             regression["low"][...], regression["high"][...] = -0.6, -0.2
+        if primed is not None:
+            for name, value in (("estimate", 0.4), ("low", 0.4 - 0.2), ("high", 0.4 + 0.2)):
+                regression[name][0, 2] = value * primed if primed else value - 0.4
+            if primed < 0:
+                regression["low"][0, 2], regression["high"][0, 2] = -0.6, -0.2
+        agreement = g.create_group("agreement/tiny")
+        agreement["cell"], agreement["stage"] = np.arange(len(cells), dtype=np.int32), texts(STAGES)
+        for name, low, high in (("spearman", 0.111, 0.222), ("jaccard_excess", 0.0123, 0.0345)):
+            agreement[f"{name}_low"], agreement[f"{name}_high"] = (np.full((len(cells), len(STAGES)), v) for v in (low, high))
         for name, value in (("num_runs", 12), ("num_clusters", 6), ("num_rows", 1000), ("r_squared", 0.5)):
             regression[name] = np.array([value])

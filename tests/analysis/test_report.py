@@ -164,6 +164,12 @@ class Report(Case):
             float(row["overlap_top_10_percent"]), 1.0
         )  # the synthetic ranks depend on the seed alone
         self.lacks(page, "add <code>rank.method")
+        self.report(axes={"rank.method": ["probeless", "gradient"]}, seeds=1, width=42)  # a tenth of 168 neurons is 17, as in /stats
+        with h5py.File(self.path, "r+") as f:
+            rank = f["neurons/tiny/rank"]
+            rank[1, 0] = (rank[0, 0] + 1) % 168
+        self.report()
+        self.assertAlmostEqual(float(rows_of(self.folder, "finder_agreement")[0]["overlap_top_10_percent"]), 16 / 17)
 
     def test_what_is_no_axis_is_named(self):
         page = self.report(seeds=2)
@@ -200,7 +206,7 @@ class Report(Case):
         self.has(page, "have a rank correlation of +0.253 (95 % interval")
         self.has(page, "32.5 % (95 % interval")  # new words of the concept at the end: 0.3 + mean seed / 100
         self.has(page, "Newly salient minus random: +0.200")
-        self.has(page, "<em>gaussian</em> names the most of the same important neurons in base, 0.60")
+        self.has(page, "<em>gaussian</em> names the most of the same neurons in base: of the most important hundredth 0.60")
         cka = [r for r in rows_of(self.folder, "cka") if r["arm"] == "concept" and r["stage"] == "pruned" and r["layer"] == "0"]
         self.assertEqual((len(cka), cka[0]["seeds"]), (1, "6"))
         self.assertAlmostEqual(float(cka[0]["cka"]), 0.475)
@@ -354,6 +360,89 @@ class Report(Case):
                 section = page.split(f'<section id="{question}">')[1].split("</section>")[0]
                 self.has(section, word)
                 self.lacks(section, other)
+
+    def section(self, page, question):
+        return page.split(f'<section id="{question}">')[1].split("</section>")[0]
+
+    def test_primed_needs_both_of_its_measures(self):
+        """Saliency before pruning says yes throughout; similarity to the concept says yes, nothing, no."""
+        for primed, word, reason in ((+1, "as in the paper", "agrees"), (0, "undecided", "includes 0"), (-1, "undecided", "but similarity to the concept before pruning goes with less")):
+            make_store.write(self.path, axes={"prune.select": ["concept", "random"]}, seeds=6)
+            make_store.stats(self.path, primed=primed)
+            section = self.section(self.report(), "q6")
+            self.has(section, f"{word}</span></p>")
+            self.has(section, reason)
+            self.has(section, "Over the neurons of all 12 runs")
+
+    def test_more_than_half_is_not_as_much_as_in_the_paper(self):
+        for interval, word, sentence in (
+            ((0.6, 0.7), "less than in the paper", "less than the paper's 98 %"),
+            ((0.6, 0.99), "as in the paper", "no different from the paper's 98 %"),
+            ((0.98, 0.99), "as in the paper", "more than the paper's 98 %"),
+        ):
+            make_store.write(self.path, axes={"prune.select": ["concept", "random"]}, seeds=6)
+            make_store.stats(self.path, two_epochs=interval)
+            with h5py.File(self.path, "r+") as f:
+                f["stats/recovery/rho_low"][...] = 0.6
+            section = self.section(self.report(), "q2")
+            self.has(section, f"{word}</span></p>")
+            self.has(section, sentence)
+
+    def test_what_the_removal_moved_is_not_put_down_to_relearning(self):
+        make_store.write(self.path, axes={"prune.select": ["concept", "random"]}, seeds=6)
+        with h5py.File(self.path, "r+") as f:
+            s, layer = f["neurons/tiny/saliency"], f["neurons/tiny/layer"][()]
+            last, depth = layer == layer.max(), layer / layer.max()
+            noise = 0.01 * np.arange(len(s))[:, None]
+            for stage, weight in enumerate((depth, 1 - depth, 1 - 0.5 * depth, 1 - 0.5 * depth)):  # to the front at the pruning, then some way back
+                s[:, stage] = weight + noise
+            self.assertTrue(last.any())
+        make_store.stats(self.path)
+        page = self.report()
+        self.has(self.section(page, "q5"), "so it is the removal that moves it to earlier layers, not the relearning")
+        self.has(page, "the removal’s, not the relearning’s (6 seeds)")
+
+    def test_seeds_agree_more_than_chance_only_where_stats_says_so(self):
+        make_store.write(self.path, axes={"prune.select": ["concept", "random"]}, seeds=6)
+        make_store.stats(self.path)
+        section = self.section(self.report(), "q9")
+        self.has(section, "(95 % interval 0.111 to 0.222, 15 pairs of seeds)")
+        self.has(section, "(95 % interval +0.012 to +0.035), more than chance")
+        with h5py.File(self.path, "r+") as f:
+            f["stats/agreement/tiny/jaccard_excess_low"][...] = -0.01
+        self.has(self.section(self.report(), "q9"), "no different from chance")
+
+    def test_a_first_place_is_held_against_the_second(self):
+        page = self.report(axes={"prune.ratio": [0.1, 0.12, 0.9]}, seeds=6)
+        rows = rows_of(self.folder, "runs")
+        by_ratio = {x: np.array([float(r["recovered"]) for r in rows if float(r["prune.ratio"]) == x]) for x in (0.1, 0.12, 0.9)}
+        d = by_ratio[0.12] - by_ratio[0.9]
+        self.has(self.section(page, "q10"), f"After the next, <em>prune.ratio 0.12</em>, {d.mean():+.3f} (95 % interval")
+        self.lacks(self.section(page, "q10"), "does not tell them apart")
+        make_store.write(self.path, axes={"prune.ratio": [0.1, 0.2]}, seeds=6)
+        with h5py.File(self.path, "r+") as f:
+            base, pruned = f["runs/f1_base"][()], f["runs/f1_pruned"][()]
+            f["training/f1"][:, 3, 1] = pruned + (base - pruned) * np.r_[0.8, 0.82, 0.79, 0.8, 0.81, 0.8, 0.8 + 0.01 * np.array([1, 1, -1, -1, 1, -2])]
+        page = self.report()
+        self.has(self.section(page, "q10"), "which does not tell them apart")
+
+    def test_every_figure_has_its_data_beside_it(self):
+        page = self.report(axes={"prune.select": ["concept", "random"], "rank.method": ["probeless", "gradient"]}, seeds=6, readings=True, curve=True)
+        for figure in re.findall(r"<figure id=.*?</figure>", page, re.S):
+            self.assertRegex(figure, r'download="[a-z0-9_]+\.csv"', figure[:60])
+
+    def test_an_epoch_that_is_missing_moves_no_other(self):
+        make_store.write(self.path, seeds=3)
+        with h5py.File(self.path, "r+") as f:
+            f["training/f1"][0, 2, 0] = np.nan
+        self.report()
+        rows = rows_of(self.folder, "recovery_runs")
+        first = [r for r in rows if r["run"] == rows[0]["run"]]
+        self.assertEqual([r["epoch"] for r in first], ["0", "0", "1", "2", "3", "4"])
+        self.assertEqual([r["f1"] == "" for r in first], [False, False, True, False, False, False])
+        run = rows_of(self.folder, "runs")[0]
+        self.assertEqual((run["half_life"], run["area"]), ("", ""))
+        self.assertNotEqual(run["recovered"], "")
 
     def test_stale_stats_are_left_aside(self):
         make_store.write(self.path, seeds=6)
