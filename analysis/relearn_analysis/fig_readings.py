@@ -395,9 +395,10 @@ def causal(data):
     sentence = f"Zeroed at the end of {data.describe(data.head)}, " + join(f"the {n.replace('_', ' ')} neurons cost {estimate(v)} F1" for n, v in found.items()) + "."
     if "newly_salient" in found and "random_matched" in found:
         d = found["newly_salient"] - found["random_matched"]
-        interval = measures.bca(d)
+        interval, sizes = measures.bca(d), set_sizes(data, names)
         sentence += f" Newly salient minus random: {estimate(d, form=signed)}; " + (
-            "the concept rests on them more than on others of their layers." if interval and interval[0] > 0
+            f"no fair comparison: {' and '.join(sizes)} neurons (computed before relearn drew as many)." if sizes[0] != sizes[1]
+            else "the concept rests on them more than on others of their layers." if interval and interval[0] > 0
             else "the model does not rest on them more than on others." if interval and interval[1] < 0
             else "that they are salient does not show that the concept rests on them."
         )
@@ -408,6 +409,15 @@ def causal(data):
         how="Each set is zeroed in the forward pass for one evaluation (from /causal; <code>analyse.causal</code>): the pruned neurons, those that became salient, and as many "
         "random ones of the same layers.",
     )
+
+
+def set_sizes(data, names):
+    """Neurons that were zeroed at the end, newly salient and random: means over the runs of the headline arm, as text."""
+    means = []
+    for name in ("newly_salient", "random_matched"):
+        values = per_stage(data, data.head, lambda r, own: column_of(data.store.by_run("causal", "count", r), own, names.index(name)))
+        means.append(real(mean_of(values[:, -1]), 0))
+    return means
 
 
 # ------------------------------------------------------------------------------------------------ finders within a run

@@ -232,6 +232,8 @@ def by_step(data):
             rho, step, names = data.store.curve("recovered", int(r))
             if rho is None:
                 return None
+            if not np.isfinite(data.recoveries[int(r)].recovered()).any():
+                continue  # next to nothing was lost: what /curve divides by it means nothing
             later = [i for i, s in enumerate(names) if s.startswith(("pruned", "retrained_"))]
             x, y = step[later].ravel(), rho[later].ravel()
             known = np.isfinite(x) & np.isfinite(y) & (x >= 0)

@@ -413,9 +413,9 @@ typedef struct rl_causal_check {
     rl_concept_f1 intact;
     rl_causal_drop original, salient, random;
 } rl_causal_check;
-/* original[count]: the pruned ids; salient: the front of order[N] without them, as many; random: `draws` sets with as many
- * neurons of each layer as `salient`, from the neurons in neither set, by (seed, RL_PURPOSE_CAUSAL, draw, layer); layers with
- * too few such neurons give what they have. draws + 3 evaluations. */
+/* original[count]: the pruned ids; salient: the front of order[N] without them, as many, but of each layer at most half of what
+ * is left there; random: `draws` sets with as many neurons of each layer as `salient`, from the neurons in neither set, by
+ * (seed, RL_PURPOSE_CAUSAL, draw, layer). draws + 3 evaluations. */
 rl_status rl_causal_check_run(rl_causal_check *out, const rl_model *model, const rl_ablation_task *task,
                               const int32_t *original, int64_t count, const int32_t *order, int64_t draws, uint64_t seed,
                               rl_error *err);

@@ -13,15 +13,22 @@ typedef struct causal {
     int32_t *salient, *drawn;    /* [count] */
     int32_t *free_units;         /* [C] */
     int64_t *chosen;             /* [C] */
+    int64_t *room;               /* [num_layers] salient neurons that a layer may still give */
     int64_t num_salient;
     uint64_t seed;
 } causal;
 
-/* The front of the ranking without the neurons that were pruned. */
+/* The front of the ranking without the neurons that were pruned, of each layer at most half of those that were kept: the
+ * other half is what as many random ones are drawn from. Without this, pruning half of the model would leave none to draw. */
 static void pick_salient(causal *c, const int32_t *order, int64_t count)
 {
+    for (int64_t l = 0; l < c->num_layers; l++) {
+        int64_t kept = 0;
+        for (int64_t n = l * c->C; n < (l + 1) * c->C; n++) kept += !c->taken[n];
+        c->room[l] = kept / 2;
+    }
     for (int64_t i = 0; i < c->N && c->num_salient < count; i++)
-        if (!c->taken[order[i]]) c->salient[c->num_salient++] = order[i];
+        if (!c->taken[order[i]] && c->room[order[i] / c->C]-- > 0) c->salient[c->num_salient++] = order[i];
     for (int64_t i = 0; i < c->num_salient; i++) c->taken[c->salient[i]] = 1;
 }
 
@@ -35,7 +42,6 @@ static rl_status draw_matched(causal *c, int64_t draw, int64_t *num_drawn, rl_er
         for (int64_t i = 0; i < c->num_salient; i++) wanted += c->salient[i] / c->C == l;
         for (int64_t n = l * c->C; n < (l + 1) * c->C; n++)
             if (!c->taken[n]) c->free_units[available++] = (int32_t)n;
-        if (wanted > available) wanted = available;
         if (wanted == 0) continue;
         RL_TRY(rl_rng_choose(c->seed, RL_PURPOSE_CAUSAL, (uint32_t)draw, (uint32_t)l, available, wanted, c->chosen, err));
         for (int64_t i = 0; i < wanted; i++) c->drawn[(*num_drawn)++] = c->free_units[c->chosen[i]];
@@ -87,6 +93,7 @@ static rl_status prepare(causal *c, const int32_t *original, int64_t count, rl_e
     RL_ALLOC(c->drawn, count, err);
     RL_ALLOC(c->free_units, c->C, err);
     RL_ALLOC(c->chosen, c->C, err);
+    RL_ALLOC(c->room, c->num_layers, err);
     for (int64_t i = 0; i < count; i++) {
         if (original[i] < 0 || original[i] >= c->N)
             return rl_fail(err, RL_ERR_INPUT, "neuron %" PRId32 " does not exist; expected 0 to %" PRId64, original[i],
@@ -117,5 +124,6 @@ cleanup:
     rl_free(c.drawn);
     rl_free(c.free_units);
     rl_free(c.chosen);
+    rl_free(c.room);
     return status;
 }

@@ -213,6 +213,7 @@ static rl_status causal_key(rl_stage *stage, const rl_run_settings *settings, rl
     RL_TRY(hash_content(hash, contents, settings->validation_file, err));
     rl_hash_int(hash, settings->seed);
     rl_hash_int(hash, RL_CAUSAL_DRAWS);
+    rl_hash_text(hash, "half of a layer"); /* once random sets could be smaller than the salient one */
     hash_texts(hash, settings->concept.types, settings->concept.num_types);
     rl_hash_digest(hash, stage->key);
 cleanup:

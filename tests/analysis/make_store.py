@@ -145,6 +145,7 @@ def of_all(f, ids, seeds, absent):
     c["run"], c["stage"], c["set"] = texts(ids), texts(STAGES), texts(["pruned", "newly_salient", "random_matched"])
     drop = np.full((1, len(STAGES), 3), np.nan)
     drop[0, 2:] = [0.0, 0.3, 0.1]
+    c["count"] = np.where(np.isfinite(drop), 40.0, np.nan) + there[:, None, None]
     c["concept_drop"], c["other_drop"] = drop * (1 + spread), drop * 0.1 + spread
     k = f.create_group("finders")
     k["run"], k["stage"], k["finder"] = texts(ids), texts(STAGES), texts(["probeless", "gaussian", "iou"])

@@ -213,6 +213,10 @@ class Report(Case):
         self.assertTrue(float(cka[0]["low"]) < 0.475 < float(cka[0]["high"]))
         animal = [r for r in rows_of(self.folder, "other_concepts") if r["concept"] == "animal"]
         self.assertEqual({r["spearman_base_last"] for r in animal}, {"1.0"})
+        self.has(page, "the concept rests on them more than on others of their layers")
+        with h5py.File(self.path, "r+") as f:
+            f["causal/count"][:, :, 2] = 7
+        self.has(self.report(), "no fair comparison: 40 and 7 neurons")
 
     def test_few_seeds_have_no_95_percent(self):
         page = self.report(axes={"prune.select": ["concept", "random"]}, seeds=3, readings=True)

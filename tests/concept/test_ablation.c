@@ -187,6 +187,30 @@ static void test_causal_check(void **state)
     rl_model_free(f.model);
 }
 
+/* Half of the model is pruned: of what is left one half is salient, so that the random sets are as large, layer by layer. */
+static void test_random_sets_are_as_large_whatever_was_pruned(void **state)
+{
+    fixture f;
+    int32_t order[N], original[N / 2], salient[N], front = 0;
+    rl_causal_check check;
+    rl_error err = {0};
+    (void)state;
+    set_up(&f, "bert");
+    for (int32_t n = 0; n < N; n++) order[n] = N - 1 - n; /* the last layer first */
+    for (int32_t i = 0; i < N / 2; i++) original[i] = 2 * i;
+    for (int32_t l = STATES - 1; l >= 0; l--) { /* 4 of 8 are kept in each: the two that stand in front */
+        salient[front++] = l * C + 7;
+        salient[front++] = l * C + 5;
+    }
+    assert_ok(rl_causal_check_run(&check, f.model, &f.task, original, N / 2, order, 3, 1, &err), err);
+    assert_int_equal(check.original.count, N / 2);
+    assert_int_equal(check.salient.count, front);
+    assert_int_equal(check.random.count, front);
+    assert_same(check.salient.concept_drop, drop_of(&f, salient, front));
+    assert_true(check.random.concept_drop > 0); /* something was zeroed */
+    rl_model_free(f.model);
+}
+
 static void test_refusals(void **state)
 {
     static const int32_t beyond[] = {N};
@@ -215,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_zeroing_is_masking), cmocka_unit_test(test_scores),
         cmocka_unit_test(test_groups_follow_the_prior), cmocka_unit_test(test_causal_check),
+        cmocka_unit_test(test_random_sets_are_as_large_whatever_was_pruned),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
