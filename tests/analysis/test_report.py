@@ -28,7 +28,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ANALYSIS = os.path.join(HERE, "..", "..", "analysis")
 sys.path[:0] = [ANALYSIS, HERE]
 import make_store  # noqa: E402
-from relearn_analysis import command, measures  # noqa: E402
+from relearn_analysis import command, measures, paper  # noqa: E402
 
 
 def run(*arguments):
@@ -487,19 +487,44 @@ class Report(Case):
 
 
 class Paper(Case):
-    def test_the_goldens_of_the_protocol(self):
-        """Protocol §12's synthetic table, T = 5376: counts 306 310 309 307 309 310 307 of neurons above 0.5 give 14.185 ... percent shares."""
-        from relearn_analysis import paper
+    """The golden of protocol §12, which the authors' own functions gave: two synthetic rankings of 7 x 768 neurons, T as stated."""
 
-        counts = [261, 263, 264, 262, 263, 263, 264]
-        layer = np.repeat(np.arange(7), 768)
-        saliency = np.concatenate([np.r_[np.full(c, 0.9), np.full(768 - c, 0.1)] for c in counts])
-        self.assertEqual(
-            [round(v, 3) for v in paper.redistribution(saliency, layer, 7)],
-            [14.185, 14.293, 14.348, 14.239, 14.293, 14.293, 14.348],
-        )
-        saliency[:700] = math.nan
-        self.assertEqual(paper.redistribution(saliency, layer, 7)[0], 0)
+    def setUp(self):
+        rank = np.arange(5376)
+        self.layer, self.null = np.repeat(np.arange(7), 768), rank % 5 == 0
+        self.base, self.stage = np.empty(5376, int), np.empty(5376, int)
+        self.base[(4391 * rank + 7) % 5376], self.stage[(1231 * rank + 3) % 5376] = rank, rank
+
+    def saliency(self, rank, T):
+        m = T / 100
+        return np.where(self.null, math.nan, np.abs((rank // 100 + 1 - m) / (1 - m)))
+
+    def test_redistribution(self):
+        base = self.saliency(self.base, 4608)
+        self.assertEqual([round(v, 3) for v in paper.redistribution(base, self.layer, 7)], [14.185, 14.293, 14.348, 14.239, 14.293, 14.293, 14.348])
+        coded = paper.filter_ablated(self.base, self.stage, self.null)
+        self.assertEqual(np.bincount(self.layer[coded > 0.5]).tolist(), [147, 149, 148, 148, 150, 147, 150])
+        self.assertEqual([round(v, 3) for v in paper.redistribution(coded, self.layer, 7)], [14.148, 14.341, 14.244, 14.244, 14.437, 14.148, 14.437])
+
+    def test_means_and_errors(self):
+        base, stage = self.saliency(self.base, 5376), self.saliency(self.stage, 5376)
+        id = np.arange(5376)
+        similarity = np.where(id % 11 == 0, math.nan, (37 * id % 101) / 100)
+        for values, layer, mean, error in (
+            (np.nan_to_num(base), 0, 0.398756, 0.0233292), (np.nan_to_num(base), 6, 0.398990, 0.0234044), (stage, 0, 0.500591, 0.0233129),
+            (stage, 6, 0.502584, 0.0232568), (similarity, 0, 0.501619, 0.0216036), (similarity, 6, 0.498209, 0.0217015),
+        ):
+            self.assertAlmostEqual(measures.by_layer(values[None], self.layer, 7)[0, layer], mean, delta=6e-7)
+            self.assertAlmostEqual(paper.errors(values[None], self.layer, 7)[0, layer], error, delta=6e-8)
+
+    def test_unchanged_words_have_no_similarity(self):
+        words = np.array([[[1, 2, -1], [3, 4, 5]], [[2, 1, -1], [3, 4, 6]]])
+        self.assertEqual(paper.changed(words, None).tolist(), [[False, False], [False, True]])
+
+    def test_similarity_by_saliency(self):
+        table = paper.by_saliency(np.array([0.0, 0.19, 0.2, 1.0]), np.array([0.1, 0.3, 0.5, 0.7]))
+        self.assertEqual(table[:, 0].tolist(), [2, 1, 0, 0, 1])
+        np.testing.assert_allclose(table[:, 1], [0.2, 0.5, math.nan, math.nan, 0.7])
 
     def test_it_prints_every_arm(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -508,8 +533,10 @@ class Paper(Case):
         self.assertEqual((code, err), (0, ""))
         self.assertIn("tiny, concept: mean over 2 seeds", out)
         self.assertIn("tiny, random: mean over 2 seeds", out)
-        shares = [float(l.split()[1]) for l in out.split("Neurons with saliency")[1].split("\n")[2:6]]
-        self.assertAlmostEqual(sum(shares), 100, delta=0.01)
+        shares = np.array([l.split() for l in out.split("Neurons with saliency")[1].split("\n")[2:6]], float)
+        np.testing.assert_allclose(shares[:, 1:].sum(axis=0), 100, atol=0.01)
+        for title in ("Mean saliency", "Mean similarity to base", "Similarity by saliency, round 2"):
+            self.assertIn(title, out)
 
 
 if __name__ == "__main__":
