@@ -33,6 +33,9 @@ relearn_script_test(analysis.program analysis/test_program.py LABELS golden TIME
 
 # relearn stats as a program: remade, killed, touched by h5py, short of seeds.
 relearn_script_test(stats.program stats/test_program.py LABELS golden TIMEOUT 180 ARGUMENTS --program $<TARGET_FILE:relearn>)
+# Every finder on a real model, in numpy.
+relearn_script_test(concept.real_finders concept/test_real_finders.py LABELS real TIMEOUT 180 ARGUMENTS --program $<TARGET_FILE:relearn>)
+
 # Every number of /stats a second time, in numpy.
 relearn_script_test(stats.recomputed stats/test_recomputed.py LABELS golden TIMEOUT 180 ARGUMENTS --program $<TARGET_FILE:relearn>)
 
