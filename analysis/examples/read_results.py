@@ -15,7 +15,7 @@ with h5py.File(sys.argv[1]) as store:
     select = runs["prune.select"].asstr()[:] if "prune.select" in runs else np.full(len(done), "all")
     stages = sorted((n[3:] for n in runs if n.startswith("f1_")), key=lambda s: (s != "base", s != "pruned", len(s), s))
 
-    print("Entity F1, mean over seeds")
+    print("Entity F1, mean over the runs of each selection")
     for arm in sorted(set(select[done])):
         rows = done & (select == arm)
         means = [np.nanmean(runs[f"f1_{stage}"][:][rows]) for stage in stages]

@@ -191,7 +191,7 @@ static void test_causal_check(void **state)
 static void test_random_sets_are_as_large_whatever_was_pruned(void **state)
 {
     fixture f;
-    int32_t order[N], original[N / 2], salient[N], front = 0;
+    int32_t order[N], original[N / 2 + 1], salient[N], front = 0;
     rl_causal_check check;
     rl_error err = {0};
     (void)state;
@@ -208,6 +208,10 @@ static void test_random_sets_are_as_large_whatever_was_pruned(void **state)
     assert_int_equal(check.random.count, front);
     assert_same(check.salient.concept_drop, drop_of(&f, salient, front));
     assert_true(check.random.concept_drop > 0); /* something was zeroed */
+    original[N / 2] = 1;                        /* an odd number is left in the first layer: the smaller half is salient */
+    assert_ok(rl_causal_check_run(&check, f.model, &f.task, original, N / 2 + 1, order, 3, 1, &err), err);
+    assert_int_equal(check.salient.count, front - 1);
+    assert_int_equal(check.random.count, front - 1);
     rl_model_free(f.model);
 }
 

@@ -195,14 +195,39 @@ static void test_constant_neurons_know_nothing(void **state)
     tear_down(&f);
 }
 
-/* Constant over the concept's words only: finite, and near the most a neuron can tell. */
+/* Bits of a neuron that is 2 at half of its words, the concept's, and x[20] at the others: the variance of the constant class is 1e-9 of
+ * the neuron's whole variance. */
+static double bits_of_a_spike(const double *x)
+{
+    double all = 0, rest = 0, squares = 0, whole = 0, surprise = 0;
+    for (int i = 0; i < 20; i++) rest += x[i] / 20, all += (x[i] + 2) / 40;
+    for (int i = 0; i < 20; i++) squares += (x[i] - rest) * (x[i] - rest), whole += ((x[i] - all) * (x[i] - all) + (2 - all) * (2 - all)) / 40;
+    double wide = (squares / 19 + squares) / 26, narrow = 1e-9 * whole;
+    for (int i = 0; i < 40; i++) {
+        double v = i < 20 ? x[i] : 2, of_rest = exp(-(v - rest) * (v - rest) / wide / 2) / sqrt(wide);
+        double of_concept = exp(-(v - 2) * (v - 2) / narrow / 2) / sqrt(narrow);
+        surprise -= log((i < 20 ? of_rest : of_concept) / (of_rest + of_concept)) / 40;
+    }
+    return 1 - surprise / log(2);
+}
+
+/* Constant over the concept's words only: finite, and near the most a neuron can tell. Where the others come near that constant, the width
+ * of the spike decides. */
 static void test_a_neuron_constant_in_one_class(void **state)
 {
     float X[40];
     uint8_t y[40];
-    double score, entropy = 1;
+    double score, entropy = 1, near[20];
     rl_error err = {0};
     (void)state;
+    for (int i = 0; i < 40; i++) {
+        y[i] = i >= 20;
+        X[i] = y[i] ? 2.0f : 2.0f + (float)(i - 10) / 65536; /* exact in float32; one of them is 2 */
+        if (!y[i]) near[i] = (double)X[i];
+    }
+    near[0] = X[0] = 1.5f;
+    assert_ok(rl_gaussian_scores(&score, X, y, 40, 1, 1, &err), err);
+    assert_close(score, bits_of_a_spike(near), 1e-9, 0);
     for (int i = 0; i < 40; i++) y[i] = i % 2 == 0, X[i] = y[i] ? 2.0f : (float)(i % 7) * 0.1f;
     assert_ok(rl_gaussian_scores(&score, X, y, 40, 1, 1, &err), err);
     assert_close(score, entropy, 1e-6, 0);

@@ -121,6 +121,7 @@ static void test_counts(void **state)
     assert_int_equal(rl_prune_count(RL_PROTOCOL_PUBLISHED, -1, 6, 768), 3000);
     assert_int_equal(rl_prune_count(RL_PROTOCOL_HEAD, -1, 6, 768), 2304);
     assert_int_equal(rl_prune_count(RL_PROTOCOL_PUBLISHED, -1, 6, 384), 1500);
+    assert_int_equal(rl_prune_count(RL_PROTOCOL_PUBLISHED, -1, 2, 16), 27); /* 26.8 */
     assert_int_equal(rl_prune_count(RL_PROTOCOL_CORRECTED, -1, 6, 768), 2688);
     assert_int_equal(rl_prune_count(RL_PROTOCOL_CORRECTED, .3, 6, 768), 1613); /* 1612.8 */
     assert_int_equal(rl_prune_count(RL_PROTOCOL_CORRECTED, 0, 6, 768), 0);

@@ -25,7 +25,8 @@ static void test_shares_over_layers(void **state)
 
 static void test_recovery_curves(void **state)
 {
-    static const double t[] = {0, 10, 30}, rising[] = {0, .4, .8}, never[] = {0, .3, .49}, lost[] = {0, NAN, .9};
+    static const double t[] = {0, 10, 30}, rising[] = {0, .4, .8}, never[] = {0, .3, .49}, lost[] = {0, NAN, .9},
+                        just[] = {0, .3, .5};
     bool censored = true;
     (void)state;
     assert_close(rl_recovery_half_life(t, rising, 3, &censored), 15, 1e-12, 0); /* 10 + 20 * .1 / .4 */
@@ -33,6 +34,8 @@ static void test_recovery_curves(void **state)
     assert_close(rl_recovery_area(t, rising, 3), (10 * .2 + 20 * .6) / 30, 1e-14, 0);
     assert_true(isnan(rl_recovery_half_life(t, never, 3, &censored)) && censored);
     assert_true(isnan(rl_recovery_half_life(t, lost, 3, &censored)) && censored);
+    assert_same(rl_recovery_half_life(t, just, 3, &censored), 30); /* half is half */
+    assert_false(censored);
     assert_same(rl_recovery_half_life(t, rising + 2, 1, &censored), 0); /* already there */
     assert_false(censored);
     assert_true(isnan(rl_recovery_area(t, rising, 1)));
@@ -67,11 +70,12 @@ static void test_centroid(void **state)
     assert_same(centroid[0] + centroid[1], 0);
 }
 
-/* Types a and b are the concept (b in two of three places). The neuron had {a, c}; now it has {a, b, d}. */
+/* Types a and b are the concept (b in two of three places, d in one of two: not more than half). The neuron had {a, c}; now it has
+ * {a, b, d}. */
 static void test_old_and_new_words(void **state)
 {
-    int32_t word[] = {0, 1, 1, 1, 2, 3}, class[] = {1, 1, 1, 0, 0, 0}, before[] = {0, 2, -1}, now[] = {0, 1, 3};
-    rl_corpus corpus = {.num_words = 6, .word = word};
+    int32_t word[] = {0, 1, 1, 1, 2, 3, 3}, class[] = {1, 1, 1, 0, 0, 0, 1}, before[] = {0, 2, -1}, now[] = {0, 1, 3};
+    rl_corpus corpus = {.num_words = 7, .word = word};
     rl_concept_data data = {.corpus = &corpus, .word_class = class, .num_classes = 2, .positive_class = 1};
     rl_neuron_table *t = NULL, *base = NULL;
     rl_error err = {0};

@@ -93,6 +93,9 @@ static void test_null_by_sd(void **state)
     (void)state;
     assert_ok(rl_null_by_sd(null, sd, base, 2, 4, &err), err);
     assert_memory_equal(null, expected, sizeof null);
+    static const float dead[] = {0, 0, 0, 5}; /* more than half of a layer that never moves: its own median says nothing of it */
+    assert_ok(rl_null_by_sd(null, dead, dead, 1, 4, &err), err);
+    assert_memory_equal(null, ((const uint8_t[]){0, 0, 0, 0}), 4);
 }
 
 int main(void)

@@ -23,6 +23,19 @@ static void test_p_values_counted_by_hand(void **state)
     assert_close(d[0].high, 2.5 + 3.182446305 * sqrt(5.0 / 3) * sqrt(0.75), 1e-6, 0);
 }
 
+/* C(4, 2) = 6 splits, and each has its mirror image: no p is below 2/6. */
+static void test_halves_have_a_mirror_image(void **state)
+{
+    rl_error err = {0};
+    int64_t moved = 0;
+    const double before[] = {1, 2}, now[] = {10, 11};
+    rl_drift d = {.before = before, .num_before = 2, .now = now, .num_now = 2};
+    (void)state;
+    assert_ok(rl_drift_compare(&d, 1, 0.5, &moved, &err), err);
+    assert_close(d.p, 2.0 / 6, 1e-12, 0);
+    assert_close(d.smallest, 2.0 / 6, 1e-12, 0);
+}
+
 static void test_empty_sides_say_nothing(void **state)
 {
     rl_error err = {0};
@@ -46,7 +59,9 @@ static void test_many_seeds_are_sampled(void **state)
     for (int i = 0; i < 20; i++) now[i] = 3 + rl_rng_normal(2, RL_PURPOSE_BOOTSTRAP, 0, 0, (uint64_t)i);
     rl_drift d = {.before = before, .num_before = 60, .now = now, .num_now = 20};
     assert_ok(rl_drift_compare(&d, 1, 0.05, &moved, &err), err);
-    assert_true(!d.exact && d.moved && d.p <= 1e-4);
+    assert_true(!d.exact && d.moved);
+    assert_true(d.p == 1.0 / 100000); /* none of 99,999 splits is as far out; a p of 0 would be a claim that no draw can support */
+    assert_true(d.smallest == d.p);
 }
 
 /* A folder lists its shards in any order: the same bits, drawn splits included. */
@@ -95,7 +110,7 @@ static void test_unchanged_nights_are_flagged_at_most_at_the_nominal_rate(void *
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_p_values_counted_by_hand),
+        cmocka_unit_test(test_p_values_counted_by_hand), cmocka_unit_test(test_halves_have_a_mirror_image),
         cmocka_unit_test(test_empty_sides_say_nothing),
         cmocka_unit_test(test_many_seeds_are_sampled),
         cmocka_unit_test(test_the_order_of_values_does_not_matter),

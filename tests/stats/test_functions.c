@@ -97,6 +97,9 @@ static void test_sign_flip_by_draws(void **state)
     assert_int_equal(a.draws, RL_STATS_FLIPS);
     assert_close(a.p, a.smallest, 0, 1e-4);
     assert_true(b.p > 0.5);
+    double far[40];
+    for (int i = 0; i < 40; i++) far[i] = 1 + i; /* no draw of 99,999 turns no sign: 2^-39 */
+    assert_close(rl_sign_flip_test(far, 40).p, 1.0 / 100000, 1e-15, 0);
 }
 
 static void test_benjamini_hochberg(void **state)

@@ -520,7 +520,8 @@ class Stats(unittest.TestCase):
                 self.with_stats(GOLDEN / f"{name}.h5")
 
     def test_what_is_never_reached_undefined_or_missing(self):
-        """Of the first cell one run never gets to half, one lost next to nothing, one lacks an epoch in the middle; one run is still planned."""
+        """Of the first cell one run never gets to half, one lost next to nothing, one lacks an epoch in the middle, one is still planned, one is exactly
+        half-way back after its second epoch."""
 
         def change(file):
             runs, f1 = file["runs"], file["training/f1"]
@@ -529,6 +530,8 @@ class Stats(unittest.TestCase):
             f1[at[0], 2:] = pruned[at[0]] + 0.3 * (base - pruned)[at[0]]
             runs["f1_pruned"][at[1]] = base[at[1]] - 0.005
             f1[at[2], 2, 0] = np.nan
+            runs["f1_base"][at[4]], runs["f1_pruned"][at[4]] = 0.5, 0.0
+            f1[at[4], 2:] = [[0.125, 0.25], [0.375, 0.375]]
             status = runs["status"][()]
             status[at[3]] = b"planned"
             runs["status"][()] = status
@@ -546,6 +549,16 @@ class Stats(unittest.TestCase):
         self.assertRegex(out, r"f1_recovery +prune.ratio +not to be told")
         self.assertRegex(out, r"f1_recovery +prune.select +not to be told")
         self.assertRegex(out, r"f1_recovery +seed +[\d.]+ %")
+
+    def test_how_neurons_were_found_does_not_part_a_run_from_its_fresh_twin(self):
+        """Robustness is against the never_learned run of the seed; that one ranks with something, but nothing was pruned by it."""
+
+        def change(file):
+            fresh = file["runs/arm"][()] == b"never_learned"
+            penalty = file["runs"].create_dataset("rank.lambda1", data=np.where(fresh, 0.001, 0.01))
+            penalty.attrs.create("long_name", np.bytes_("axis of the sweep's grid"))
+
+        self.assertIn("Relearning robustness", self.with_stats(GOLDEN / "arms.h5", change))
 
     def test_stores_that_were_named(self):
         for path in STORES:
