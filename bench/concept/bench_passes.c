@@ -87,11 +87,11 @@ static double layer_seconds(const rl_model_config *c, float *x, float *w, float 
         double best[3] = {INFINITY, INFINITY, INFINITY};
         for (int call = 0; call < 4; call++) {
             double t0 = rl_now_s();
-            rl_gemm(false, true, T, out[i], in[i], 1, x, in[i], w, in[i], 0, y, out[i]);
+            rl_gemm_of_library(false, true, T, out[i], in[i], 1, x, in[i], w, in[i], 0, y, out[i]);
             double t1 = rl_now_s();
-            if (training) rl_gemm(false, false, T, in[i], out[i], 1, y, out[i], w, in[i], 0, x, in[i]);
+            if (training) rl_gemm_of_library(false, false, T, in[i], out[i], 1, y, out[i], w, in[i], 0, x, in[i]);
             double t2 = rl_now_s();
-            if (training) rl_gemm(true, false, out[i], in[i], T, 1, y, out[i], x, in[i], 0, w, in[i]);
+            if (training) rl_gemm_of_library(true, false, out[i], in[i], T, 1, y, out[i], x, in[i], 0, w, in[i]);
             double t3 = rl_now_s(), took[3] = {t1 - t0, t2 - t1, t3 - t2};
             for (int p = 0; p < 3; p++) best[p] = fmin(best[p], took[p]);
             for (int64_t k = 0; k < T; k++) x[k * in[i]] = y[k * out[i]] = 0.01f; /* values stay bounded enough to be timed */

@@ -84,9 +84,9 @@ cleanup:
 enum { FORWARD, DX, DWEIGHT, PRODUCTS };
 static void multiply(int product, float *x, float *weight, float *y, int64_t T, int64_t N, int64_t width)
 {
-    if (product == FORWARD) rl_gemm(false, true, T, N, width, 1, x, width, weight, width, 0, y, N);
-    if (product == DX) rl_gemm(false, false, T, width, N, 1, y, N, weight, width, 0, x, width);
-    if (product == DWEIGHT) rl_gemm(true, false, N, width, T, 1, y, N, x, width, 0, weight, width);
+    if (product == FORWARD) rl_gemm_of_library(false, true, T, N, width, 1, x, width, weight, width, 0, y, N);
+    if (product == DX) rl_gemm_of_library(false, false, T, width, N, 1, y, N, weight, width, 0, x, width);
+    if (product == DWEIGHT) rl_gemm_of_library(true, false, N, width, T, 1, y, N, x, width, 0, weight, width);
 }
 
 static int ascending(const void *a, const void *b)

@@ -54,6 +54,9 @@ void rl_share_out(int64_t num_pieces, rl_piece_function *work, void *context);
  * strides of the arrays as stored. */
 void rl_gemm(bool transpose_a, bool transpose_b, int64_t M, int64_t N, int64_t K, float alpha, const float *A,
              int64_t lda, const float *B, int64_t ldb, float beta, float *C, int64_t ldc);
+/* The same by one call of the back end, on the calling thread: the rate that others are held against (bench/). */
+void rl_gemm_of_library(bool transpose_a, bool transpose_b, int64_t M, int64_t N, int64_t K, float alpha, const float *A,
+                        int64_t lda, const float *B, int64_t ldb, float beta, float *C, int64_t ldc);
 /* y[T,N] = x[T,K] W^T [+ bias], W[N,K] as torch.nn.Linear stores it; bias may be NULL. */
 void rl_linear_forward(float *y, const float *x, const float *weight, const float *bias, int64_t T, int64_t N, int64_t K);
 /* dx[T,K] = dy W (NULL: skipped; accumulate_dx adds to what dx holds); dweight[N,K] = dy^T x; dbias[N] = column sums

@@ -191,31 +191,13 @@ static const char *environment(const char *name)
     return value && *value ? value : NULL;
 }
 
-rl_status rl_linalg_init(const char *backend, rl_error *err)
-{
-    static bool checked[NUM_BACKENDS];
-    rl_status status = RL_OK;
-    const char *name = backend ? backend : environment("RELEARN_GEMM");
-    size_t chosen = name ? find_backend(name) : 0;
-    if (chosen == NUM_BACKENDS)
-        return rl_fail(err, RL_ERR_INPUT, "%s%s: unknown matrix product back end; this build has %s%s",
-                       backend ? "" : "RELEARN_GEMM=", name, backend_names[0], NUM_BACKENDS > 1 ? " and cblas" : "");
-    keep_single_threaded();
-    if (!checked[chosen]) RL_TRY(rl_gemm_check(backend_names[chosen], backend_products[chosen], err));
-    checked[chosen] = true;
-    RL_TRY(rl_linalg_select_isa(environment("RELEARN_ISA"), err));
-    backend_in_use = chosen;
-    if (rl_linalg_threads() > 1) RL_TRY(rl_gemm_learn_cut_rule(err));
-cleanup:
-    return status;
-}
+/* ------------------------------------------------------------------------------------- what it is known for */
 
-/* ----------------------------------------------------------------------------------------------------- use */
-
-/* What the library is known for (products.c says from where), and whether it kept it on a sample here. */
+/* What the library promises about bits (products.c says from where), and whether it kept it on a sample here. */
 static struct learnt {
-    bool done;
+    bool cutting_done, turning_done;
     rl_cut_rule rule;
+    bool turning; /* products may go by way of turned tiles */
 } learnt[NUM_BACKENDS];
 
 static rl_cut_rule promised_rule(void)
@@ -235,10 +217,25 @@ rl_status rl_gemm_learn_cut_rule(rl_error *err)
     struct learnt *l = &learnt[backend_in_use];
     rl_cut_rule rule = promised_rule();
     bool keep = rule != RL_CUT_NEW_BITS;
-    if (l->done) return RL_OK;
+    if (l->cutting_done) return RL_OK;
     rl_status status = keep ? rl_gemm_cuts_keep_bits(&keep, err) : RL_OK;
-    if (status == RL_OK) *l = (struct learnt){true, keep ? rule : RL_CUT_NEW_BITS};
-    return status;
+    if (status != RL_OK) return status;
+    l->rule = keep ? rule : RL_CUT_NEW_BITS;
+    l->cutting_done = true;
+    return RL_OK;
+}
+
+/* Worth it only for oneDNN's AVX-512 kernels, which is what that promise is of. */
+static rl_status learn_turning(rl_error *err)
+{
+    struct learnt *l = &learnt[backend_in_use];
+    bool keep = promised_rule() == RL_CUT_EVEN_K;
+    if (l->turning_done) return RL_OK;
+    rl_status status = keep ? rl_gemm_turning_keeps_bits(&keep, err) : RL_OK;
+    if (status != RL_OK) return status;
+    l->turning = keep;
+    l->turning_done = true;
+    return RL_OK;
 }
 
 rl_cut_rule rl_gemm_cut_rule(void)
@@ -246,9 +243,37 @@ rl_cut_rule rl_gemm_cut_rule(void)
     return learnt[backend_in_use].rule;
 }
 
-rl_gemm_function *rl_gemm_whole(void)
+rl_status rl_linalg_init(const char *backend, rl_error *err)
 {
-    return backend_products[backend_in_use];
+    static bool checked[NUM_BACKENDS];
+    rl_status status = RL_OK;
+    const char *name = backend ? backend : environment("RELEARN_GEMM");
+    size_t chosen = name ? find_backend(name) : 0;
+    if (chosen == NUM_BACKENDS)
+        return rl_fail(err, RL_ERR_INPUT, "%s%s: unknown matrix product back end; this build has %s%s",
+                       backend ? "" : "RELEARN_GEMM=", name, backend_names[0], NUM_BACKENDS > 1 ? " and cblas" : "");
+    keep_single_threaded();
+    if (!checked[chosen]) RL_TRY(rl_gemm_check(backend_names[chosen], backend_products[chosen], err));
+    checked[chosen] = true;
+    RL_TRY(rl_linalg_select_isa(environment("RELEARN_ISA"), err));
+    backend_in_use = chosen;
+    if (rl_linalg_threads() > 1) RL_TRY(rl_gemm_learn_cut_rule(err));
+    RL_TRY(learn_turning(err));
+cleanup:
+    return status;
+}
+
+/* ----------------------------------------------------------------------------------------------------- use */
+
+void rl_gemm_of_library(bool transpose_a, bool transpose_b, int64_t M, int64_t N, int64_t K, float alpha, const float *A,
+                        int64_t lda, const float *B, int64_t ldb, float beta, float *C, int64_t ldc)
+{
+    backend_products[backend_in_use](transpose_a, transpose_b, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
+}
+
+rl_gemm_function *rl_gemm_product(void)
+{
+    return learnt[backend_in_use].turning ? rl_gemm_turning : rl_gemm_of_library;
 }
 
 /* The best of the calls that fit into the budget: other work on the core only ever lowers a rate. */

@@ -17,6 +17,7 @@
  *   layer_norm_backward_rows, _columns   the two halves of layer_norm_backward: dx by rows; dgamma and dbeta by columns
  *   attention_forward, _backward         heads i .. heads - 1 of sentence b, whose probs begin at element `first`;
  *                                        probs NULL (no dropout then): not kept
+ *   transpose    out [columns, rows] = in [rows, columns] turned, in_stride floats from row to row of `in`
  *   fma_work     `rounds` rounds of independent multiply-adds; returns the FLOPs done, *sink keeps them alive */
 #define RL_KERNEL_LIST(X)                                                                                              \
     X(void, exp, (float *y, const float *x, int64_t n))                                                                \
@@ -60,6 +61,7 @@
     X(void, adamw_step, (float *p, const float *g, float *m, float *v, int64_t n, rl_adamw settings))                  \
     X(void, adamw_idle_steps,                                                                                          \
       (float *p, float *m, float *v, int64_t n, rl_adamw settings, const rl_adamw_rates *rates, int64_t count))        \
+    X(void, transpose, (float *out, const float *in, int64_t rows, int64_t columns, int64_t in_stride))                \
     X(double, sum_of_squares, (const float *x, int64_t n))                                                             \
     X(double, fma_work, (int64_t rounds, float *sink))
 
@@ -101,8 +103,12 @@ rl_status rl_gemm_learn_cut_rule(rl_error *err);
 rl_status rl_gemm_cuts_keep_bits(bool *keep, rl_error *err);
 /* A new thread's share of keeping every BLAS single-threaded. */
 void rl_gemm_enter_thread(void);
-/* One product of the back end in use, not cut. */
-rl_gemm_function *rl_gemm_whole(void);
+/* rl_gemm_of_library by way of turned tiles of B where A B^T is asked for (turned.c). */
+rl_gemm_function rl_gemm_turning;
+/* Whether a few of its products have the bits of the back end's own. */
+rl_status rl_gemm_turning_keeps_bits(bool *keep, rl_error *err);
+/* Which of the two is in use for products of one thread. */
+rl_gemm_function *rl_gemm_product(void);
 
 /* [0, n) cut into `count` pieces of whole units (the last may end early); none is empty. */
 typedef struct rl_pieces {

@@ -10,7 +10,8 @@
  *   oneDNN, AVX2, and every CBLAS: no such rule. Products are cut all the same, and the number of threads is part of the
  *     bits (rl_linalg_threads_keep_bits).
  * A promise is checked on a few products before it is believed. Cuts lie at multiples of 48, which every tile (8 to 48
- * wide) divides, so that no piece has more edge tiles than the whole. */
+ * wide) divides, so that no piece has more edge tiles than the whole. No piece is smaller than that: a product of one column, or
+ * A B^T of up to 15 rows, goes through other kernels with other sums. */
 #include "linalg_internal.h"
 
 #include <string.h>
@@ -38,7 +39,9 @@ static void cut(product *p)
 {
     bool worth = p->M * p->N * p->K >= WORTH_CUTTING && may_cut(p->K);
     p->by_columns = p->N >= p->M;
-    p->pieces = rl_cut(p->by_columns ? p->N : p->M, CUT_UNIT, 1, worth ? RL_WORTH_SHARING : 0);
+    int64_t n = p->by_columns ? p->N : p->M, most = n / CUT_UNIT > 1 ? n / CUT_UNIT : 1;
+    p->pieces = rl_cut(n, CUT_UNIT, 1, worth ? RL_WORTH_SHARING : 0);
+    if (p->pieces.count > most) p->pieces.count = most; /* what is left over joins the last whole unit */
 }
 
 /* One write instead of a pass that reads and writes. */
@@ -63,7 +66,7 @@ static void multiply_piece(const product *p, int64_t piece)
         M = count;
     }
     lay_bias(p, C, M, p->by_columns ? from : 0, N);
-    rl_gemm_whole()(p->transpose_a, p->transpose_b, M, N, p->K, p->alpha, A, p->lda, B, p->ldb, p->beta, C, p->ldc);
+    rl_gemm_product()(p->transpose_a, p->transpose_b, M, N, p->K, p->alpha, A, p->lda, B, p->ldb, p->beta, C, p->ldc);
 }
 
 /* Products that do not wait for each other. */
@@ -162,7 +165,7 @@ static bool same_piece(bool transpose_a, bool transpose_b, int64_t K, const floa
                        float *piece)
 {
     int64_t lda = transpose_a ? SAMPLE_M : K, ldb = transpose_b ? K : SAMPLE_N;
-    rl_gemm_function *gemm = rl_gemm_whole();
+    rl_gemm_function *gemm = rl_gemm_of_library;
     gemm(transpose_a, transpose_b, SAMPLE_M, SAMPLE_N, K, 1.0f, A, lda, B, ldb, 0.0f, whole, SAMPLE_N);
     gemm(transpose_a, transpose_b, PIECE_M, PIECE_N, K, 1.0f, transpose_a ? A + PIECE_ROW : A + PIECE_ROW * lda, lda,
             transpose_b ? B + PIECE_COLUMN * ldb : B + PIECE_COLUMN, ldb, 0.0f, piece, PIECE_N);
