@@ -6,46 +6,14 @@
 The weights are random, for speed does not depend on them; dropout 0.1, AdamW, clipping and decay as Trainer has them by
 default. Tokens are real ones: padding is work, but not result. Needs torch==2.13.0 transformers==5.17.0 accelerate.
 """
-import argparse
 import json
-import os
 import tempfile
 import time
 
-os.environ["HF_HUB_OFFLINE"] = "1"
+from peer import BATCH, WARM, load, options  # first: it keeps transformers offline
 import torch
 import transformers
-from transformers import (AutoTokenizer, BertConfig, BertForTokenClassification, DataCollatorForTokenClassification,
-                          DistilBertConfig, DistilBertForTokenClassification, Trainer, TrainingArguments)
-
-WARM, BATCH = 3, 8  # as bench_step.c
-
-
-def model_of(shape):
-    if shape == "distilbert":
-        return DistilBertForTokenClassification(DistilBertConfig(vocab_size=28996, num_labels=9))
-    return BertForTokenClassification(BertConfig(vocab_size=30522, hidden_size=384, num_hidden_layers=6, num_labels=9,
-                                                 num_attention_heads=12, intermediate_size=1536))
-
-
-def sentences(path, limit):
-    words = []
-    for line in open(path, encoding="utf-8"):
-        fields = line.split()
-        if fields and not line.startswith("-DOCSTART-"):
-            words.append(fields[0])
-            continue
-        if words:
-            yield words
-            limit -= 1
-        words = []
-        if not limit:
-            return
-
-
-def encode(tokenizer, words, vocab_size):
-    ids = [i % vocab_size for i in tokenizer(words, is_split_into_words=True)["input_ids"]]
-    return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": [-100] + [0] * (len(ids) - 2) + [-100]}
+from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments
 
 
 class Timed(Trainer):
@@ -63,16 +31,8 @@ class Timed(Trainer):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", choices=["minilm", "distilbert"], required=True)
-    parser.add_argument("--tokenizer", required=True)
-    parser.add_argument("--train", required=True)
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--threads", type=int, default=2)
-    a = parser.parse_args()
-    torch.set_num_threads(a.threads)
-    tokenizer, model = AutoTokenizer.from_pretrained(a.tokenizer), model_of(a.shape)
-    rows = [encode(tokenizer, words, model.config.vocab_size) for words in sentences(a.train, a.steps * BATCH)]
+    a = options(__doc__).parse_args()
+    tokenizer, model, rows = load(a)
     with tempfile.TemporaryDirectory() as folder:
         args = TrainingArguments(output_dir=folder, per_device_train_batch_size=BATCH, num_train_epochs=1, seed=42,
                                  learning_rate=2e-5, weight_decay=0.01, save_strategy="no", report_to=[], use_cpu=True,

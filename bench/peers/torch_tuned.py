@@ -7,16 +7,11 @@ with dynamic shapes where it works (--compile). One JSON line.
 Same shape, sentences and batch size as hf_trainer.py, but not the same order: bucketing gives other batches, so this training is a different one.
 Tokens are real ones. Needs torch==2.13.0 transformers==5.17.0; --compile needs a C++ compiler.
 """
-import argparse
 import json
-import os
 import time
 
-os.environ["HF_HUB_OFFLINE"] = "1"
+from peer import BATCH, WARM, load, options
 import torch
-from transformers import AutoTokenizer
-
-from hf_trainer import BATCH, WARM, encode, model_of, sentences
 
 
 def batches(rows, generator):
@@ -40,18 +35,12 @@ def optimizer_of(model):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", choices=["minilm", "distilbert"], required=True)
-    parser.add_argument("--tokenizer", required=True)
-    parser.add_argument("--train", required=True)
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--threads", type=int, default=2)
+    parser = options(__doc__)
     parser.add_argument("--compile", action="store_true")
     a = parser.parse_args()
-    torch.set_num_threads(a.threads)
     torch.manual_seed(42)
-    tokenizer, model = AutoTokenizer.from_pretrained(a.tokenizer), model_of(a.shape).train()
-    rows = [encode(tokenizer, words, model.config.vocab_size) for words in sentences(a.train, a.steps * BATCH)]
+    _, model, rows = load(a)
+    model.train()
     optimizer, data = optimizer_of(model), [pad(g) for g in batches(rows, torch.Generator().manual_seed(42))]
     step_model = torch.compile(model, dynamic=True) if a.compile else model
     tokens, started = 0, None
