@@ -14,6 +14,9 @@
 #define RL_PER_ISA
 #endif
 
+/* finders.c: sum[C] += x[C]; sum[C] += (x - mean)^2. In double. */
+void rl_add_row(double *restrict sum, const float *restrict x, int64_t C);
+void rl_add_square(double *restrict sum, const float *restrict x, const double *restrict mean, int64_t C);
 /* sum[C] = numpy's pairwise float32 sum of each column of X[W, C]; mean not NULL: of (x - mean)^2. scratch holds
  * rl_pairwise_scratch(W) * C floats. */
 int64_t rl_pairwise_scratch(int64_t W);

@@ -59,12 +59,12 @@ rl_status rl_check_two_classes(int64_t *num_concept, const uint8_t *is_concept, 
     return RL_OK;
 }
 
-RL_PER_ISA static void add_row(double *restrict sum, const float *restrict x, int64_t C)
+RL_PER_ISA void rl_add_row(double *restrict sum, const float *restrict x, int64_t C)
 {
     for (int64_t c = 0; c < C; c++) sum[c] += (double)x[c];
 }
 
-RL_PER_ISA static void add_square(double *restrict sum, const float *restrict x, const double *restrict mean, int64_t C)
+RL_PER_ISA void rl_add_square(double *restrict sum, const float *restrict x, const double *restrict mean, int64_t C)
 {
     for (int64_t c = 0; c < C; c++) {
         double d = (double)x[c] - mean[c];
@@ -78,10 +78,10 @@ void rl_column_moments(double *mean, double *sd, const float *X, const uint8_t *
     memset(mean, 0, (size_t)C * sizeof *mean);
     memset(sd, 0, (size_t)C * sizeof *sd);
     for (int64_t w = 0; w < W; w++)
-        if (!left_out || !left_out[w]) add_row(mean, X + w * C, C), n++;
+        if (!left_out || !left_out[w]) rl_add_row(mean, X + w * C, C), n++;
     for (int64_t c = 0; c < C; c++) mean[c] /= (double)n;
     for (int64_t w = 0; w < W; w++)
-        if (!left_out || !left_out[w]) add_square(sd, X + w * C, mean, C);
+        if (!left_out || !left_out[w]) rl_add_square(sd, X + w * C, mean, C);
     for (int64_t c = 0; c < C; c++) sd[c] = sqrt(sd[c] / (double)n);
     for (int64_t c = 0; c < C; c++)
         if (sd[c] <= RL_CONSTANT_SD * fabs(mean[c])) sd[c] = 0;

@@ -24,28 +24,15 @@ static void fit_release(fit *f)
     }
 }
 
-RL_PER_ISA static void add(double *restrict sum, const float *restrict x, int64_t C)
-{
-    for (int64_t c = 0; c < C; c++) sum[c] += (double)x[c];
-}
-
-RL_PER_ISA static void add_square(double *restrict sum, const float *restrict x, const double *restrict mean, int64_t C)
-{
-    for (int64_t c = 0; c < C; c++) {
-        double d = (double)x[c] - mean[c];
-        sum[c] += d * d;
-    }
-}
-
 /* s = (S / (n - 1) + S) / (n + 2 d + 4): the mean of the posterior under a diagonal inverse-Wishart prior. */
 static void fit_classes(fit *f, const float *X, const uint8_t *is_concept, int64_t W, int64_t C, int64_t dimensions)
 {
-    for (int64_t w = 0; w < W; w++) add(f->mean[is_concept[w] != 0], X + w * C, C);
+    for (int64_t w = 0; w < W; w++) rl_add_row(f->mean[is_concept[w] != 0], X + w * C, C);
     for (int k = 0; k < 2; k++)
         for (int64_t c = 0; c < C; c++) f->mean[k][c] /= (double)f->count[k];
     for (int64_t w = 0; w < W; w++) {
         int k = is_concept[w] != 0;
-        add_square(f->variance[k], X + w * C, f->mean[k], C);
+        rl_add_square(f->variance[k], X + w * C, f->mean[k], C);
     }
     for (int k = 0; k < 2; k++) {
         double n = (double)f->count[k], shrink = n + 2.0 * (double)dimensions + 4.0;

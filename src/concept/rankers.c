@@ -12,11 +12,6 @@ RL_PER_ISA static void add_row_float(float *restrict sum, const float *restrict 
     for (int64_t c = 0; c < C; c++) sum[c] += x[c];
 }
 
-RL_PER_ISA static void add_row_double(double *restrict sum, const float *restrict x, int64_t C)
-{
-    for (int64_t c = 0; c < C; c++) sum[c] += (double)x[c];
-}
-
 /* numpy's np.mean(rows, axis=0): float32 sums, row after row, then a float32 division. */
 static void float_means(float *means, const int64_t *counts, const float *X, const int32_t *word_class, int64_t W,
                         int64_t C, int32_t K)
@@ -30,7 +25,7 @@ static void float_means(float *means, const int64_t *counts, const float *X, con
 static void double_means(float *means, double *sums, const int64_t *counts, const float *X, const int32_t *word_class,
                          int64_t W, int64_t C, int32_t K)
 {
-    for (int64_t w = 0; w < W; w++) add_row_double(sums + word_class[w] * C, X + w * C, C);
+    for (int64_t w = 0; w < W; w++) rl_add_row(sums + word_class[w] * C, X + w * C, C);
     for (int32_t k = 0; k < K; k++)
         for (int64_t c = 0; c < C; c++) means[k * C + c] = (float)(sums[k * C + c] / (double)counts[k]);
 }
@@ -139,15 +134,6 @@ cleanup:
 
 /* -------------------------------------------------------------------------------------- concept against rest */
 
-RL_PER_ISA static void add_deviation(double *restrict squares, const float *restrict x, const double *restrict mean,
-                                     int64_t C)
-{
-    for (int64_t c = 0; c < C; c++) {
-        double d = (double)x[c] - mean[c];
-        squares[c] += d * d;
-    }
-}
-
 /* Cohen's d: pooled variance = (sum of squares within both groups) / (n0 + n1 - 2). */
 static void effect_sizes(double *effect, const double *difference, const double *squares, int64_t W, int64_t C)
 {
@@ -168,11 +154,11 @@ rl_status rl_contrast(double *difference, double *effect, const float *X, const 
     for (int64_t w = 0; w < W; w++) {
         int concept = word_class[w] == positive_class;
         count[concept]++;
-        add_row_double(mean + concept * C, X + w * C, C);
+        rl_add_row(mean + concept * C, X + w * C, C);
     }
     RL_REQUIRE(count[0] > 0 && count[1] > 0, err);
     for (int64_t c = 0; c < 2 * C; c++) mean[c] /= (double)count[c >= C];
-    for (int64_t w = 0; w < W; w++) add_deviation(squares, X + w * C, mean + (word_class[w] == positive_class) * C, C);
+    for (int64_t w = 0; w < W; w++) rl_add_square(squares, X + w * C, mean + (word_class[w] == positive_class) * C, C);
     for (int64_t c = 0; c < C; c++) difference[c] = mean[C + c] - mean[c];
     effect_sizes(effect, difference, squares, W, C);
 cleanup:
