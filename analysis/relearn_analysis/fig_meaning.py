@@ -85,7 +85,8 @@ def same_sign(values):
     """What the signs of the seeds' correlations say, and no more."""
     known = values[np.isfinite(values)]
     if (known > 0).all() or (known < 0).all():
-        return f"in {'this run' if len(known) == 1 else 'all these runs'}, neurons that kept their old meaning are the {'more' if known[0] > 0 else 'less'} salient ones"
+        hardly = "if hardly at all, " if abs(known.mean()) < 0.1 else ""
+        return f"in {'this run' if len(known) == 1 else 'all these runs'}, {hardly}neurons that kept their old meaning are the {'more' if known[0] > 0 else 'less'} salient ones"
     return "its sign differs between seeds"
 
 

@@ -62,7 +62,7 @@ def against(sign, wanted, mean):
 
 def finders(data):
     figure = fig_agreement.finders(data)
-    text = figure.sentence if figure else missing("rank.method", "[probeless, effect_size, ...]")
+    text = figure.sentence if figure else missing("rank.method", "[probeless, linear_probe, mean_select]")
     if figure is None:
         methods = sorted({str(a.value("rank.method")) for a in data.arms if a.value("rank.method") is not None})
         text += f" All runs here rank with {methods[0] if methods else method_from(data)}."
@@ -357,8 +357,8 @@ def families(data):
 
 def limitations(data):
     axes = (
-        ("rank.method", "[probeless, random, ...]", "other finders"),
-        ("prune.site", "[layer_norm, ...]", "other sites of removal"),
+        ("rank.method", "[probeless, linear_probe, random]", "other finders"),
+        ("prune.site", "[layer_norm, hidden, ffn, head]", "other sites of removal"),
         ("prune.permanent", "[false, true]", "permanent removal"),
         ("concept", "[location, ...]", "other concepts"),
     )

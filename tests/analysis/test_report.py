@@ -176,6 +176,19 @@ class Report(Case):
         for axis in ("rank.method", "model", "prune.permanent"):
             self.has(page, f"add <code>{axis}")
 
+    def test_an_axis_that_is_proposed_is_one_that_relearn_takes(self):
+        """What the page says to add to the grid is pasted into a sweep: names are those of the program's own lists."""
+        names = set()
+        for source in ("concept/finders.c", "concept/prune.c", "sweep/schema.c"):
+            with open(os.path.join(ANALYSIS, "..", "src", *source.split("/")), encoding="utf-8") as file:
+                names |= set(re.findall(r'"([a-z_]+)"', file.read()))
+        page = self.report(seeds=2)
+        offers = re.findall(r"[Aa]dd <code>(rank\.method|prune\.site|prune\.select): \[([a-z_, ]+)\]</code>", page)
+        self.assertEqual({axis for axis, _ in offers}, {"rank.method", "prune.site", "prune.select"})
+        for axis, values in offers:
+            for value in values.split(", "):
+                self.assertIn(value, names, axis)
+
     def test_concept_f1_and_the_fine_curve_are_shown_where_they_are(self):
         page = self.report(axes={"prune.select": ["concept", "random"]}, seeds=2, curve=True)
         self.has(page, 'id="concept"')

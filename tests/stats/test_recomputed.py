@@ -237,6 +237,10 @@ class Recomputed:
             self.exact[f"{place}/imputed"][s], self.exact[f"{place}/total_variance"][s] = (~np.isfinite(x)).sum(), variance.sum()
             self.exact[f"{place}/variance"][s, :k], self.exact[f"{place}/share"][s, :k] = variance[:k], variance[:k] / variance.sum()
             for c in range(k):
+                if not d[c] ** 2 > 1e-12 * d[0] ** 2:  # rounding, not variance: no direction
+                    self.exact[f"{place}/variance"][s, c] = self.exact[f"{place}/share"][s, c] = 0
+                    self.exact[f"{place}/score"][s, rows, c] = 0
+                    continue
                 sign = np.sign(v[c][np.argmax(np.abs(v[c]))])
                 self.exact[f"{place}/score"][s, rows, c], self.exact[f"{place}/loading"][s, c] = sign * u[:, c] * d[c], sign * v[c]
 
