@@ -414,6 +414,32 @@ static void test_agreement_in_one_pass(void **state)
     free_small(&s);
 }
 
+/* The overlap that results.h5 keeps is of the top hundredth: 3 of the 4 x 80 neurons of a wider model. */
+static void test_overlap_is_of_the_top_hundredth(void **state)
+{
+    char path[4200];
+    small s = load_small();
+    rl_analysis_settings settings = {.top_words = 5, .method = RL_RANK_GAUSSIAN, .compare = 1u << RL_RANK_MEAN_SELECT};
+    rl_model *wider = NULL;
+    rl_neuron_table *t = NULL;
+    rl_error err = {0};
+    (void)state;
+    snprintf(path, sizeof path, "%s/config.json", support_temporary_folder());
+    support_write(path, "{\"model_type\":\"bert\",\"architectures\":[\"BertForTokenClassification\"],\"vocab_size\":266,\"hidden_size\":80,"
+                        "\"num_hidden_layers\":3,\"num_attention_heads\":2,\"intermediate_size\":24,\"max_position_embeddings\":64,"
+                        "\"type_vocab_size\":2,\"hidden_act\":\"gelu\",\"layer_norm_eps\":1e-12,\"initializer_range\":0.2,\"pad_token_id\":0,"
+                        "\"relearn_random_init\":3,\"id2label\":{\"0\":\"O\",\"1\":\"B-LOC\"}}");
+    assert_ok(rl_model_load(&wider, support_temporary_folder(), NULL, 0, &err), err);
+    assert_ok(rl_analyse_neurons(&t, wider, s.data, &settings, NULL, NULL, 0, &err), err);
+    assert_int_equal(t->num_neurons, 320);
+    assert_int_equal(t->overlap_k, 3);
+    double thirds = 3 * t->overlap[RL_RANK_MEAN_SELECT];
+    assert_close(thirds, round(thirds), 0, 1e-12);
+    rl_neuron_table_free(t);
+    rl_model_free(wider);
+    free_small(&s);
+}
+
 static void test_random_is_the_seeds(void **state)
 {
     small s = load_small();
@@ -453,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_weight_mass_has_no_scale),
         cmocka_unit_test(test_streamed_linear_probe),
         cmocka_unit_test(test_agreement_in_one_pass),
+        cmocka_unit_test(test_overlap_is_of_the_top_hundredth),
         cmocka_unit_test(test_random_is_the_seeds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
