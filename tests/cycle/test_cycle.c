@@ -69,6 +69,33 @@ static void test_keys_are_shared_exactly_where_bits_are(void **state)
     support_make_world(&world, "world");
 }
 
+/* The causal check looks at the base and, where anything was retrained, at the last model: never twice at the same. Nothing else changes. */
+static void test_causes_are_checked_before_and_after_retraining(void **state)
+{
+    static const int32_t rounds[] = {0, 1, 2}, checks[] = {1, 2, 2};
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        rl_run_settings plain = tiny_settings(), asked = plain;
+        int32_t without = 0, with = 0;
+        plain.retrain_rounds = asked.retrain_rounds = rounds[i];
+        asked.causal = true;
+        rl_stage *a = stages_of(&without, &plain), *b = stages_of(&with, &asked);
+        assert_int_equal(with - without, checks[i]);
+        for (int32_t k = 0; k < without; k++) assert_string_equal(a[k].key, b[k].key);
+        for (int32_t k = without; k < with; k++) {
+            assert_int_equal(b[k].kind, RL_STAGE_CAUSAL);
+            assert_int_equal(b[k].round, k == without ? 0 : rounds[i]);
+        }
+        rl_free(a);
+        rl_free(b);
+        asked.prune.select = RL_SELECT_NONE; /* nothing was pruned: nothing to check */
+        rl_free(stages_of(&with, &asked));
+        plain.prune.select = RL_SELECT_NONE;
+        rl_free(stages_of(&without, &plain));
+        assert_int_equal(with, without);
+    }
+}
+
 /* Penalties are part of the probe's keys alone, and not where they are those that were used before there was a choice. */
 static void test_the_probes_penalties_are_in_its_keys(void **state)
 {
@@ -316,6 +343,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys_are_shared_exactly_where_bits_are),
+        cmocka_unit_test(test_causes_are_checked_before_and_after_retraining),
         cmocka_unit_test(test_the_probes_penalties_are_in_its_keys),
         cmocka_unit_test(test_a_run_learns_is_pruned_and_relearns),
         cmocka_unit_test(test_stops_change_no_bit),
