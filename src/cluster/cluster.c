@@ -174,19 +174,56 @@ cleanup:
     return status;
 }
 
+/* Is results.h5 what the last gather left? One that was replaced, edited or damaged since goes to DIR/quarantine: the shards have it all. */
+static rl_status check_results(bool *whole, const char *results, const rl_cluster_options *options, const rl_gathered *last,
+                               rl_journal *journal, rl_error *err)
+{
+    char content[RL_DIGEST_HEX] = "", *moved_to = NULL, text[2048];
+    rl_error why = {0};
+    *whole = false;
+    if (!rl_path_exists(results) || !last->content[0]) return RL_OK; /* a journal of before this was recorded: gather once more */
+    rl_status read = rl_store_digest(results, content, &why);
+    *whole = read == RL_OK && !strcmp(content, last->content);
+    if (*whole) return RL_OK;
+    rl_status status = rl_quarantine(&moved_to, options->directory, results, err);
+    if (status != RL_OK) return status;
+    snprintf(text, sizeof text, "%s: is not what was gathered here%s%s; moved to %s, made again from the shards", results,
+             read == RL_OK ? "" : ": ", read == RL_OK ? "" : why.message, moved_to);
+    rl_free(moved_to);
+    rl_cluster_notice(options, journal, text);
+    return RL_OK;
+}
+
+/* The results are there: what they hold goes into the journal, for the next start to compare. */
+static rl_status record_gathered(const char *directory, const char *table, rl_journal *journal, rl_error *err)
+{
+    char content[RL_DIGEST_HEX] = "", *results = rl_path_join(directory, "results.h5", err);
+    rl_error why = {0};
+    rl_status status = results ? RL_OK : RL_ERR_MEMORY;
+    if (results && rl_store_digest(results, content, &why) != RL_OK) /* it was read back whole a moment ago */
+        status = rl_fail(err, RL_ERR_IO, "%s", why.message);
+    if (status == RL_OK)
+        status = rl_journal_append(journal, json_pack("{s:s, s:s, s:s}", "event", "gathered", "digest", table, "content", content), true, err);
+    rl_free(results);
+    return status;
+}
+
 /* Collective. Skipped when results.h5 already holds exactly this. */
-static rl_status gather_results(MPI_Comm comm, const rl_plan *plan, const char *directory, const rl_coordination *state,
-                                const char *last_digest, rl_journal *journal, int64_t *num_damaged, rl_error *err)
+static rl_status gather_results(MPI_Comm comm, const rl_plan *plan, const rl_cluster_options *options, const rl_coordination *state,
+                                const rl_gathered *last, rl_journal *journal, int64_t *num_damaged, rl_error *err)
 {
     rl_status status = RL_OK;
     int rank = 0;
+    const char *directory = options->directory;
     char digest[RL_DIGEST_HEX] = "", *text = NULL;
+    bool whole = false;
     MPI_Comm_rank(comm, &rank);
     if (rank == 0) {
         char *results = rl_path_join(directory, "results.h5", err);
         json_t *table = run_table(plan, state, directory);
         status = results ? table_digest(plan, table, digest, err) : RL_ERR_MEMORY;
-        if (status == RL_OK && (!rl_path_exists(results) || strcmp(digest, last_digest))) {
+        if (status == RL_OK && !strcmp(digest, last->table)) status = check_results(&whole, results, options, last, journal, err);
+        if (status == RL_OK && !whole) {
             char *dumped = json_dumps(table, JSON_COMPACT | JSON_REAL_PRECISION(17));
             text = dumped ? rl_strdup(dumped, err) : NULL;
             free(dumped); /* jansson's allocation, not ours */
@@ -200,7 +237,7 @@ static rl_status gather_results(MPI_Comm comm, const rl_plan *plan, const char *
     if (!text) goto cleanup;
     RL_TRY(gather_from_table(comm, plan, directory, text, num_damaged, err));
     if (rank == 0 && *num_damaged == 0)
-        status = rl_journal_append(journal, json_pack("{s:s, s:s}", "event", "gathered", "digest", digest), true, err);
+        status = record_gathered(directory, digest, journal, err);
     status = rl_cluster_agree(comm, status, err);
 cleanup:
     rl_free(text);
@@ -238,7 +275,7 @@ typedef struct holdings { /* rank 0's */
     char start[RL_START_NAME];
     rl_journal *journal;
     rl_coordination state;
-    char gathered[RL_DIGEST_HEX];
+    rl_gathered gathered;
     int32_t num_refusals; /* earlier starts that the file system ended, nothing finished since */
 } holdings;
 
@@ -276,7 +313,7 @@ static rl_status take_hold(holdings *h, const rl_plan *plan, const rl_cluster_op
     if (notice) rl_cluster_notice(options, h->journal, notice);
     RL_ALLOC(h->state.run_errors, plan->sweep->num_runs, err);
     RL_ALLOC(h->state.node_seconds, plan->num_nodes, err);
-    RL_TRY(rl_journal_history(plan, directory, h->state.node_seconds, h->gathered, &h->num_refusals, err));
+    RL_TRY(rl_journal_history(plan, directory, h->state.node_seconds, &h->gathered, &h->num_refusals, err));
 cleanup:
     rl_free(notice);
     rl_free(lock);
@@ -351,7 +388,7 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     gathering = true;
     MPI_Bcast(&result, (int)sizeof result, MPI_BYTE, 0, comm);
     if (!result.stopped)
-        RL_TRY(gather_results(comm, plan, options->directory, &h.state, h.gathered, h.journal, &num_damaged, err));
+        RL_TRY(gather_results(comm, plan, options, &h.state, &h.gathered, h.journal, &num_damaged, err));
     if (rank == 0 && num_damaged) status = set_damaged_aside(plan, options, h.journal, err);
     RL_TRY(rl_cluster_agree(comm, status, err));
     result.runs.failed += num_damaged; /* a shard that was whole and is damaged now: set aside, redone by the next start */

@@ -110,8 +110,14 @@ typedef struct rl_metrics {
 } rl_metrics;
 void rl_metrics_write(const char *file, const rl_metrics *metrics);
 
+/* What the last complete gather held; "": not known. */
+typedef struct rl_gathered {
+    char table[RL_DIGEST_HEX];   /* sweep, runs and their status: what had to be gathered */
+    char content[RL_DIGEST_HEX]; /* rl_store_digest of the results.h5 that came of it */
+} rl_gathered;
+
 /* journal.c: *num_refusals: starts that the file system ended, since a stage was last finished. */
-rl_status rl_journal_history(const rl_plan *plan, const char *directory, double *node_seconds, char gathered[RL_DIGEST_HEX],
+rl_status rl_journal_history(const rl_plan *plan, const char *directory, double *node_seconds, rl_gathered *gathered,
                              int32_t *num_refusals, rl_error *err);
 
 #endif

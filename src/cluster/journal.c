@@ -212,9 +212,15 @@ typedef struct history {
     rl_names *keys;       /* stage keys and run ids of the plan; id -> node */
     int32_t *node_of;     /* [count] */
     double *node_seconds;
-    char *gathered;
+    rl_gathered *gathered;
     int32_t num_refusals;
 } history;
+
+static void recall_digest(char digest[RL_DIGEST_HEX], const json_t *event, const char *name)
+{
+    const char *text = json_string_value(json_object_get(event, name));
+    snprintf(digest, RL_DIGEST_HEX, "%s", text ? text : "");
+}
 
 static rl_status recall(void *context, const json_t *event, rl_error *err)
 {
@@ -223,8 +229,8 @@ static rl_status recall(void *context, const json_t *event, rl_error *err)
     const char *key = json_string_value(json_object_get(event, "key"));
     (void)err;
     if (kind && !strcmp(kind, "gathered")) {
-        const char *digest = json_string_value(json_object_get(event, "digest"));
-        if (digest && strlen(digest) == RL_DIGEST_HEX - 1) memcpy(h->gathered, digest, RL_DIGEST_HEX);
+        recall_digest(h->gathered->table, event, "digest");
+        recall_digest(h->gathered->content, event, "content");
     }
     if (kind && !strcmp(kind, "storage_refused")) h->num_refusals++;
     if (kind && (!strcmp(kind, "done") || !strcmp(kind, "gathered"))) h->num_refusals = 0;
@@ -234,7 +240,7 @@ static rl_status recall(void *context, const json_t *event, rl_error *err)
     return RL_OK;
 }
 
-rl_status rl_journal_history(const rl_plan *plan, const char *directory, double *node_seconds, char gathered[RL_DIGEST_HEX],
+rl_status rl_journal_history(const rl_plan *plan, const char *directory, double *node_seconds, rl_gathered *gathered,
                              int32_t *num_refusals, rl_error *err)
 {
     rl_status status = RL_OK;

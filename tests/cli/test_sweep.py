@@ -51,6 +51,25 @@ def test_a_finished_sweep_computes_nothing():
     assert (world / "ranks2/results.h5").stat().st_mtime_ns == results
 
 
+def test_results_that_are_not_what_was_gathered_are_made_again():
+    """Replaced by another sweep's, cut short, edited: noticed by content, set aside, gathered again, computing nothing."""
+    results, before = world / "ranks2/results.h5", len(done_stages("ranks2"))
+    whole = results.read_bytes()
+    relearn("run", "sweep.yaml", "--out", "other", "--set", "seed=7")
+    assert b"random" in whole
+    forgeries = ((world / "other/results.h5").read_bytes(), whole[:len(whole) // 2], whole.replace(b"random", b"randon"), b"")
+    for n, forged in enumerate(forgeries):
+        results.write_bytes(forged)
+        done = relearn("run", "sweep.yaml", "--out", "ranks2", ranks=2)
+        assert "results.h5: is not what was gathered here" in done.stderr and "0 stages computed" in done.stdout, (n, done)
+        aside = world / "ranks2/quarantine" / ("results.h5" if n == 0 else f"results.h5.{n + 1}")
+        assert aside.read_bytes() == forged, aside
+        again = results.read_bytes()
+        assert len(again) == len(whole) and again.count(b"random") == whole.count(b"random"), n
+    quiet = relearn("run", "sweep.yaml", "--out", "ranks2", ranks=2)
+    assert "gathered here" not in quiet.stderr and len(done_stages("ranks2")) == before
+
+
 def test_more_seeds_compute_only_what_is_new():
     before = {e["key"] for e in done_stages("ranks2")}
     relearn("run", "sweep.yaml", "--out", "ranks2", "--set", "seed=0..2", ranks=2)
@@ -224,6 +243,8 @@ def test_the_resolved_sweep_gives_the_same_runs():
 def test_gather_by_hand():
     (world / "again/results.h5").unlink()
     relearn("gather", "again", ranks=2)
+    assert "0 stages computed" in relearn("run", "ranks3/sweep.yaml", "--out", "again").stdout
+    assert not (world / "again/quarantine").exists()  # the same as the run's own gather
     assert (world / "again/results.h5").exists()
 
 
