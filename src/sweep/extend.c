@@ -87,23 +87,57 @@ static bool is_axis_of(const rl_sweep *sweep, const rl_key *key)
 
 static bool has_unset(const rl_names *values) { return rl_names_find(values, unset, sizeof unset - 1) >= 0; }
 
+/* Where a map says PATH: as one name, or a section deeper. NULL: nowhere. */
+static const rl_yaml *find_path(const rl_yaml *map, const char *path)
+{
+    const rl_yaml *found = NULL;
+    for (size_t i = 0; map->kind == RL_YAML_MAP && i < map->count && !found; i++) {
+        const char *name = map->keys[i]->text;
+        size_t length = strlen(name);
+        if (!strcmp(name, path)) found = map->values[i];
+        else if (!strncmp(name, path, length) && path[length] == '.') found = find_path(map->values[i], path + length + 1);
+    }
+    return found;
+}
+
+static const rl_yaml *find_in_file(const rl_yaml *root, const char *path)
+{
+    const rl_yaml *found = NULL;
+    for (size_t i = 0; root->kind == RL_YAML_MAP && i < root->count; i++)
+        if (!strcmp(root->keys[i]->text, "grid")) found = find_path(root->values[i], path);
+    return found ? found : find_path(root, path);
+}
+
+/* "FILE:LINE:COL" of what gives a setting its value, "--set ..." where that does, FILE alone for a default. NULL: no memory. */
+static char *origin_of(const rl_key *key, const char *path, const char *const *sets, size_t num_sets, rl_error *err)
+{
+    rl_error why = {0};
+    rl_yaml *root = NULL;
+    size_t length = strlen(key->path);
+    for (size_t i = num_sets; i-- > 0;)
+        if (!strncmp(sets[i], key->path, length) && sets[i][length] == '=') return rl_format(err, "--set %s", sets[i]);
+    const rl_yaml *value = rl_yaml_read(&root, path, &why) == RL_OK ? find_in_file(root, key->path) : NULL;
+    char *text = value ? rl_format(err, "%s:%ld:%ld", path, value->place.line, value->place.column) : rl_format(err, "%s", path);
+    rl_yaml_free(root);
+    return text;
+}
+
 /* Both name other single values: no grid of this sweep holds both. */
-static rl_status refuse(const rl_sweep *sweep, const rl_sweep *old, const rl_key *key, const rl_names *now, const rl_names *then,
-                        const char *previous, rl_error *err)
+static rl_status refuse(const char *origin, const rl_key *key, const rl_names *now, const rl_names *then, const char *previous,
+                        rl_error *err)
 {
     rl_status status = RL_OK;
     rl_buffer asked = {0}, held = {0};
-    (void)old;
     RL_TRY(list_text(&asked, now, 4, err));
     RL_TRY(list_text(&held, then, 4, err));
     const char *asked_text = asked.length ? asked.data : "unset", *held_text = held.length ? held.data : "unset";
     status = has_unset(now) || has_unset(then)
                  ? rl_fail(err, RL_ERR_INPUT, "%s: %s is %s here and %s in the runs of %s; give --out another folder (no axis holds a setting that is unset)",
-                           sweep->path, key->path, asked_text, held_text, previous)
+                           origin, key->path, asked_text, held_text, previous)
                  : rl_fail(err, RL_ERR_INPUT,
                            "%s: %s is %s here and %s in the runs of %s; give --out another folder, or extend by making it an axis with both "
                            "(grid: %s: [%s, %s])",
-                           sweep->path, key->path, asked_text, held_text, previous, key->path, held_text, asked_text);
+                           origin, key->path, asked_text, held_text, previous, key->path, held_text, asked_text);
 cleanup:
     rl_buffer_free(&asked);
     rl_buffer_free(&held);
@@ -111,12 +145,13 @@ cleanup:
 }
 
 /* "PATH=[values of both]" when the old sweep has values that this one lacks; NULL otherwise. */
-static rl_status widened(char **assignment, const rl_sweep *sweep, const rl_sweep *old, const rl_key *key, const char *previous,
-                         bool both, rl_error *err)
+static rl_status widened(char **assignment, const rl_sweep *sweep, const rl_sweep *old, const rl_key *key, const char *const *sets,
+                         size_t num_sets, const char *previous, bool both, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_names *now = NULL, *then = NULL;
     rl_buffer list = {0};
+    char *origin = NULL;
     int32_t id = 0, before = 0;
     bool is_number = key->type == RL_KEY_INT || key->type == RL_KEY_REAL || key->type == RL_KEY_BOOL;
     RL_TRY(rl_names_create(&now, err));
@@ -129,7 +164,8 @@ static rl_status widened(char **assignment, const rl_sweep *sweep, const rl_swee
         bool known = rl_names_find(now, value, strlen(value)) >= 0;
         bool widens = both || is_axis_of(sweep, key) || is_axis_of(old, key);
         if (!known && (!widens || has_unset(now) || has_unset(then))) {
-            status = refuse(sweep, old, key, now, then, previous, err);
+            origin = origin_of(key, sweep->path, sets, num_sets, err);
+            status = origin ? refuse(origin, key, now, then, previous, err) : RL_ERR_MEMORY;
             goto cleanup;
         }
         RL_TRY(rl_names_intern(now, value, strlen(value), &id, err));
@@ -143,6 +179,7 @@ static rl_status widened(char **assignment, const rl_sweep *sweep, const rl_swee
     *assignment = list.data;
     list = (rl_buffer){0};
 cleanup:
+    rl_free(origin);
     rl_buffer_free(&list);
     rl_names_free(now);
     rl_names_free(then);
@@ -161,7 +198,7 @@ static rl_status join(rl_sweep **whole, const rl_sweep *sweep, const rl_sweep *o
     RL_ALLOC(all, num_sets + rl_num_keys, err);
     for (size_t i = 0; i < num_sets; i++) all[i] = sets[i];
     for (size_t i = 0; i < rl_num_keys; i++) {
-        RL_TRY(widened(&added[i], sweep, old, &rl_keys[i], previous, both, err));
+        RL_TRY(widened(&added[i], sweep, old, &rl_keys[i], sets, num_sets, previous, both, err));
         if (added[i]) all[count++] = added[i];
     }
     RL_TRY(rl_sweep_read(whole, path, all, count, NULL, err));

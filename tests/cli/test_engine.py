@@ -94,8 +94,20 @@ def test_asking_for_less_loses_nothing():
 def test_a_contradiction_is_refused_by_name():
     line = refused("run", "sweep.yaml", "--out", "all", "--set", "train.learning_rate=1e-3",
                    says=["train.learning_rate", "0.001", "--out another folder", "grid: train.learning_rate: ["])
-    assert "all/sweep.yaml" in line, line
+    assert "all/sweep.yaml" in line and "--set train.learning_rate=1e-3: " in line, line
     relearn("plan", "sweep.yaml", "--set", "train.learning_rate=1e-3")  # another folder: no word
+
+
+def test_a_contradiction_in_the_file_has_its_line_and_column():
+    text = (world / "sweep.yaml").read_text()
+    for key, old, new, value in (("train.epochs", "epochs: 2", "epochs: 3", "3"),
+                                 ("train.dropout", "grid:\n", "grid:\n  train.dropout: [0.2]\n", "[0.2]")):
+        changed = text.replace(old, new, 1)
+        at = changed.index(new) + len(new.rstrip()) - len(value)
+        line, column = changed.count("\n", 0, at) + 1, at - changed.rfind("\n", 0, at)
+        (world / "contradicts.yaml").write_text(changed)
+        refused("run", "contradicts.yaml", "--out", "all", "--dry-run",
+                says=[f"contradicts.yaml:{line}:{column}: {key} is ", "all/sweep.yaml; give --out another folder"])
 
 
 def test_contradictions_of_every_kind_name_their_key():
