@@ -18,23 +18,41 @@ static const rl_option options[] = {
 static const int max_ranks = 1000000; /* the forecast keeps a list of them */
 
 typedef struct totals {
-    int64_t num_stages, stages_done, runs_done, runs_broken;
+    int64_t num_stages, stages_done, runs_done, runs_broken, runs_left_out;
     int64_t by_kind[5];
     double wall_s, unshared_s, peak_disk_bytes;
 } totals;
 
+/* A run that this start leaves out, and what only such runs need, is done with but not there. */
+static rl_status count_done(totals *t, const rl_plan *plan, rl_error *err)
+{
+    rl_status status = RL_OK;
+    bool *there = NULL;
+    RL_ALLOC(there, plan->num_nodes, err);
+    for (int64_t r = 0; r < plan->sweep->num_runs; r++) {
+        bool skipped = plan->sweep->runs[r].skipped;
+        t->runs_left_out += skipped && !plan->run_error[r];
+        for (int32_t i = 0; !skipped && i < plan->num_run_nodes[r]; i++)
+            there[plan->run_nodes[r][i]] = plan->nodes[plan->run_nodes[r][i]].done;
+    }
+    for (int32_t n = 0; n < plan->num_nodes; n++) {
+        t->runs_done += there[n] && plan->nodes[n].kind == RL_NODE_SHARD;
+        t->stages_done += there[n] && plan->nodes[n].kind != RL_NODE_SHARD;
+    }
+cleanup:
+    rl_free(there);
+    return status;
+}
+
 static totals count(const rl_plan *plan, int num_ranks, rl_error *err)
 {
     totals t = {.wall_s = NAN};
+    if (count_done(&t, plan, err) != RL_OK) return t;
     for (int32_t n = 0; n < plan->num_nodes; n++) {
         const rl_node *node = &plan->nodes[n];
-        if (node->kind == RL_NODE_SHARD) {
-            t.runs_done += node->done;
-        } else {
-            t.num_stages++;
-            t.stages_done += node->done;
-            t.by_kind[node->stage.kind]++;
-        }
+        if (node->kind == RL_NODE_SHARD) continue;
+        t.num_stages++;
+        t.by_kind[node->stage.kind]++;
     }
     for (int64_t r = 0; r < plan->sweep->num_runs; r++) t.runs_broken += plan->run_error[r] != NULL;
     for (int64_t r = 0; r < plan->sweep->num_runs; r++) /* each run alone */
@@ -135,6 +153,7 @@ rl_status rl_print_plan(FILE *out, const rl_plan *plan, int num_ranks, const cha
     fprintf(out, "\n");
     if (t.stages_done || t.runs_done)
         fprintf(out, "  already there  %lld stages, %lld runs\n", (long long)t.stages_done, (long long)t.runs_done);
+    if (t.runs_left_out) fprintf(out, "  left out       %lld runs: not asked for now\n", (long long)t.runs_left_out);
     print_reasons(out, plan, t.runs_broken);
     print_lacks(out, plan);
     if (plan->unused_concept) fprintf(out, "  warning        %s\n", plan->unused_concept);
@@ -165,10 +184,10 @@ rl_status rl_print_plan_json(FILE *out, const rl_plan *plan, int num_ranks, rl_e
                                                "lacks", plan->run_lacks[r]));
     }
     const int threads = (int)plan->sweep->policy.threads_per_rank;
-    root = json_pack("{s:i, s:f, s:f, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "threads_per_rank",
+    root = json_pack("{s:i, s:f, s:f, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "threads_per_rank",
                      threads, "unshared_core_seconds", threads * t.unshared_s, "peak_disk_bytes", t.peak_disk_bytes, "sweep", plan->sweep->name,
-                     "num_runs", (json_int_t)plan->sweep->num_runs, "runs_done", (json_int_t)t.runs_done, "num_stages",
-                     (json_int_t)t.num_stages, "num_stages_unshared", (json_int_t)plan->num_stages_unshared, "stages_done",
+                     "num_runs", (json_int_t)plan->sweep->num_runs, "runs_done", (json_int_t)t.runs_done, "runs_left_out",
+                     (json_int_t)t.runs_left_out, "num_stages", (json_int_t)t.num_stages, "num_stages_unshared", (json_int_t)plan->num_stages_unshared, "stages_done",
                      (json_int_t)t.stages_done, "ranks", num_ranks, "core_seconds", threads * plan->total_seconds,
                      "remaining_core_seconds", threads * plan->remaining_seconds, "critical_path_seconds",
                      plan->critical_path_seconds, "wall_seconds", t.wall_s, "disk_bytes", plan->disk_bytes,

@@ -141,6 +141,36 @@ static int open_to_write(const char *path, int flags)
     return descriptor;
 }
 
+/* A signal may interrupt a write, or end it early: neither is a fault. */
+static bool write_all(int descriptor, const void *bytes, size_t length)
+{
+    for (const char *next = bytes; length > 0;) {
+        ssize_t written = write(descriptor, next, length);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return false;
+        next += written;
+        length -= (size_t)written;
+    }
+    return true;
+}
+
+static bool lock_whole(int descriptor)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int result;
+    do result = fcntl(descriptor, F_SETLK, &whole);
+    while (result != 0 && errno == EINTR);
+    return result == 0;
+}
+
+static bool cut_off(int descriptor)
+{
+    int result;
+    do result = ftruncate(descriptor, 0);
+    while (result != 0 && errno == EINTR);
+    return result == 0 && lseek(descriptor, 0, SEEK_SET) == 0;
+}
+
 static rl_status sync_parent(const char *path, rl_error *err)
 {
     char *parent = rl_path_parent(path, err);
@@ -180,15 +210,7 @@ cleanup:
 
 rl_status rl_atomic_write(rl_atomic_file *file, const void *bytes, size_t length, rl_error *err)
 {
-    const char *next = bytes;
-    while (length > 0) {
-        ssize_t written = write(file->descriptor, next, length);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return rl_fail_errno(err, "%s: cannot be written", file->path);
-        next += written;
-        length -= (size_t)written;
-    }
-    return RL_OK;
+    return write_all(file->descriptor, bytes, length) ? RL_OK : rl_fail_errno(err, "%s: cannot be written", file->path);
 }
 
 static void forget(rl_atomic_file *file)
@@ -326,10 +348,9 @@ static rl_status held_or_refused(int descriptor, const char *path, rl_error *err
 
 rl_status rl_lock_take(rl_lock *out, const char *path, rl_error *err)
 {
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     int descriptor = open_to_write(path, O_RDWR | O_CREAT);
     if (descriptor < 0) return rl_fail_errno(err, "%s: cannot be written", path);
-    if (fcntl(descriptor, F_SETLK, &whole) != 0) {
+    if (!lock_whole(descriptor)) {
         rl_status status = held_or_refused(descriptor, path, err);
         if (status != RL_OK) {
             close(descriptor);
@@ -340,7 +361,7 @@ rl_status rl_lock_take(rl_lock *out, const char *path, rl_error *err)
     gethostname(host, sizeof host - 1);
     int length = snprintf(text, sizeof text, "%s %ld\n", host, (long)getpid());
     char *copy = rl_strdup(path, err);
-    if (!copy || ftruncate(descriptor, 0) != 0 || pwrite(descriptor, text, (size_t)length, 0) != length) {
+    if (!copy || !cut_off(descriptor) || !write_all(descriptor, text, (size_t)length)) {
         rl_status status = copy ? rl_fail_errno(err, "%s: cannot be written", path) : RL_ERR_MEMORY;
         rl_free(copy);
         close(descriptor);
@@ -353,8 +374,7 @@ rl_status rl_lock_take(rl_lock *out, const char *path, rl_error *err)
 void rl_lock_release(rl_lock *lock)
 {
     if (!lock->path) return;
-    if (ftruncate(lock->descriptor, 0) != 0) { /* an old holder's name in a free lock file harms nobody */
-    }
+    cut_off(lock->descriptor); /* where it fails, an old holder's name in a free lock file harms nobody */
     close(lock->descriptor);
     rl_free(lock->path);
     *lock = (rl_lock){.descriptor = -1};

@@ -230,6 +230,15 @@ def test_dry_run_and_plan_write_nothing():
     assert plan["wall_seconds"] > 0 and plan["disk_bytes"] > 0 and plan["memory_bytes_per_rank"] > 0
 
 
+def test_runs_that_are_left_out_are_not_called_there():
+    out = relearn("run", "sweep.yaml", "--retry-failed", "--dry-run", "--out", "nowhere").stdout
+    assert "already there" not in out and "left out       4 runs" in out, out
+    plan = json.loads(relearn("plan", "sweep.yaml", "--out", "nowhere", "--json").stdout)
+    assert (plan["runs_done"], plan["stages_done"], plan["runs_left_out"]) == (0, 0, 0), plan
+    plan = json.loads(relearn("plan", "sweep.yaml", "--out", "ranks1", "--json").stdout)
+    assert (plan["runs_done"], plan["stages_done"], plan["runs_left_out"]) == (4, plan["num_stages"], 0), plan
+
+
 def test_filter_takes_some_runs():
     plan = json.loads(relearn("plan", "sweep.yaml", "--json", "--filter", "seed==0 && prune.select!=random").stdout)
     assert plan["num_runs"] == 1

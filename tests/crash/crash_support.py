@@ -145,6 +145,17 @@ def leave(ok):
     sys.exit(0 if ok else 1)
 
 
+_told = [time.time(), time.time()]  # begun, last line
+
+
+def progress(done, of, what):
+    """A long campaign says how far it is, twice a minute."""
+    now = time.time()
+    if now - _told[1] >= 30:
+        print(f"      {done} of {of} {what}, {now - _told[0]:.0f} s", flush=True)
+        _told[1] = now
+
+
 def run_campaign(main):
     """One campaign of many draws; its seed is said when it fails."""
     ok = False

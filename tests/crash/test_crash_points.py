@@ -24,6 +24,7 @@ def main():
     by = dict.fromkeys(HOW, 0)
     print(f"seed {options.seed}, {COUNT} kills", flush=True)
     while kills < COUNT:
+        crash.progress(kills, COUNT, "kills")
         out, log, moments = f"points{sweeps}", world / f"points{sweeps}.shim", []
         while True:
             how, at = HOW[draw.randrange(len(HOW))], draw.randint(SHORTEST, LONGEST)

@@ -71,6 +71,7 @@ def interrupted():
 def test_damaged_shards():
     reference = finished()
     for i in range(COUNT):
+        crash.progress(i, COUNT, "in this test")
         base = copy_of("finished", "shard")
         victim = draw.choice(sorted((base / "runs").glob("*.h5")))
         if i % 2:  # with and without the stages it was made from
@@ -90,7 +91,8 @@ def test_damaged_stages():
     reference = interrupted()
     complete = [p.name for p in (world / "interrupted/stages").iterdir() if not p.name.endswith(".work")]
     assert complete
-    for _ in range(COUNT):
+    for i in range(COUNT):
+        crash.progress(i, COUNT, "in this test")
         base = copy_of("interrupted", "stage")
         victim = draw.choice([p for key in complete for p in sorted((base / "stages" / key).iterdir()) if p.stat().st_size])
         expect_mended("stage", damage(victim), victim, reference)
@@ -98,7 +100,8 @@ def test_damaged_stages():
 
 def test_damaged_checkpoint():
     reference = interrupted()
-    for _ in range(COUNT // 2):
+    for i in range(COUNT // 2):
+        crash.progress(i, COUNT // 2, "in this test")
         base = copy_of("interrupted", "checkpoint")
         victim = next((base / "stages").glob("*.work/checkpoint"))
         expect_mended("checkpoint", damage(victim), victim, reference)
@@ -106,7 +109,8 @@ def test_damaged_checkpoint():
 
 def test_damaged_scores_of_a_stage_under_way():
     reference = interrupted()
-    for _ in range(COUNT // 2):
+    for i in range(COUNT // 2):
+        crash.progress(i, COUNT // 2, "in this test")
         base = copy_of("interrupted", "scores")
         victim = next((base / "stages").glob(draw.choice(["*.work/epochs.json", "*.work/curve.json"])))
         what, damaged = damage(victim), victim.read_bytes()
@@ -125,7 +129,8 @@ def test_damaged_finished_work():
     publish = next(i for i, to in enumerate(renames) if ".work" not in to)
     shutil.rmtree(world / "unpublished")
     crash.run("unpublished", env=crash.shim("unpublished", OPS="rename", PATH=".work", AT=publish + 1, DO="KILL"), code=-9)
-    for _ in range(COUNT // 2):
+    for i in range(COUNT // 2):
+        crash.progress(i, COUNT // 2, "in this test")
         base = copy_of("unpublished", "work")
         folder = next((base / "stages").glob("*.work"))
         assert (folder / "stage.json").exists()
@@ -140,6 +145,7 @@ def test_damaged_finished_work():
 def test_damaged_journal():
     reference = interrupted()
     for i in range(COUNT):
+        crash.progress(i, COUNT, "in this test")
         base = copy_of("interrupted" if i % 2 else "finished", "journal")
         victim = base / "journal.jsonl"
         what = damage(victim)

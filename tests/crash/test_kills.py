@@ -4,6 +4,7 @@ end every stage, shard and results.h5 is what an undisturbed sweep makes, nothin
     python3 test_kills.py ... --count 200 --seed 7      the moments are drawn from the seed, which is printed
 """
 import random
+import subprocess
 import time
 
 import crash_support as crash
@@ -34,6 +35,24 @@ def victims(process, how):
     return [process.pid, *crash.descendants(process.pid)]
 
 
+hung_launchers = 0
+
+
+def wait_for_end(process):
+    """Open MPI 4.1's mpirun may wait for itself for ever when a rank dies while it starts (github.com/open-mpi/ompi, issue 7790): once
+    in a thousand kills here. It is none of ours once all ranks are gone; it is counted, and few may do so."""
+    global hung_launchers
+    try:
+        process.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        if crash.descendants(process.pid, living=True):
+            raise
+        crash.kill(process.pid)
+        process.wait()
+        hung_launchers += 1
+        assert hung_launchers <= 1 + COUNT // 200, f"{hung_launchers} launchers hung without ranks"
+
+
 def disturbed_start(out, draw, how, log):
     """One start, killed on the way. True when it was killed, False when it came to its end first."""
     journal = world / out / "journal.jsonl"
@@ -49,7 +68,7 @@ def disturbed_start(out, draw, how, log):
         return False
     for pid in victims(process, how):
         crash.kill(pid)
-    process.wait(timeout=60)
+    wait_for_end(process)
     return True
 
 
@@ -72,6 +91,7 @@ def main():
     by = dict.fromkeys(HOW, 0)
     print(f"seed {options.seed}, {COUNT} kills", flush=True)
     while kills < COUNT:
+        crash.progress(kills, COUNT, "kills")
         out, log = f"killed{sweeps}", world / f"killed{sweeps}.shim"
         # After so many kills a sweep is left to finish, if it has not come to its end before.
         for _ in range(min(12, COUNT - kills)):
@@ -84,7 +104,8 @@ def main():
         crash.assert_same(out, reference, f"{out} (seed {options.seed}, {kills} kills so far)")
         crash.assert_nothing_twice(out, log)
         sweeps += 1
-    print(f"{kills} kills in {sweeps} sweeps, {time.time() - begun:.0f} s: {by}")
+    hung = f"; {hung_launchers} launchers hung after their ranks were gone" if hung_launchers else ""
+    print(f"{kills} kills in {sweeps} sweeps, {time.time() - begun:.0f} s: {by}{hung}")
 
 
 crash.run_campaign(main)

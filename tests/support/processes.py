@@ -29,12 +29,14 @@ def rank_of(pid):
     return None
 
 
-def descendants(pid):
-    """Its children and theirs, by /proc: to be killed by id, never by name."""
+def descendants(pid, living=False):
+    """Its children and theirs, by /proc: to be killed by id, never by name. living: without those that only wait to be reaped."""
     parent = {}
     for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
-            parent[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+            state, its = stat.read_text().rpartition(")")[2].split()[:2]
+            if not living or state != "Z":
+                parent[int(stat.parent.name)] = int(its)
         except OSError:  # gone meanwhile
             pass
     found = [pid]

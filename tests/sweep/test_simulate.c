@@ -80,6 +80,18 @@ static void test_many_runs_on_many_workers_leave_little_idle(void **state)
     sweep_dag_clear(&d);
 }
 
+/* The size that is promised: 100,000 runs on 4,096 ranks, each message as dear as the coordinator's is allowed to be. */
+static void test_the_largest_sweep_keeps_its_ranks_busy(void **state)
+{
+    sweep_dag d;
+    (void)state;
+    sweep_dag_make(&d, 100000, 10, 2, RL_KEEP_ALL);
+    rl_simulation r = simulate(&d, (rl_simulation_options){.num_workers = 4095, .message_s = 50e-6, .reports_per_s = 0});
+    assert_true(r.efficiency >= 0.98);
+    assert_true(r.coordinator_load < 1);
+    sweep_dag_clear(&d);
+}
+
 static void test_a_slow_coordinator_is_the_bottleneck(void **state)
 {
     sweep_dag d;
@@ -157,6 +169,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_it_is_the_forecast_when_messages_cost_nothing),
         cmocka_unit_test(test_many_runs_on_many_workers_leave_little_idle),
+        cmocka_unit_test(test_the_largest_sweep_keeps_its_ranks_busy),
         cmocka_unit_test(test_a_slow_coordinator_is_the_bottleneck),
         cmocka_unit_test(test_losses_cost_what_no_checkpoint_holds),
         cmocka_unit_test(test_losses_without_end_are_refused),
