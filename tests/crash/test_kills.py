@@ -40,7 +40,7 @@ hung_launchers = 0
 
 def wait_for_end(process):
     """Open MPI 4.1's mpirun may wait for itself for ever when a rank dies while it starts (github.com/open-mpi/ompi, issue 7790): once
-    in a thousand kills here. It is none of ours once all ranks are gone; it is counted, and few may do so."""
+    in some hundreds of kills here. It is none of ours once all ranks are gone; it is counted, and few may do so."""
     global hung_launchers
     try:
         process.wait(timeout=60)
