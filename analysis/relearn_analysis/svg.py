@@ -45,6 +45,9 @@ def nice_ticks(low, high, count=5):
     return [round(k * step, 10) for k in range(first, int(math.floor(high / step + 1e-9)) + 1)]
 
 
+LONGEST_LINE = 56  # letters of a panel's heading
+
+
 class Panel:
     """One drawing: `width` x `height` units, a plot area inside margins, linear scales from data to units."""
 
@@ -159,7 +162,7 @@ class Panel:
         """The title, on two smaller lines where it is too long for one: it must not run into the neighbour."""
         if len(self.title) <= 46:
             return f'<text x="8" y="16" class="title">{escape(self.title)}</text>' if self.title else ""
-        half = self.title.rfind(" ", 0, 56) if len(self.title) > 56 else len(self.title)
+        half = self.title.rfind(" ", 0, LONGEST_LINE) if len(self.title) > LONGEST_LINE else len(self.title)
         lines = [self.title[:half], self.title[half:].strip()]
         return "".join(
             f'<text x="8" y="{11 + 11 * i}" class="title" style="font-size:10.5px">{escape(line)}</text>'
@@ -196,7 +199,8 @@ def heat_panel(
     left = max(44, 14 + TICK * max(len(str(name)) for name in rows))
     below = [two_lines(name, (width - left - 16) / max(len(columns), 1)) for name in columns]
     bottom = (40 if x_label else 24) + (12 if any(len(lines) > 1 for lines in below) else 0)
-    panel = Panel(title, width=width, height=38 + cell * len(rows) + bottom, left=left, top=38, bottom=bottom)
+    top = 48 if len(title) > LONGEST_LINE else 38  # a heading of two lines, then the axis' name
+    panel = Panel(title, width=width, height=top + cell * len(rows) + bottom, left=left, top=top, bottom=bottom)
     across = (panel.x1 - panel.x0) / max(len(columns), 1)
     small = ' font-size="9"' if across < 34 or cell < 16 else ""
     for r, name in enumerate(rows):
@@ -225,7 +229,7 @@ def heat_panel(
     if x_label:
         panel.text((panel.x0 + panel.x1) / 2, panel.height - 6, x_label, "axis", "middle")
     if y_label:
-        panel.text(8, 30, y_label, "axis")
+        panel.text(8, top - 8, y_label, "axis")
     return panel
 
 
