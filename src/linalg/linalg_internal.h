@@ -107,6 +107,11 @@ void rl_gemm_enter_thread(void);
 rl_gemm_function rl_gemm_turning;
 /* Whether a few of its products have the bits of the back end's own. */
 rl_status rl_gemm_turning_keeps_bits(bool *keep, rl_error *err);
+/* Numbers in [-0.5, 0.5) for both checks of bits, the same in every process. */
+static inline void rl_gemm_fill_sample(float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) x[i] = (float)(rl_hash64(&i, sizeof i) >> 40) * 0x1p-24f - 0.5f;
+}
 /* Which of the two is in use for products of one thread. */
 rl_gemm_function *rl_gemm_product(void);
 

@@ -186,7 +186,7 @@ rl_status rl_gemm_cuts_keep_bits(bool *keep, rl_error *err)
     RL_ALLOC(B, SAMPLE_N * sizes[1], err);
     RL_ALLOC(whole, SAMPLE_M * SAMPLE_N, err);
     RL_ALLOC(piece, PIECE_M * PIECE_N, err);
-    for (int64_t i = 0; i < SAMPLE_M * sizes[1]; i++) A[i] = (float)(rl_hash64(&i, sizeof i) >> 40) * 0x1p-24f - 0.5f;
+    rl_gemm_fill_sample(A, SAMPLE_M * sizes[1]);
     for (int64_t i = 0; i < SAMPLE_N * sizes[1]; i++) B[i] = A[SAMPLE_M * sizes[1] - 1 - i % (SAMPLE_M * sizes[1])];
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int transposed = 0; same && transposed < 3; transposed++) /* as the linear layers ask: NN, TN, NT */

@@ -1,21 +1,21 @@
 /* turned.c -- A B^T with B turned tile by tile before the back end sees it.
  *
- * The forward product of a linear layer is x W^T. oneDNN 2.6 copies its factors into an order of its own, and copying a transposed one
- * costs it 0.4 to 1 ns a number, as much as 40 to 100 multiply-adds: that product runs at 60 to 90 % of the speed of the one with W
- * as it lies, at 80 to 160 tokens, and at 90 % for any number. Turned here, 48 rows at a time into a cache, then multiplied as it
- * lies: 100 GFLOP/s for 93 at 160 tokens and 108 for 98 at 640 (Zen 4; both shapes of MiniLM and DistilBERT; bench_linalg_gemm).
+ * The forward product of a linear layer is x W^T. oneDNN 2.6 copies its factors into an order of its own, and copying a
+ * transposed one costs it 0.4 to 1 ns a number, as much as 40 to 100 multiply-adds. Turned here, 48 rows at a time into a
+ * cache, W is multiplied as it lies: 99 to 111 GFLOP/s instead of 85 to 112 at 160 tokens, 108 to 113 instead of 98 to 106
+ * at 640 (Zen 4, layers of MiniLM and DistilBERT, bench_linalg_gemm).
  *
- * No bit changes: the library sums an element over K in blocks, in the same order whichever way B lay, and K is cut here only where it
- * is cut there (the rule and its source: products.c). That is tried once before it is used. */
+ * No bit changes: the library sums an element over K in blocks, in the same order whichever way B lay, and K is cut here
+ * only where it is cut there (the rule and its source: products.c). That is tried once before it is used. */
 #include "linalg_internal.h"
 
 #include <string.h>
 
 enum { TILE = 48, BLOCK = 384, LARGEST_K = 2 * BLOCK, FEWEST = 16 /* rows, or columns of a tile */ };
 
-/* As it is turned, a tile is [depth, width]. On the stack, because it is read at once and no caller should have to bring it. */
-static void multiply_tile(int64_t M, int64_t width, int64_t depth, float alpha, const float *A, int64_t lda, const float *B,
-                          int64_t ldb, float beta, float *C, int64_t ldc)
+/* As it is turned, a tile is [depth, width]. On the stack, because it is read at once and no caller should bring it. */
+static void multiply_tile(int64_t M, int64_t width, int64_t depth, float alpha, const float *A, int64_t lda,
+                          const float *B, int64_t ldb, float beta, float *C, int64_t ldc)
 {
     _Alignas(64) float tile[TILE * LARGEST_K];
     rl_kernels_in_use->transpose(tile, B, width, depth, ldb);
@@ -32,7 +32,8 @@ void rl_gemm_turning(bool transpose_a, bool transpose_b, int64_t M, int64_t N, i
     }
     for (int64_t n = 0; n < N; n += TILE)
         for (int64_t k = 0; k < K; k += depth)
-            multiply_tile(M, N - n < TILE ? N - n : TILE, depth, alpha, A + k, lda, B + n * ldb + k, ldb, k ? 1.0f : beta, C + n, ldc);
+            multiply_tile(M, N - n < TILE ? N - n : TILE, depth, alpha, A + k, lda, B + n * ldb + k, ldb,
+                          k ? 1.0f : beta, C + n, ldc);
 }
 
 /* ---------------------------------------------------------------------------------------- the promise, checked */
@@ -55,7 +56,7 @@ rl_status rl_gemm_turning_keeps_bits(bool *keep, rl_error *err)
     RL_ALLOC(A, SAMPLE_M * SAMPLE_K, err);
     RL_ALLOC(B, SAMPLE_N * SAMPLE_K, err);
     RL_ALLOC(C, 2 * SAMPLE_M * SAMPLE_N, err);
-    for (int64_t i = 0; i < SAMPLE_M * SAMPLE_K; i++) A[i] = (float)(rl_hash64(&i, sizeof i) >> 40) * 0x1p-24f - 0.5f;
+    rl_gemm_fill_sample(A, SAMPLE_M * SAMPLE_K);
     for (int64_t i = 0; i < SAMPLE_N * SAMPLE_K; i++) B[i] = A[i * 7 % (SAMPLE_M * SAMPLE_K)];
     *keep = same_product(A, B, LARGEST_K - 36, 0.0f, C, C + SAMPLE_M * SAMPLE_N) &&
             same_product(A, B, SAMPLE_K, 1.0f, C, C + SAMPLE_M * SAMPLE_N);

@@ -17,6 +17,17 @@ static inline bool use_isa(size_t i)
     return i < usable;
 }
 
+/* for (size_t b = 0; use_backend(b); b++): each back end of the build. */
+static inline bool use_backend(size_t i)
+{
+    const char *const *names = NULL;
+    rl_error err = {0};
+    if (i >= rl_gemm_backends(&names)) return false;
+    assert_ok(rl_linalg_init(names[i], &err), err);
+    assert_string_equal(rl_gemm_backend(), names[i]);
+    return true;
+}
+
 /* Numbers in (-1, 1), the same in every run. */
 static inline float next_number(uint32_t *state)
 {

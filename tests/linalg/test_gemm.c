@@ -40,31 +40,21 @@ static void check_product(int64_t M, int64_t N, int64_t K, int variant, float al
 static void test_all_transpositions_on_all_back_ends(void **state)
 {
     const int64_t sizes[][3] = {{1, 1, 1}, {3, 9, 5}, {17, 33, 65}, {80, 96, 48}, {130, 7, 200}};
-    const char *const *backends = NULL;
-    size_t num_backends = rl_gemm_backends(&backends);
-    rl_error err = {0};
     (void)state;
-    for (size_t b = 0; b < num_backends; b++) {
-        assert_ok(rl_linalg_init(backends[b], &err), err);
-        assert_string_equal(rl_gemm_backend(), backends[b]);
+    for (size_t b = 0; use_backend(b); b++)
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
             for (int variant = 0; variant < 4; variant++) {
                 check_product(sizes[s][0], sizes[s][1], sizes[s][2], variant, 1.0f, 0.0f);
                 check_product(sizes[s][0], sizes[s][1], sizes[s][2], variant, -0.5f, 1.0f);
                 check_product(sizes[s][0], sizes[s][1], sizes[s][2], variant, 1.0f, 0.25f);
             }
-    }
 }
 
 static void test_empty_products(void **state)
 {
     float A[4] = {1, 2, 3, 4}, C[4] = {1, 2, 3, 4};
-    const char *const *backends = NULL;
-    size_t num_backends = rl_gemm_backends(&backends);
-    rl_error err = {0};
     (void)state;
-    for (size_t b = 0; b < num_backends; b++) {
-        assert_ok(rl_linalg_init(backends[b], &err), err);
+    for (size_t b = 0; use_backend(b); b++) {
         rl_gemm(false, false, 0, 2, 2, 1.0f, A, 2, A, 2, 0.0f, C, 2);
         rl_gemm(false, false, 2, 0, 2, 1.0f, A, 2, A, 2, 0.0f, C, 2);
         assert_true(C[0] == 1.0f && C[3] == 4.0f);

@@ -1,14 +1,14 @@
 /* transpose.c -- a matrix with its rows and columns exchanged, from memory into a cache. */
 #include "vector.h"
 
-/* How far ahead of the reads the rows are fetched: rows follow each other in memory, but a block of rows is read along several
- * of them at a time, which the processor's own prefetcher does not follow. 16 to 128 KiB measure alike. */
+/* How far ahead of the reads the rows are fetched: rows follow each other in memory, but a block is read along several of
+ * them at a time, which the processor's own prefetcher does not follow. 16 to 128 KiB measure alike. */
 enum { AHEAD = 32768 / sizeof(float) };
 
 #if defined(__AVX512F__)
 enum { SIDE = 16 };
 
-/* Sixteen rows of sixteen: pairs of rows interleaved, then pairs of pairs, then quarters of registers exchanged twice. */
+/* Sixteen rows of sixteen: pairs of rows interleaved, then pairs of pairs, then quarters of registers moved twice. */
 RL_INLINE void transpose_block(float *to, int64_t to_stride, const float *from, int64_t from_stride)
 {
     __m512 a[SIDE], b[SIDE];
@@ -28,7 +28,8 @@ RL_INLINE void transpose_block(float *to, int64_t to_stride, const float *from, 
     }
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++) { /* a[j], a[j + 4], a[j + 8], a[j + 12] hold columns j, j + 4, j + 8 and j + 12 */
-        __m512 even_upper = _mm512_shuffle_f32x4(a[j], a[j + 4], 0x88), odd_upper = _mm512_shuffle_f32x4(a[j], a[j + 4], 0xdd),
+        __m512 even_upper = _mm512_shuffle_f32x4(a[j], a[j + 4], 0x88),
+               odd_upper = _mm512_shuffle_f32x4(a[j], a[j + 4], 0xdd),
                even_lower = _mm512_shuffle_f32x4(a[j + 8], a[j + 12], 0x88),
                odd_lower = _mm512_shuffle_f32x4(a[j + 8], a[j + 12], 0xdd);
         _mm512_storeu_ps(to + j * to_stride, _mm512_shuffle_f32x4(even_upper, even_lower, 0x88));
@@ -42,7 +43,8 @@ enum { SIDE = 4 };
 #define transpose_block transpose_4_by_4
 #endif
 
-static void transpose_part(float *out, const float *in, int64_t rows, int64_t columns, int64_t out_stride, int64_t in_stride)
+static void transpose_part(float *out, const float *in, int64_t rows, int64_t columns, int64_t out_stride,
+                           int64_t in_stride)
 {
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < columns; c++) out[c * out_stride + r] = in[r * in_stride + c];
