@@ -27,6 +27,10 @@ typedef struct rl_sweep_policy {
     rl_keep keep; /* stage folders that outlive their last use: all; models after the last round, and analyses; none */
     int32_t retries;              /* of a failed stage, before its runs are failed */
     double memory_per_rank_bytes; /* runs that are predicted to need more are refused; 0: no limit */
+    struct {
+        const char *file; /* the sweep's; or the option's text, with line 0 */
+        long line, column;
+    } memory_place;               /* what says memory_per_rank, for messages */
     int32_t threads_per_rank;     /* that share one run's passes */
     double stuck_after;           /* a stage that takes this many times its predicted time (at least 5 s) is given up; 0: never */
     double hung_after_s;          /* a rank that has not answered so long after it was asked to give a stage up is left alone */

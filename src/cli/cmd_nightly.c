@@ -1,4 +1,5 @@
 /* cmd_nightly.c: relearn nightly SWEEP.yaml --budget 2h [--out DIR] -- as many new seeds as fit, then: did anything move? */
+#include "plan_text.h"
 #include "planning.h"
 
 #include "relearn/stats.h"
@@ -15,6 +16,7 @@ static const rl_option options[] = {
     {"seeds", "N", "at most so many new seeds"},
     {"set", "PATH=VALUE", "as in run (repeatable)"},
     {"metrics", "FILE", "as in run"},
+    {"dry-run", NULL, "print tonight's seeds and plan, and stop"},
     {NULL, NULL, NULL}};
 
 enum { MAX_STAGES = 64, MAX_SEEDS = 1000 };
@@ -436,6 +438,11 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     status = plan_seeds(&p, &set, &planning, seeds, count, err);
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
     if (rank == 0) printf("tonight: %lld new seed%s, %lld to %lld\n", (long long)count, count == 1 ? "" : "s", (long long)seeds[0], (long long)seeds[count - 1]);
+    if (rl_args_flag(args, "dry-run")) {
+        if (rank == 0) status = rl_print_plan(stdout, p.plan, num_ranks, p.directory, err);
+        status = rl_cluster_agree(MPI_COMM_WORLD, status, err);
+        goto cleanup;
+    }
     RL_TRY(rl_planned_work(&p, rl_args_text(args, "metrics", NULL), budget_s, exit_code, err));
     if (rank == 0) status = read_new_shards(&c, 1, directory, err);
     if (rank == 0 && status == RL_OK) {
@@ -456,7 +463,7 @@ cleanup:
 }
 
 const rl_command rl_command_nightly = {
-    "nightly", "SWEEP.yaml --budget TIME [--out DIR]", "new seeds that fit the budget, then: did any metric move? exit 3 when it did", 1, 1, options,
+    "nightly", "SWEEP.yaml --budget TIME [--out DIR] [--dry-run]", "new seeds that fit the budget, then: did any metric move? exit 3 when it did", 1, 1, options,
     "Takes the next seeds that DIR does not hold, as many as are predicted to fit, adds their runs to DIR and its results.h5, and\n"
     "compares their F1 per cell and stage with all earlier seeds': a 95 % prediction interval, an exact permutation test, and\n"
     "Benjamini-Hochberg over all metrics. A sweep file whose settings changed since is compared too: its new values become an axis\n"

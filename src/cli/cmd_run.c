@@ -204,6 +204,21 @@ static rl_status check_machine(const rl_plan *plan, int rank, int num_ranks, rl_
     return RL_OK;
 }
 
+/* Who asks for a file in some folder wants to know now that it will never appear: the sweep itself goes on without. */
+static rl_status check_metrics(const char *file, rl_error *err)
+{
+    if (!file) return RL_OK;
+    char *folder = rl_path_parent(file, err);
+    if (!folder) return RL_ERR_MEMORY;
+    rl_status status = RL_OK;
+    if (rl_path_is_directory(file))
+        status = rl_fail(err, RL_ERR_USAGE, "--metrics: %s is a folder; a file was expected", file);
+    else if (!rl_path_is_directory(folder) || access(folder, W_OK) != 0)
+        status = rl_fail(err, RL_ERR_USAGE, "--metrics: %s cannot be written: %s is no folder that this user may write into", file, folder);
+    rl_free(folder);
+    return status;
+}
+
 rl_status rl_planned_work(const rl_planned *p, const char *metrics_file, double budget_s, int *exit_code, rl_error *err)
 {
     screen view = {.live = rl_is_terminal(stderr), .budget_s = budget_s};
@@ -217,6 +232,7 @@ rl_status rl_planned_work(const rl_planned *p, const char *metrics_file, double 
     if (rank == 0) rl_planned_warn_of_machine(p);
     rl_status status = check_machine(p->plan, rank, num_ranks, err);
     if (status == RL_OK) status = check_disk(p->plan, p->directory, num_ranks, rank, err);
+    if (status == RL_OK && rank == 0) status = check_metrics(metrics_file, err); /* the coordinator's file: other nodes need no such folder */
     status = rl_cluster_agree(MPI_COMM_WORLD, status, err);
     if (status != RL_OK) return status;
     status = rl_cluster_run(MPI_COMM_WORLD, p->plan, p->cycle, &cluster, &outcome, err);
@@ -244,6 +260,8 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     planning.retry_failed = rl_args_flag(args, "retry-failed");
     status = refuse_strangers(num_ranks, err);
     if (status == RL_OK) status = rl_planned_make(&p, &planning, err);
+    if (status == RL_OK && planning.retry_failed && p.past.num_starts == 0)
+        status = rl_fail(err, RL_ERR_USAGE, "--retry-failed: no sweep was ever started in %s; without the option one is", p.directory);
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
     if (rank == 0)
         status = rl_print_plan(rl_args_flag(args, "dry-run") ? stdout : stderr, p.plan, num_ranks, p.directory, err);

@@ -2,6 +2,7 @@
  * for the failure report. A log that cannot be written harms nothing. */
 #include "cluster_internal.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,6 +44,20 @@ static void keep_tail(rl_rank_log *log, const char *line, size_t length)
     if (length + 1 <= sizeof log->tail) memcpy(log->tail + held, line, length + 1);
 }
 
+static void write_line(rl_rank_log *log, const char *line, size_t length)
+{
+    while (length > 0 && log->descriptor >= 0) {
+        ssize_t written = write(log->descriptor, line, length);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) {
+            rl_rank_log_close(log);
+            return;
+        }
+        line += written;
+        length -= (size_t)written;
+    }
+}
+
 void rl_rank_log_line(rl_rank_log *log, const char *format, ...)
 {
     char line[1400], time[21];
@@ -56,5 +71,5 @@ void rl_rank_log_line(rl_rank_log *log, const char *format, ...)
     if (length > sizeof line - 2) length = sizeof line - 2;
     memcpy(line + length, "\n", 2);
     keep_tail(log, line, length + 1);
-    if (log->descriptor >= 0 && write(log->descriptor, line, length + 1) < 0) rl_rank_log_close(log);
+    write_line(log, line, length + 1);
 }

@@ -258,6 +258,16 @@ static rl_status shard_node(builder *b, int32_t *nodes, int32_t num_stages, int6
     return RL_OK;
 }
 
+static rl_status refuse_for_memory(char **run_error, const rl_sweep_policy *policy, double memory, rl_error *err)
+{
+    rl_error why = {0};
+    rl_fail_at(&why, RL_ERR_INPUT, policy->memory_place.file, policy->memory_place.line, policy->memory_place.column,
+               "memory_per_rank: %.1f MB is less than the %.1f MB of memory that the run is predicted to need on its rank",
+               1e-6 * policy->memory_per_rank_bytes, 1e-6 * memory);
+    *run_error = rl_strdup(why.message, err);
+    return *run_error ? RL_OK : RL_ERR_MEMORY;
+}
+
 static rl_status add_run(builder *b, int64_t r, const rl_stage *stages, int32_t num_stages, int32_t input, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -273,11 +283,7 @@ static rl_status add_run(builder *b, int64_t r, const rl_stage *stages, int32_t 
     }
     const rl_workload *workload = &b->inputs.workloads[input];
     double memory = rl_memory_bytes(workload, &b->sweep->runs[r].settings), limit = b->sweep->policy.memory_per_rank_bytes;
-    if (limit > 0 && memory > limit) {
-        plan->run_error[r] = rl_format(err, "needs about %.2f GB of memory on its rank, more than memory_per_rank (%.2f GB)", 1e-9 * memory,
-                                       1e-9 * limit);
-        return plan->run_error[r] ? RL_OK : RL_ERR_MEMORY;
-    }
+    if (limit > 0 && memory > limit) return refuse_for_memory(&plan->run_error[r], &b->sweep->policy, memory, err);
     RL_ALLOC(nodes, num_stages + 1, err);
     plan->run_nodes[r] = nodes;
     plan->num_run_nodes[r] = num_stages + 1;

@@ -69,6 +69,9 @@ rl_status rl_policy_set(rl_sweep_policy *policy, const char *name, const char *t
     if (!strcmp(name, names[MEMORY_PER_RANK])) {
         if (!parse_bytes(&number, text)) return refuse(place, err, name, text, "a size such as 8GB, 512MiB, or 0 for no limit");
         policy->memory_per_rank_bytes = number;
+        policy->memory_place.file = place.file;
+        policy->memory_place.line = place.line;
+        policy->memory_place.column = place.column;
         return RL_OK;
     }
     if (!strcmp(name, names[THREADS_PER_RANK])) {

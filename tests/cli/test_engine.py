@@ -131,9 +131,43 @@ def test_what_is_unset_can_be_no_axis():
 
 
 def test_memory_is_refused_before_a_run_starts():
-    refused("plan", "sweep.yaml", "--set", "memory_per_rank=1MB", says=["memory on its rank", "memory_per_rank (0.00 GB)"])
+    refused("plan", "sweep.yaml", "--set", "memory_per_rank=1MB", says=["--set memory_per_rank=1MB: memory_per_rank: 1.0 MB is less than the 10", "on its rank"])
+    text = "# a comment\nmemory_per_rank:  1MB\n" + (world / "sweep.yaml").read_text()
+    (world / "greedy.yaml").write_text(text)
+    for command in ("plan", "run", "nightly"):
+        refused(command, "greedy.yaml", "--out", "greedy", *(["--budget", "1h"] if command == "nightly" else []),
+                says=["greedy.yaml:2:19: memory_per_rank: 1.0 MB is less than the "])
+    assert not (world / "greedy").exists()
     relearn("plan", "sweep.yaml", "--set", "memory_per_rank=64 GiB")
     refused("plan", "sweep.yaml", "--set", "memory_per_rank=much", says="is not a size such as 8GB")
+
+
+def test_only_what_is_too_large_is_refused():
+    """Of runs with small and with large batches the large ones fail, by name and before anything runs; the others are done."""
+    axis = ["--set", "train.batch_size=[4,512]", "--set", "seed=0"]
+    need = [json.loads(relearn("plan", "sweep.yaml", "--set", f"train.batch_size={n}", "--json").stdout)["memory_bytes_per_rank"] for n in (4, 512)]
+    assert need[0] < need[1], need
+    relearn("run", "sweep.yaml", "--out", "large", *axis, "--set", f"memory_per_rank={(need[0] + need[1]) / 2:.0f}", code=1)
+    runs = json.loads(relearn("status", "large", "--json").stdout)["runs"]
+    assert {(run["axes"]["train.batch_size"], run["state"]) for run in runs} == {("4", "done"), ("512", "failed")}, runs
+    assert all("memory_per_rank" in run["error"] for run in runs if run["state"] == "failed"), runs
+    mine = {run["id"] for run in runs if run["state"] == "failed"}
+    assert not [e for e in events("large", "started") if e["run"] in mine]
+
+
+def test_retrying_where_nothing_was_started_is_refused():
+    for more in ([], ["--dry-run"]):
+        refused("run", "sweep.yaml", "--out", "nowhere", "--retry-failed", *more, says="--retry-failed: no sweep was ever started in nowhere")
+    refused("run", "sweep.yaml", "--out", "nowhere", "--retry-failed", ranks=2, says="--retry-failed: no sweep was ever started in nowhere")
+    assert not (world / "nowhere").exists()
+
+
+def test_metrics_that_cannot_be_written_are_refused():
+    for ranks in (0, 3):
+        refused("run", "sweep.yaml", "--out", "unseen", "--metrics", "no/such/m.prom", ranks=ranks, says="--metrics: no/such/m.prom cannot be written: no/such is no folder")
+    refused("run", "sweep.yaml", "--out", "unseen", "--metrics", "tiny-bert", says="--metrics: tiny-bert is a folder")
+    refused("nightly", "sweep.yaml", "--budget", "1h", "--out", "unseen", "--metrics", "no/m.prom", says="--metrics: no/m.prom cannot be written")
+    assert not (world / "unseen").exists()
 
 
 def test_threads_share_a_run():

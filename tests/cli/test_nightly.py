@@ -17,6 +17,13 @@ def seeds_done():
                    if run["state"] == "done"})
 
 
+def test_a_dry_run_writes_nothing():
+    for ranks in (0, 3):
+        out = nightly("--seeds", "8", "--dry-run", ranks=ranks)
+        assert "tonight: 8 new seeds, 0 to 7" in out and "16 runs into nights" in out and "wall time" in out and "drift" not in out, out
+        assert not (world / "nights").exists()
+
+
 def test_the_first_night_has_nothing_to_compare_with():
     out = nightly("--seeds", "8")
     assert "8 new seeds, 0 to 7" in out and "nothing to compare with yet" in out, out
@@ -25,6 +32,9 @@ def test_the_first_night_has_nothing_to_compare_with():
 
 def test_an_unchanged_night_extends_the_store_and_passes():
     before = shards("nights")
+    journal = (world / "nights/journal.jsonl").read_bytes()
+    assert "3 new seeds, 8 to 10" in nightly("--seeds", "3", "--dry-run")
+    assert shards("nights") == before and len(reports()) == 1 and (world / "nights/journal.jsonl").read_bytes() == journal
     out = nightly("--seeds", "3", ranks=3)
     assert "3 new seeds, 8 to 10" in out and "no drift" in out, out
     assert seeds_done() == list(range(11))
