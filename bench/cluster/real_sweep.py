@@ -4,14 +4,18 @@
     bench/cluster/real_sweep.py --program build/release/relearn sweeps/quick/quick.yaml --ranks 1 2 3 -- --set seed=0..11
 
 One JSON line a rank count. `predicted_s` is plan's forecast for an empty folder, `predicted_like_s` the one with stage times learnt from the
-sweep just before (--like). `efficiency` is busy time over workers x makespan; `bound` what the longest path and the work allow at best.
-Needs an otherwise idle machine with a core a worker."""
+sweep just before (--like). `efficiency` is busy time over workers x makespan. `disk_bytes` is the most that the folder held at once (looked at every
+half second), `memory_bytes` the most resident memory of a rank. `others` is the share of the workers' cores' time that other processes took,
+or that a hypervisor withheld: needs an otherwise idle machine with a core a worker, and this says whether it was one."""
 import argparse
 import json
+import os
 import pathlib
+import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 parser = argparse.ArgumentParser()
@@ -30,22 +34,66 @@ def ask(command, ranks, folder, *more):
     return json.loads(done.stdout)
 
 
+def bytes_in(folder):
+    total = 0
+    for base, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(base, name)).st_size
+            except OSError:  # renamed or deleted meanwhile
+                pass
+    return total
+
+
+class DiskWatch(threading.Thread):
+    """The most bytes that a folder held at once."""
+
+    def __init__(self, folder):
+        super().__init__(daemon=True)
+        self.folder, self.most, self.over = folder, 0, threading.Event()
+
+    def run(self):
+        while not self.over.wait(0.5):
+            self.most = max(self.most, bytes_in(self.folder))
+
+    def end(self):
+        self.over.set()
+        self.join()
+        return max(self.most, bytes_in(self.folder))
+
+
+def busy_seconds():
+    """Of all processors, for anybody, since the machine started; what a hypervisor took away counts (proc(5), /proc/stat)."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, pathlib.Path("/proc/stat").read_text().split(None, 9)[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def own_seconds():
+    mine, theirs = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return sum(used.ru_utime + used.ru_stime for used in (mine, theirs))
+
+
 with tempfile.TemporaryDirectory(prefix="relearn-bench-") as place:
     before = None
     for ranks in options.ranks:
         folder = pathlib.Path(place) / f"ranks{ranks}"
         plan = ask("plan", ranks, folder)
         like = ask("plan", ranks, folder, "--like", str(before)) if before else None
-        start = time.monotonic()
+        watch = DiskWatch(folder)
+        watch.start()
+        start, others = time.monotonic(), busy_seconds() - own_seconds()
         subprocess.run([options.mpiexec, "-n", str(ranks), "--oversubscribe", options.program, "run", options.sweep, "--out", str(folder),
                         *options.more], check=True, capture_output=True)
-        wall = time.monotonic() - start
+        wall, others = time.monotonic() - start, busy_seconds() - own_seconds() - others
         events = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines() if line]
         end = [e for e in events if e["event"] == "end"][-1]
         done = [e for e in events if e["event"] == "done"]
         line = {"runs": plan["num_runs"], "ranks": ranks, "workers": end["workers"], "wall_s": round(wall, 2), "makespan_s": round(end["elapsed_s"], 2),
                 "predicted_s": round(plan["wall_seconds"], 2), "predicted_over_wall": round(plan["wall_seconds"] / wall, 3),
                 "efficiency": round(end["busy_s"] / (end["workers"] * end["elapsed_s"]), 4), "stages": len(done)}
+        line.update(others=round(others / (wall * end["workers"]), 4), predicted_disk_bytes=round(plan["peak_disk_bytes"]), disk_bytes=watch.end(),
+                    predicted_memory_bytes=round(plan["memory_bytes_per_rank"]),
+                    memory_bytes=1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
         if like:
             line.update(predicted_like_s=round(like["wall_seconds"], 2), predicted_like_over_wall=round(like["wall_seconds"] / wall, 3))
         if end["messages"]:

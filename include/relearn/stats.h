@@ -16,8 +16,9 @@ extern "C" {
 /* Collective. DIR/results.h5:/stats is replaced. *findings: on rank 0 a new JSON object (json_decref), NULL elsewhere. A
  * results.h5 that is absent, unfinished or not ours is RL_ERR_INPUT; one without a done run too ("nothing to say"). */
 rl_status rl_stats_compute(MPI_Comm comm, const char *directory, json_t **findings, rl_error *err);
-/* DIR/results.h5 has a /stats that was computed from its present contents by this version. Never fails: false. */
-bool rl_stats_is_current(const char *directory);
+/* DIR/results.h5 has a /stats that was computed from its present contents by this version, and is as it was computed (*changed: all but
+ * that). Never fails: false. */
+bool rl_stats_is_current(const char *directory, bool *changed);
 
 /* Nightly: one metric's values of accumulated seeds and of new ones, and what comparing them says. */
 typedef struct rl_drift {

@@ -36,8 +36,11 @@ typedef struct rl_gather_run {
  * rows (their status in /runs says so), counted in *num_damaged. On failure the old results.h5 stays as it was. */
 rl_status rl_store_gather(MPI_Comm comm, const char *directory, const rl_sweep *sweep, const rl_gather_run *runs,
                           int64_t *num_damaged, rl_error *err);
-/* An order-free digest of everything in a results.h5 except wall times: equal stores have equal digests. */
+/* An order-free digest of everything in a results.h5 except wall times and /stats: equal stores have equal digests. */
 rl_status rl_store_digest(const char *results_path, char hex[RL_DIGEST_HEX], rl_error *err);
+/* The same of /stats alone, without the attribute that keeps it: who edits /stats by hand is found out. */
+#define RL_STATS_SEAL "content"
+rl_status rl_store_digest_stats(const char *results_path, char hex[RL_DIGEST_HEX], rl_error *err);
 
 /* Reading a shard back for `show` and `export --csv`. */
 typedef struct rl_shard rl_shard;

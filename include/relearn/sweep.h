@@ -180,7 +180,7 @@ typedef struct rl_simulation {
     double lost_s;           /* work done twice because of kills */
     int64_t num_kills, num_nodes, messages;
     double messages_per_s, coordinator_load; /* share of the makespan that the coordinator works */
-    double peak_disk_bytes;  /* stage folders, checkpoints under way and shards, what is there already included */
+    double peak_disk_bytes;  /* stage folders, checkpoints under way, shards and results.h5 (while it is replaced: both), what is there included */
 } rl_simulation;
 /* num_workers and num_light of a job of num_ranks. */
 void rl_simulation_set_ranks(rl_simulation_options *options, const rl_sweep *sweep, int32_t num_ranks);

@@ -154,7 +154,8 @@ static rl_status check_disk(const rl_plan *plan, const char *directory, int num_
     rl_status status = rl_simulate(&forecast, plan, &of, err);
     if (status != RL_OK || room < 0 || rank != 0) return status;
     double held = 0; /* what lies there already is not free any more */
-    for (int32_t n = 0; n < plan->num_nodes; n++) held += plan->nodes[n].done ? plan->nodes[n].disk_bytes : 0;
+    for (int32_t n = 0; n < plan->num_nodes; n++) /* shards twice: results.h5 has them too */
+        if (plan->nodes[n].done) held += (plan->nodes[n].kind == RL_NODE_SHARD ? 2 : 1) * plan->nodes[n].disk_bytes;
     rl_format_bytes(need, forecast.peak_disk_bytes - held);
     if (forecast.peak_disk_bytes - held > room)
         fprintf(stderr,
@@ -172,7 +173,9 @@ static void make_statistics(const rl_sweep_outcome *outcome, const char *directo
     json_t *findings = NULL;
     char *path = NULL;
     int64_t num_done = outcome->runs.done;
-    int wanted = !outcome->stopped && rank == 0 && num_done > 0 && !rl_stats_is_current(directory);
+    bool changed = false;
+    int wanted = !outcome->stopped && rank == 0 && num_done > 0 && !rl_stats_is_current(directory, &changed);
+    if (changed) fprintf(stderr, "relearn: note: %s/results.h5: /stats is not what was computed here; made again\n", directory);
     if (rank == 0 && !outcome->stopped && num_done == 0) printf("no statistics: none of the runs is done\n");
     MPI_Bcast(&wanted, 1, MPI_INT, 0, MPI_COMM_WORLD);
     if (!wanted) return;

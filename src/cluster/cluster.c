@@ -178,11 +178,12 @@ cleanup:
 static rl_status check_results(bool *whole, const char *results, const rl_cluster_options *options, const rl_gathered *last,
                                rl_journal *journal, rl_error *err)
 {
-    char content[RL_DIGEST_HEX] = "", *moved_to = NULL, text[2048];
+    char content[RL_DIGEST_HEX] = "", statistics[RL_DIGEST_HEX], *moved_to = NULL, text[2048];
     rl_error why = {0};
     *whole = false;
     if (!rl_path_exists(results) || !last->content[0]) return RL_OK; /* a journal of before this was recorded: gather once more */
     rl_status read = rl_store_digest(results, content, &why);
+    if (read == RL_OK) read = rl_store_digest_stats(results, statistics, &why); /* whatever it says: nobody can replace what cannot be read */
     *whole = read == RL_OK && !strcmp(content, last->content);
     if (*whole) return RL_OK;
     rl_status status = rl_quarantine(&moved_to, options->directory, results, err);

@@ -117,17 +117,20 @@ static bool attribute_is(hid_t object, const char *name, const char *expected)
     return same;
 }
 
-bool rl_stats_is_current(const char *directory)
+bool rl_stats_is_current(const char *directory, bool *changed)
 {
     rl_h5_quiet quiet = rl_h5_quiet_begin();
-    char *path = rl_path_join(directory, "results.h5", NULL), *created = NULL;
+    char content[RL_DIGEST_HEX], *path = rl_path_join(directory, "results.h5", NULL), *created = NULL;
     hid_t file = H5I_INVALID_HID, group = H5I_INVALID_HID;
     bool current = false;
+    *changed = false;
     if (path && rl_h5_open(&file, path, "results file", NULL) == RL_OK && H5Lexists(file, "/stats", H5P_DEFAULT) > 0) {
         group = H5Gopen2(file, "/stats", H5P_DEFAULT);
         current = group >= 0 && rl_h5_get_text(&created, file, "created", NULL) == RL_OK &&
                   attribute_is(group, "gathered", created) && attribute_is(group, "format", RL_STATS_FORMAT) &&
                   attribute_is(group, "computed_by", "relearn " RL_VERSION);
+        *changed = current && !(rl_store_digest_stats(path, content, NULL) == RL_OK && attribute_is(group, RL_STATS_SEAL, content));
+        current &= !*changed;
     }
     rl_free(created);
     rl_free(path);

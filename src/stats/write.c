@@ -113,20 +113,41 @@ cleanup:
     return status;
 }
 
-static rl_status write_copy(const char *temporary, const rl_outputs *o, rl_error *err)
+static rl_status open_copy(rl_place *file, rl_error *err)
 {
-    rl_status status = RL_OK;
-    rl_place file = {H5I_INVALID_HID, temporary};
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     if (access >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
         H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0)
-        file.id = H5Fopen(temporary, H5F_ACC_RDWR, access);
-    if (file.id < 0) status = rl_h5_fail(err, RL_ERR_IO, temporary, "cannot be opened for writing");
-    if (status == RL_OK) status = write_all(file, o, err);
-    if (file.id >= 0 && H5Fclose(file.id) < 0 && status == RL_OK)
-        status = rl_h5_fail(err, RL_ERR_IO, temporary, "cannot be completed");
+        file->id = H5Fopen(file->path, H5F_ACC_RDWR, access);
     rl_h5_close(access);
+    return file->id >= 0 ? RL_OK : rl_h5_fail(err, RL_ERR_IO, file->path, "cannot be opened for writing");
+}
+
+static rl_status close_copy(rl_place file, rl_status status, rl_error *err)
+{
+    if (file.id >= 0 && H5Fclose(file.id) < 0 && status == RL_OK)
+        status = rl_h5_fail(err, RL_ERR_IO, file.path, "cannot be completed");
     return status;
+}
+
+static rl_status write_copy(const char *temporary, const rl_outputs *o, rl_error *err)
+{
+    rl_place file = {H5I_INVALID_HID, temporary};
+    rl_status status = open_copy(&file, err);
+    if (status == RL_OK) status = write_all(file, o, err);
+    return close_copy(file, status, err);
+}
+
+/* What is there now, as an attribute of it: rl_stats_is_current compares. */
+static rl_status seal_copy(const char *temporary, rl_error *err)
+{
+    char hex[RL_DIGEST_HEX];
+    rl_place file = {H5I_INVALID_HID, temporary};
+    rl_status status = rl_store_digest_stats(temporary, hex, err);
+    if (status != RL_OK) return status;
+    status = open_copy(&file, err);
+    if (status == RL_OK) status = write_attribute(file, "/stats", RL_STATS_SEAL, hex, err);
+    return close_copy(file, status, err);
 }
 
 static rl_status has_stats(bool *out, const char *path, rl_error *err)
@@ -147,6 +168,7 @@ rl_status rl_outputs_write(const rl_outputs *o, const char *path, rl_error *err)
     RL_TRY(has_stats(&again, path, err));
     RL_TRY(again ? rl_h5_copy_without(path, temporary, "stats", err) : rl_copy_file(path, temporary, err));
     RL_TRY(write_copy(temporary, o, err));
+    RL_TRY(seal_copy(temporary, err));
     RL_TRY(read_back(temporary, o, err));
     RL_TRY(rl_publish(temporary, path, err));
 cleanup:

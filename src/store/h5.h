@@ -80,6 +80,7 @@ typedef struct rl_h5_tour {
     rl_place file;
     int max_depth;        /* the root counts as one */
     const char *left_out; /* name in the root of what is not visited, or NULL */
+    const char *only;     /* name in the root of all that is visited beside the root itself, or NULL */
     rl_status (*visit)(void *context, hid_t object, bool is_dataset, const char *path, rl_error *err);
     void *context;
 } rl_h5_tour;

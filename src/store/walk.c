@@ -38,10 +38,11 @@ static rl_status visit_object(walk *w, hid_t object)
 static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, void *context)
 {
     walk *w = context;
-    const char *file = w->tour->file.path, *left_out = w->tour->left_out;
+    const char *file = w->tour->file.path, *left_out = w->tour->left_out, *only = w->tour->only;
     size_t length = strlen(w->path);
     (void)info;
     if (length == 0 && left_out && !strcmp(name, left_out)) return 0;
+    if (length == 0 && only && strcmp(name, only)) return 0;
     if (length + strlen(name) + RL_H5_PATH_SPARE > sizeof w->path) {
         w->status = rl_fail(w->err, RL_ERR_INPUT, "%s: a name below %s is too long", file, w->path);
         return -1;

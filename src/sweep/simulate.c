@@ -104,6 +104,15 @@ static void release_input(simulator *m, int32_t input)
         use_disk(m, -node->disk_bytes);
 }
 
+/* results.h5 holds what the shards hold. */
+static double results_bytes(const rl_plan *plan, bool of_done)
+{
+    double bytes = 0;
+    for (int32_t n = 0; n < plan->num_nodes; n++)
+        if (plan->nodes[n].kind == RL_NODE_SHARD && (plan->nodes[n].done || !of_done)) bytes += plan->nodes[n].disk_bytes;
+    return bytes;
+}
+
 static void count_disk(simulator *m)
 {
     for (int32_t n = 0; n < m->plan->num_nodes; n++) {
@@ -112,7 +121,11 @@ static void count_disk(simulator *m)
                            !rl_policy_deletes(&m->plan->sweep->policy, &node->stage)))
             use_disk(m, node->disk_bytes);
     }
+    use_disk(m, results_bytes(m->plan, true));
 }
+
+/* The gather writes the new results.h5 beside the old one. */
+static void gather_disk(simulator *m) { use_disk(m, results_bytes(m->plan, false)); }
 
 /* ------------------------------------------------------------------------------------------------------ events */
 
@@ -275,6 +288,7 @@ rl_status rl_simulate(rl_simulation *out, const rl_plan *plan, const rl_simulati
         else
             RL_TRY(kill_job(&m, err));
     }
+    gather_disk(&m);
     RL_TRY(critical_path(&m.result.critical_path_s, &m, err));
     sum_up(&m);
     *out = m.result;

@@ -1,4 +1,4 @@
-"""The quick sweep's files and the real MiniLM, a few steps a stage: the same bits with 1 process and with 3 ranks, and a plan near the truth."""
+"""The quick sweep's files and the real MiniLM, a few steps a stage: the same bits with 1 process and with 3 ranks."""
 import json
 import pathlib
 import sys

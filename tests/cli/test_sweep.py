@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -68,6 +69,23 @@ def test_results_that_are_not_what_was_gathered_are_made_again():
         assert len(again) == len(whole) and again.count(b"random") == whole.count(b"random"), n
     quiet = relearn("run", "sweep.yaml", "--out", "ranks2", ranks=2)
     assert "gathered here" not in quiet.stderr and len(done_stages("ranks2")) == before
+
+
+def test_statistics_that_were_edited_are_made_again():
+    """A number or a text of /stats changed by hand: noticed, computed again; what was gathered stays as it is."""
+    results = world / "ranks2/results.h5"
+    whole = results.read_bytes()
+    mean = struct.pack("<d", json.loads(relearn("stats", "ranks2", "--json").stdout)["cells"][0]["f1"][0]["mean"])
+    relearn("run", "sweep.yaml", "--out", "ranks2")  # the same
+    assert mean in whole and b"mean over seeds" in whole
+    for forged, says in ((whole.replace(mean, struct.pack("<d", 0.123)), "results.h5: /stats is not what was computed here; made again"),
+                         (whole.replace(b"mean over seeds", b"MEAN over seeds"), "results.h5: is not what was gathered here")):  # HDF5's own checksum
+        results.write_bytes(forged)
+        for note in (True, False):
+            done = relearn("run", "sweep.yaml", "--out", "ranks2", ranks=2)
+            assert (says in done.stderr) == note and done.stderr.count("note:") == note and "warning" not in done.stderr, done
+            assert "0 stages computed" in done.stdout, done
+        assert mean in results.read_bytes() and b"MEAN over" not in results.read_bytes()
 
 
 def test_more_seeds_compute_only_what_is_new():

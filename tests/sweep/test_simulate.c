@@ -153,6 +153,26 @@ static void test_deleting_bounds_the_disk(void **state)
     assert_true(kept[RL_KEEP_NONE].efficiency > 0.97);
 }
 
+/* With few models alive the results themselves are what fills the disk: shards, and results.h5 with the same again; going on in a folder
+ * that has some of them, the old results.h5 beside the new one. */
+static void test_results_count(void **state)
+{
+    enum { RUNS = 5000 };
+    const double shards = RUNS * 4e5, models = 16e8;
+    sweep_dag d;
+    (void)state;
+    sweep_dag_make(&d, RUNS, 10, 1, RL_KEEP_NONE);
+    rl_simulation fresh = simulate(&d, (rl_simulation_options){.num_workers = 1});
+    assert_true(fresh.peak_disk_bytes >= 2 * shards && fresh.peak_disk_bytes < 2 * shards + models);
+    for (int32_t n = 0; n < d.plan.num_nodes; n++) d.plan.nodes[n].done = true;
+    const rl_simulation_options o = {.num_workers = 1};
+    rl_error err = {0};
+    rl_simulation again;
+    assert_ok(rl_simulate(&again, &d.plan, &o, &err), err);
+    assert_close(again.peak_disk_bytes, 3 * shards, 1e-12, 0);
+    sweep_dag_clear(&d);
+}
+
 static void test_the_spread_keeps_the_total_and_is_reproducible(void **state)
 {
     sweep_dag d;
@@ -175,6 +195,7 @@ int main(void)
         cmocka_unit_test(test_losses_cost_what_no_checkpoint_holds),
         cmocka_unit_test(test_losses_without_end_are_refused),
         cmocka_unit_test(test_deleting_bounds_the_disk),
+        cmocka_unit_test(test_results_count),
         cmocka_unit_test(test_the_spread_keeps_the_total_and_is_reproducible),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
