@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # run.sh BUILD_DIR SECONDS [TARGET...]: each libFuzzer program for so long, from seeds made of the tiny world and of a finished sweep over it.
+# RELEARN_FUZZ_CORPUS=DIR keeps what was found in DIR/TARGET, and a later call goes on from there: an hour may be made of several calls.
 set -euo pipefail
 build=$(readlink -f "$1") seconds=$2 source=$(readlink -f "$(dirname "$0")/../..")
 shift 2
@@ -39,10 +40,11 @@ cat > "$place/tokenizer.json" <<'JSON'
 JSON
 failed=0
 for target in "$@"; do
-    mkdir -p "$place/corpus/$target"
-    for seed in $(seeds "$target"); do [ ! -f "$seed" ] || cp "$seed" "$place/corpus/$target/$(basename "$(dirname "$seed")")-$(basename "$seed")"; done
+    corpus=${RELEARN_FUZZ_CORPUS:-$place/corpus}/$target
+    mkdir -p "$corpus"
+    for seed in $(seeds "$target"); do [ ! -f "$seed" ] || cp "$seed" "$corpus/$(basename "$(dirname "$seed")")-$(basename "$seed")"; done
     if ASAN_OPTIONS=detect_leaks=1 "$build/tests/fuzz_$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 -max_len=16384 -verbosity=0 \
-        -print_final_stats=1 -artifact_prefix="/tmp/relearn-fuzz-$target-" "$place/corpus/$target" > "$place/$target.log" 2>&1; then
+        -print_final_stats=1 -artifact_prefix="/tmp/relearn-fuzz-$target-" "$corpus" > "$place/$target.log" 2>&1; then
         echo "ok    $target: $(awk '/number_of_executed_units/ {print $2}' "$place/$target.log") inputs in $seconds s"
     else
         echo "FAIL  $target"
