@@ -137,6 +137,58 @@ static inline int64_t rl_attention_padded(int64_t n)
     return (n + RL_ATTENTION_PAD - 1) / RL_ATTENTION_PAD * RL_ATTENTION_PAD;
 }
 
+/* ------------------------------------------------------------------------------------------------ bfloat16 */
+
+/* C[M,N] = op(A) op(B) [+ C], everything float32, row-major and dense; the factors are rounded on the way. */
+typedef struct rl_bf16_shape {
+    int64_t M, N, K;
+    bool transpose_a, transpose_b, add;
+} rl_bf16_shape;
+
+/* Two ways to make it; rl_bf16_create takes the better one. */
+typedef enum rl_bf16_way { RL_BF16_TILES, RL_BF16_ONEDNN } rl_bf16_way;
+rl_status rl_bf16_create_way(rl_bf16 **out, rl_bf16_way way, int64_t max_rows, int64_t max_width, int64_t max_weight,
+                             rl_error *err);
+
+/* oneDNN's (bf16_onednn.c). most_left, most_right: numbers of the largest factors. false: no memory. */
+typedef struct rl_bf16_onednn rl_bf16_onednn;
+bool rl_bf16_onednn_usable(void);
+bool rl_bf16_onednn_has_amx(void);
+void rl_bf16_onednn_version(char *text, size_t size);
+rl_status rl_bf16_onednn_create(rl_bf16_onednn **out, int64_t most_left, int64_t most_right, rl_error *err);
+void rl_bf16_onednn_free(rl_bf16_onednn *products);
+bool rl_bf16_onednn_product(rl_bf16_onednn *products, rl_bf16_shape shape, const float *A, const float *B, float *C);
+
+/* Ours (bf16_tiles.c), with this much scratch for op(A) of M rows and K columns. Same bits at any number of threads. */
+size_t rl_bf16_tiles_scratch(int64_t M, int64_t K);
+void rl_bf16_tiles_product(rl_bf16_shape shape, const float *A, const float *B, float *C, uint32_t *scratch);
+
+/* What they are made of (kernels/avx512_bf16/tiles.c). A packed panel is [pairs, group]: `group` rows of op(A) or columns of
+ * op(B), two neighbours along the sum as bfloat16 in 32 bits, the first one low; an odd last one beside a zero. */
+#ifdef RL_BF16_KERNELS
+#define RL_HAS_BF16_KERNELS true
+enum { RL_BF16_ROWS = 8, RL_BF16_COLUMNS = 48 };
+typedef struct rl_bf16_factor {
+    const float *data;
+    int64_t ld;
+    bool along_rows; /* the sum runs along rows of the array: number k of vector j is data[j * ld + k], else data[k * ld + j] */
+} rl_bf16_factor;
+/* Vectors from .. to - 1 of x, each `depth` long, into panels. group == RL_BF16_ROWS: panel after panel, the last one filled up
+ * with zeros to a multiple of 16 vectors, from a multiple of 16. Else one panel, from 0. */
+void rl_bf16_pack(uint32_t *out, int64_t group, rl_bf16_factor x, int64_t depth, int64_t from, int64_t to);
+/* Cache lines to fetch meanwhile, one a step: runs of `run` lines `step` bytes apart, `jump` bytes between a run's end and the
+ * next one's start; `count` are left. */
+typedef struct rl_bf16_lines {
+    const char *at;
+    int64_t step, run, left_in_run, jump, count;
+} rl_bf16_lines;
+/* C[M, width <= RL_BF16_COLUMNS] = A tile [+ C]; A in panels of RL_BF16_ROWS, tile in one of RL_BF16_COLUMNS. */
+void rl_bf16_multiply(float *C, int64_t ldc, bool add, const uint32_t *A, const uint32_t *tile, int64_t M, int64_t width,
+                      int64_t pairs, rl_bf16_lines *lines);
+#else
+#define RL_HAS_BF16_KERNELS false
+#endif
+
 /* All four transpositions of one product against a naive one in double; RL_ERR_INTERNAL names the back end. */
 rl_status rl_gemm_check(const char *backend, rl_gemm_function *product, rl_error *err);
 

@@ -129,23 +129,35 @@ static void check_backward(rl_bf16 *products, layer *l, bool in_out, bool accumu
     }
 }
 
-static void test_products_are_those_of_rounded_factors(void **state)
+/* The ways that run here: tiles, and oneDNN's where this build and processor have it. */
+static int ways(void) { return rl_bf16_onednn_usable() ? 2 : 1; }
+
+static void check_layer(rl_bf16_way way, int64_t T, int64_t N, int64_t K)
 {
-    const int64_t sizes[][3] = {{1, 1, 1}, {3, 9, 5}, {33, 48, 17}, {71, 96, 65}};
     rl_error err = {0};
     rl_bf16 *products = NULL;
-    (void)state;
-    need_bf16();
-    assert_ok(rl_bf16_create(&products, 71, 96, 96 * 65, &err), err);
-    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
-        layer l = make_layer(sizes[s][0], sizes[s][1], sizes[s][2]);
-        for (int variant = 0; variant < 4; variant++) {
-            check_forward(products, &l, variant & 1, variant & 2);
-            check_backward(products, &l, variant & 1, variant & 2);
-        }
-        drop_layer(&l);
+    layer l = make_layer(T, N, K);
+    assert_ok(rl_bf16_create_way(&products, way, T, N > K ? N : K, N * K, &err), err);
+    for (int variant = 0; variant < 4; variant++) {
+        check_forward(products, &l, variant & 1, variant & 2);
+        check_backward(products, &l, variant & 1, variant & 2);
     }
     rl_bf16_free(products);
+    drop_layer(&l);
+}
+
+/* Every number of rows and of vectors that a block can have, odd sums, and sums longer than a tile is deep. */
+static void test_products_are_those_of_rounded_factors(void **state)
+{
+    const int64_t sizes[][3] = {{1, 1, 1},    {3, 9, 5},     {33, 48, 17},  {71, 96, 65},    {8, 16, 32},
+                                {15, 33, 50}, {20, 49, 129}, {5, 20, 1601}, {5, 3100, 7},    {1555, 9, 11}};
+    (void)state;
+    need_bf16();
+    for (int way = 0; way < ways(); way++) {
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+            check_layer((rl_bf16_way)way, sizes[s][0], sizes[s][1], sizes[s][2]);
+        for (int64_t rows = 1; rows <= 17; rows++) check_layer((rl_bf16_way)way, rows, 48 - rows, 34 + rows);
+    }
 }
 
 static void test_dx_and_dbias_may_be_left_out(void **state)
@@ -161,6 +173,66 @@ static void test_dx_and_dbias_may_be_left_out(void **state)
     for (int t = 0; t < 12; t++) sum += (double)l.dy_rounded[t * 24 + 3] * l.x_rounded[t * 16 + 5];
     assert_close(l.dweight[3 * 16 + 5], sum, 0, bound(12));
     rl_bf16_free(products);
+    drop_layer(&l);
+}
+
+/* Longer than a tile is deep: the second part of the sum must not read what the first has written. */
+static void test_dx_may_be_dy(void **state)
+{
+    enum { T = 3, C = 1700 };
+    rl_error err = {0};
+    layer l = make_layer(T, C, C);
+    (void)state;
+    need_bf16();
+    for (int way = 0; way < ways(); way++) {
+        rl_bf16 *products = NULL;
+        float *both = FLOATS(T * C), *dweight = FLOATS(C * C);
+        memcpy(both, l.dy, T * C * sizeof *both);
+        assert_ok(rl_bf16_create_way(&products, (rl_bf16_way)way, T, C, C * C, &err), err);
+        rl_bf16_linear_backward(products, false, l.dx, l.dweight, NULL, l.dy, l.x, l.weight, T, C, C, false);
+        rl_bf16_linear_backward(products, false, both, dweight, NULL, both, l.x, l.weight, T, C, C, false);
+        assert_memory_equal(both, l.dx, T * C * sizeof *both);
+        assert_memory_equal(dweight, l.dweight, (size_t)C * C * sizeof *dweight);
+        rl_bf16_free(products);
+        rl_free(both);
+        rl_free(dweight);
+    }
+    drop_layer(&l);
+}
+
+/* Forward and backward once, everything they give in one block. */
+static float *all_results(layer *l, int64_t *count)
+{
+    rl_error err = {0};
+    rl_bf16 *products = NULL;
+    const int64_t sizes[] = {l->T * l->N, l->T * l->K, l->N * l->K};
+    assert_ok(rl_bf16_create_way(&products, RL_BF16_TILES, l->T, l->N > l->K ? l->N : l->K, l->N * l->K, &err), err);
+    rl_bf16_linear_forward(products, false, l->y, l->x, l->weight, l->bias, l->T, l->N, l->K);
+    rl_bf16_linear_backward(products, false, l->dx, l->dweight, NULL, l->dy, l->x, l->weight, l->T, l->N, l->K, false);
+    rl_bf16_free(products);
+    *count = sizes[0] + sizes[1] + sizes[2];
+    float *all = FLOATS(*count), *at = all;
+    const float *from[] = {l->y, l->dx, l->dweight};
+    for (int i = 0; i < 3; at += sizes[i], i++) memcpy(at, from[i], (size_t)sizes[i] * sizeof *at);
+    return all;
+}
+
+static void test_threads_keep_the_bits_of_tiles(void **state)
+{
+    rl_error err = {0};
+    (void)state;
+    need_bf16();
+    layer l = make_layer(83, 300, 1600);
+    int64_t count = 0;
+    float *alone = all_results(&l, &count);
+    for (int threads = 2; threads <= 5; threads++) {
+        assert_ok(rl_linalg_set_threads(threads, &err), err);
+        float *together = all_results(&l, &count);
+        assert_memory_equal(alone, together, (size_t)count * sizeof *alone);
+        rl_free(together);
+    }
+    assert_ok(rl_linalg_set_threads(1, &err), err);
+    rl_free(alone);
     drop_layer(&l);
 }
 
@@ -209,6 +281,8 @@ int main(void)
         cmocka_unit_test(test_rounding_is_to_nearest_even_on_every_isa),
         cmocka_unit_test(test_products_are_those_of_rounded_factors),
         cmocka_unit_test(test_dx_and_dbias_may_be_left_out),
+        cmocka_unit_test(test_dx_may_be_dy),
+        cmocka_unit_test(test_threads_keep_the_bits_of_tiles),
         cmocka_unit_test(test_same_bits_from_another_object),
         cmocka_unit_test(test_refused_where_the_isa_is_lowered),
     };
