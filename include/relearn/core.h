@@ -255,6 +255,8 @@ void rl_utc_timestamp(char text[21]);
 rl_status rl_stop_install(rl_error *err);
 bool rl_stop_requested(void);
 void rl_stop_request(void);
+/* Requests it by itself so many seconds from now, once rl_stop_install has been called; the last call counts. */
+void rl_stop_after(double seconds);
 
 #ifdef __cplusplus
 }

@@ -73,6 +73,12 @@ rl_status rl_ner_data_load(rl_ner_data *data, const char *folder, const char *fi
 enum { RL_PYTHON_ARGUMENTS = 8 };
 rl_status rl_run_python(const char *const *arguments, size_t num_arguments, int *exit_code, rl_error *err);
 
+/* allocation.c: what started this process says of it. */
+/* RL_ERR_USAGE where a launcher started several processes that are each rank 0 of 1, with the mend. */
+rl_status rl_refuse_strangers(rl_error *err);
+/* Inside a Slurm job: requests the stop in time by itself, on all ranks; rank 0 says so on stderr. Collective. */
+void rl_stop_before_time_limit(void);
+
 /* sweep_folder.c: a folder that a sweep ran in. */
 /* The one run whose id starts with `prefix`: RL_ERR_USAGE names near ones. id [RL_RUN_ID]. */
 rl_status rl_find_run(char id[RL_RUN_ID], const char *directory, const char *prefix, rl_error *err);

@@ -114,6 +114,13 @@ static json_t *scalapack_json(json_t *advice)
     return json_pack("{s:b, s:o}", "right", (int)right, "residual", rl_json_number(residual));
 }
 
+/* doctor alone runs where every other command is refused: it says which MPI this is. */
+static void advise_on_launcher(json_t *advice)
+{
+    rl_error err = {0};
+    if (rl_refuse_strangers(&err) != RL_OK) json_array_append_new(advice, json_string(err.message));
+}
+
 static json_t *examine(const char *directory)
 {
     char cpu[128], mpi[MPI_MAX_LIBRARY_VERSION_STRING];
@@ -124,6 +131,7 @@ static json_t *examine(const char *directory)
     MPI_Get_library_version(mpi, &length);
     MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
     mpi[strcspn(mpi, ",\n")] = '\0';
+    advise_on_launcher(advice);
     bool keep = false;
     rl_status known = rl_linalg_threads_keep_bits(&keep, NULL);
     json_t *gemm = gemm_json(advice, peak), *hdf5 = hdf5_json(advice, directory), *scalapack = scalapack_json(advice);
@@ -172,13 +180,15 @@ static void print_text(const json_t *root)
 static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
 {
     int rank = 0;
-    (void)exit_code;
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     rl_status status =
         rl_cluster_agree(MPI_COMM_WORLD, rl_linalg_init(NULL, err), err); /* one machine of several may be at fault */
     if (status != RL_OK) return status;
     json_t *root = examine(rl_args_text(args, "directory", "."));
     if (!root) return rl_fail(err, RL_ERR_MEMORY, "the findings cannot be put together");
+    bool right = json_is_true(json_object_get(json_object_get(root, "hdf5"), "round_trip")) &&
+                 json_is_true(json_object_get(json_object_get(root, "scalapack"), "right"));
+    *exit_code = right ? 0 : 1;
     if (rank == 0 && rl_args_flag(args, "json")) {
         char *text = json_dumps(root, JSON_INDENT(2));
         if (text) printf("%s\n", text);
@@ -191,4 +201,6 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
 }
 
 const rl_command rl_command_doctor = {"doctor", "[--json]", "CPU, matrix-product rates, MPI, parallel HDF5, ScaLAPACK, disk: what is slow or wrong", 0,
-                                      0, options, NULL, run, true};
+                                      0, options,
+    "On several ranks (mpirun -n 4 relearn doctor, in the folder where results shall go) each writes into one file through parallel\n"
+    "HDF5 and reads what its neighbour wrote. Exit code 1 where that, or ScaLAPACK, gives wrong results: sweeps would too.\n", run, true};

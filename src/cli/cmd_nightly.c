@@ -16,6 +16,7 @@ static const rl_option options[] = {
     {"seeds", "N", "at most so many new seeds"},
     {"set", "PATH=VALUE", "as in run (repeatable)"},
     {"metrics", "FILE", "as in run"},
+    {"oversubscribe", NULL, "as in run"},
     {"dry-run", NULL, "print tonight's seeds and plan, and stop"},
     {NULL, NULL, NULL}};
 
@@ -443,6 +444,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
         status = rl_cluster_agree(MPI_COMM_WORLD, status, err);
         goto cleanup;
     }
+    if (!rl_args_flag(args, "oversubscribe")) RL_TRY(rl_cluster_check_cores(MPI_COMM_WORLD, p.sweep->policy.threads_per_rank, err));
     RL_TRY(rl_planned_work(&p, rl_args_text(args, "metrics", NULL), budget_s, exit_code, err));
     if (rank == 0) status = read_new_shards(&c, 1, directory, err);
     if (rank == 0 && status == RL_OK) {

@@ -104,25 +104,6 @@ static void print_outcome(const rl_sweep_outcome *outcome, const char *directory
     printf("results: %s/results.h5   tables: relearn show %s\n", directory, directory);
 }
 
-/* A launcher that this MPI does not speak starts N strangers, each rank 0 of 1 (open-mpi/ompi#13523): srun without PMIx or PMI2, or the
- * mpirun of another MPI. What started a process tells it how many there are, in a variable of its own. */
-static rl_status refuse_strangers(int num_ranks, rl_error *err)
-{
-    static const struct {
-        const char *variable, *who, *mend;
-    } launchers[] = {{"OMPI_COMM_WORLD_SIZE", "Open MPI's mpirun", "use the mpirun of the MPI that relearn was built with (relearn doctor names it)"},
-                     {"PMI_SIZE", "MPICH's mpiexec or srun", "use the mpirun of the MPI that relearn was built with (relearn doctor names it), or srun --mpi=pmix"},
-                     {"SLURM_STEP_NUM_TASKS", "srun", "use mpirun, or srun --mpi=pmix"}};
-    for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++) {
-        const char *tasks = getenv(launchers[i].variable);
-        if (!tasks) continue;
-        if (atoi(tasks) < 2 || num_ranks > 1) return RL_OK; /* an MPI's own launcher knows better than Slurm, which may have started that */
-        return rl_fail(err, RL_ERR_USAGE, "%s started %s processes that do not see each other as MPI ranks; %s", launchers[i].who, tasks,
-                       launchers[i].mend);
-    }
-    return RL_OK;
-}
-
 /* Where DIR will be. -1: unknown. */
 static double free_bytes_at(const char *directory)
 {
@@ -238,6 +219,7 @@ rl_status rl_planned_work(const rl_planned *p, const char *metrics_file, double 
     if (status == RL_OK && rank == 0) status = check_metrics(metrics_file, err); /* the coordinator's file: other nodes need no such folder */
     status = rl_cluster_agree(MPI_COMM_WORLD, status, err);
     if (status != RL_OK) return status;
+    rl_stop_before_time_limit();
     status = rl_cluster_run(MPI_COMM_WORLD, p->plan, p->cycle, &cluster, &outcome, err);
     if (rank == 0 && view.live) end_live_view();
     if (status != RL_OK) return status;
@@ -261,8 +243,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
     planning.must_have_folder = true;
     planning.retry_failed = rl_args_flag(args, "retry-failed");
-    status = refuse_strangers(num_ranks, err);
-    if (status == RL_OK) status = rl_planned_make(&p, &planning, err);
+    status = rl_planned_make(&p, &planning, err);
     if (status == RL_OK && planning.retry_failed && p.past.num_starts == 0)
         status = rl_fail(err, RL_ERR_USAGE, "--retry-failed: no sweep was ever started in %s; without the option one is", p.directory);
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
@@ -283,5 +264,6 @@ const rl_command rl_command_run = {
     "Under mpirun or srun, rank 0 coordinates and sleeps between messages, the others work: mpirun -n 3 for two cores.\n"
     "Alone, one process does everything. SIGTERM, SIGINT and SIGUSR1 stop at the next step with exit code 75; the same\n"
     "command goes on from there. What DIR already holds stays in its results.h5, also when --filter or --set ask for less.\n"
+    "Inside a Slurm job it stops by itself, in the same way, two minutes before the time limit.\n"
     "A run that failed by itself stays failed until --retry-failed; one that the machine failed (files, memory) is tried again.\n",
     run, true};

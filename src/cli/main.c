@@ -54,6 +54,7 @@ static int run_command(const rl_command *command, int argc, char **argv)
         MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided); /* threads_per_rank's threads compute and never call MPI */
         MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_ARE_FATAL); /* a lost rank ends the job; the next start resumes */
         MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+        if (status == RL_OK && command != &rl_command_doctor) status = rl_refuse_strangers(&err); /* doctor says which MPI it would be */
     }
     if (status == RL_OK) status = command->run(&args, &exit_code, &err);
     if (status != RL_OK) {

@@ -53,7 +53,7 @@ static rl_status agree_on_plan(MPI_Comm comm, const rl_plan *plan, rl_error *err
 /* What a sweep writes lies in its own folder (the folder itself may be a link): a link in its place would lead the writing elsewhere. */
 static rl_status refuse_links(const char *directory, rl_error *err)
 {
-    static const char *const names[] = {"stages", "runs", "logs", "quarantine", "lock", "journal.jsonl"};
+    static const char *const names[] = {"stages", "runs", "logs", "quarantine", "nightly", "lock", "journal.jsonl"};
     rl_status status = RL_OK;
     struct stat info;
     for (size_t i = 0; status == RL_OK && i < sizeof names / sizeof *names; i++) {

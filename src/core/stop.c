@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* The project's one global: a signal handler can reach nothing else. */
 static volatile sig_atomic_t stop_requested;
@@ -42,7 +43,7 @@ rl_status rl_stop_install(rl_error *err)
 {
     rl_status status = use_own_signal_stack(err);
     if (status != RL_OK) return status;
-    const int numbers[] = {SIGTERM, SIGINT, SIGUSR1};
+    const int numbers[] = {SIGTERM, SIGINT, SIGUSR1, SIGALRM};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         struct sigaction action;
         memset(&action, 0, sizeof action);
@@ -55,3 +56,9 @@ rl_status rl_stop_install(rl_error *err)
 
 bool rl_stop_requested(void) { return stop_requested != 0; }
 void rl_stop_request(void) { stop_requested = 1; }
+
+void rl_stop_after(double seconds)
+{
+    const double most = 86400.0 * 365;
+    alarm(seconds < 1 ? 1 : (unsigned)(seconds < most ? seconds : most));
+}

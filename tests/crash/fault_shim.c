@@ -8,7 +8,8 @@
  *   RELEARN_FAULT_AT    the n-th counted call of the process misbehaves, from 1; 0 or unset: none
  *   RELEARN_FAULT_FOR   how many calls in a row misbehave (default 1; 0: all from then on)
  *   RELEARN_FAULT_DO    ENOSPC EIO EDQUOT EINTR ENOSYS (fail with it), SHORT (write half), KILL (SIGKILL before the call),
- *                       TEAR (write half, then SIGKILL), AFTER (SIGKILL after the call)
+ *                       TEAR (write half, then SIGKILL), AFTER (SIGKILL after the call), FLIP (a bit of the last byte of pwrite and pwritev,
+ *                       where they write 4 kB and more: what is data, not a header)
  *   RELEARN_FAULT_LOG   file that gets "PID OP PATH[ -> PATH]" for every call that succeeded
  * Only what goes through the dynamic linker is seen; the C library's own stdio writes are not. */
 #include <dlfcn.h>
@@ -27,7 +28,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-typedef enum fault { NONE, FAIL, SHORT, TEAR, AFTER } fault;
+typedef enum fault { NONE, FAIL, SHORT, TEAR, AFTER, FLIP } fault;
 
 static atomic_long counted;
 
@@ -87,6 +88,7 @@ static fault next_fault(const char *path, const char *op)
     if (!strcmp(what, "SHORT")) return SHORT;
     if (!strcmp(what, "TEAR")) return TEAR;
     if (!strcmp(what, "AFTER")) return AFTER;
+    if (!strcmp(what, "FLIP")) return FLIP;
     errno = error_number(what);
     return FAIL;
 }
@@ -141,6 +143,15 @@ int openat(int folder, const char *path, int flags, ...) { OPEN_BODY(path, flags
 
 static size_t half(fault fault, size_t length) { return (fault == SHORT || fault == TEAR) && length > 1 ? length / 2 : length; }
 
+static ssize_t flipped(fault fault, int descriptor, off_t at, ssize_t written)
+{
+    char last;
+    if (fault != FLIP || written < 4096 || pread(descriptor, &last, 1, at + written - 1) != 1) return written;
+    last ^= 1;
+    if (REAL(pwrite)(descriptor, &last, 1, at + written - 1) != 1) abort();
+    return written;
+}
+
 #define WRITE_BODY(call)                             \
     char path[PATH_MAX];                             \
     path_of(path, descriptor);                       \
@@ -153,11 +164,11 @@ static size_t half(fault fault, size_t length) { return (fault == SHORT || fault
 ssize_t write(int descriptor, const void *bytes, size_t length) { WRITE_BODY(REAL(write)(descriptor, bytes, half(fault, length))); }
 ssize_t pwrite(int descriptor, const void *bytes, size_t length, off_t at)
 {
-    WRITE_BODY(REAL(pwrite)(descriptor, bytes, half(fault, length), at));
+    WRITE_BODY(flipped(fault, descriptor, at, REAL(pwrite)(descriptor, bytes, half(fault, length), at)));
 }
 ssize_t pwrite64(int descriptor, const void *bytes, size_t length, off64_t at)
 {
-    WRITE_BODY(REAL(pwrite64)(descriptor, bytes, half(fault, length), at));
+    WRITE_BODY(flipped(fault, descriptor, at, REAL(pwrite64)(descriptor, bytes, half(fault, length), at)));
 }
 ssize_t writev(int descriptor, const struct iovec *parts, int count)
 {
@@ -165,7 +176,7 @@ ssize_t writev(int descriptor, const struct iovec *parts, int count)
 }
 ssize_t pwritev(int descriptor, const struct iovec *parts, int count, off_t at)
 {
-    WRITE_BODY(REAL(pwritev)(descriptor, parts, fault == SHORT || fault == TEAR ? 1 : count, at));
+    WRITE_BODY(flipped(fault, descriptor, at, REAL(pwritev)(descriptor, parts, fault == SHORT || fault == TEAR ? 1 : count, at)));
 }
 
 /* ------------------------------------------------------------------------------------------- sync and folders */

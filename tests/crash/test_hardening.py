@@ -1,4 +1,5 @@
 """Nothing a sweep file says runs a shell or names a place outside DIR to write to."""
+import json
 import os
 import shutil
 import subprocess
@@ -55,7 +56,7 @@ def test_links_in_the_folder_lead_nothing_outside():
     outside.mkdir()
     (outside / "kept").write_text("kept")
     crash.run("linked")
-    for name in ("stages", "runs", "logs", "quarantine", "lock", "journal.jsonl"):
+    for name in ("stages", "runs", "logs", "quarantine", "nightly", "lock", "journal.jsonl"):
         inside, aside = world / "linked" / name, world / "linked" / f"{name}.aside"
         if inside.exists():
             inside.rename(aside)
@@ -81,6 +82,19 @@ def test_links_in_the_folder_lead_nothing_outside():
     assert not [p for p in (world / "linked").rglob("*") if p.is_symlink() and "quarantine" not in p.parts]
     crash.run("unlinked", arguments=more)
     crash.assert_same("linked", crash.contents("unlinked"), "links replaced")
+
+
+def test_doctor_notices_a_disk_that_changes_bytes():
+    (world / "disk").mkdir()
+    for ranks in (0, 2):
+        command = [*(crash.launcher(options.mpiexec, ranks) if ranks else []), options.program, "doctor", "--directory", "disk", "--json"]
+        for env, code in (({}, 0), (crash.shim("disk", OPS="write", AT=1, FOR=0, DO="FLIP"), 1)):
+            done = subprocess.run(command, cwd=world, env={**os.environ, **env}, capture_output=True, text=True, timeout=60)
+            assert done.returncode == code, (ranks, done.returncode, done.stdout, done.stderr)
+            found = json.loads(done.stdout)
+            assert found["hdf5"]["round_trip"] is (code == 0), found["hdf5"]
+            assert any("reads back other bytes than it wrote" in line for line in found["advice"]) is (code == 1), found["advice"]
+    assert not list((world / "disk").iterdir())
 
 
 crash.run_tests(globals())

@@ -24,14 +24,13 @@ ended() {
 }
 trap ended EXIT
 
-# munge insists on its own folders.
-mkdir -p "$place/munge" "$place/state" "$place/spool"
+# munge insists on its own folders. Its socket is ours too, so that a munged of the machine stays as it is.
+mkdir -p "$place/munge" "$place/socket" "$place/state" "$place/spool"
 dd if=/dev/urandom of="$place/munge/key" bs=1 count=1024 status=none
 chmod 600 "$place/munge/key"
-chown -R munge: "$place/munge"
-mkdir -p /run/munge && chown munge: /run/munge && chmod 755 /run/munge
+chown -R munge: "$place/munge" "$place/socket"
 runuser -u munge -- munged --key-file="$place/munge/key" --pid-file="$place/munge/pid" --log-file="$place/munge/log" \
-    --seed-file="$place/munge/seed" --socket=/run/munge/munge.socket.2 --force 2> "$place/munged.err" || skip "munged does not start: $(tail -n 1 "$place/munged.err")"
+    --seed-file="$place/munge/seed" --socket="$place/socket/munge" --force 2> "$place/munged.err" || skip "munged does not start: $(tail -n 1 "$place/munged.err")"
 cp "$place/munge/pid" "$place/munged.pid"
 
 host=$(hostname -s) cores=$(nproc) memory=$(($(awk '/MemTotal/ {print $2}' /proc/meminfo) / 1024 / 2))
@@ -45,7 +44,7 @@ SlurmdPort=$(free_port)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=/run/munge/munge.socket.2,cred_expire=5
+AuthInfo=socket=$place/socket/munge,cred_expire=5
 CryptoType=crypto/munge
 CredType=cred/munge
 ProctrackType=proctrack/linuxproc

@@ -1,7 +1,9 @@
 """Under tests/slurm/one_node.sh: slurm/sweep.sbatch stops on USR1, requeues itself and goes on; survives scontrol requeue; and leaves what
-an undisturbed sweep leaves. srun's singletons are refused before anything is written. Run as: one_node.sh python3 test_slurm.py ARGUMENTS"""
+an undisturbed sweep leaves, its ranks started by srun and by mpirun. srun's singletons are refused before anything is written. Run as:
+one_node.sh python3 test_slurm.py ARGUMENTS"""
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -20,10 +22,12 @@ def slurm(*arguments):
     return done.stdout
 
 
-def submit(out):
+def submit(out, launch=None, arguments=LONG):
     environment = {**os.environ, "RELEARN": options.program, "OMPI_MCA_btl": "self,vader", "PMIX_MCA_gds": "hash"}
+    if launch:
+        environment["RELEARN_LAUNCH"] = launch
     done = subprocess.run(["sbatch", "--parsable", "--ntasks=2", "--time=10", "--mem-per-cpu=500", f"--output={out}.log",
-                           str(root / "slurm/sweep.sbatch"), *LONG, "--out", out],
+                           str(root / "slurm/sweep.sbatch"), *arguments, "--out", out],
                           cwd=world, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -71,19 +75,22 @@ def under_way(out, starts=1):
 
 
 def test_a_signal_before_the_limit_requeues_and_goes_on():
+    """Under srun, where Slurm speaks PMIx; relearn has read the time limit of the job."""
     expected = reference()
     job = submit("signalled")
     under_way("signalled")
     slurm("scancel", "--signal=USR1", "--batch", job)
     log = finish(job, "signalled", 1)
     assert "stopped with work left; requeueing" in log, log[-2000:]
+    assert len(re.findall(rf"note: Slurm job {job} ends in (9 min|10 min 00 s)", log)) == 2, log[-2000:]
     assert events("signalled").count('"event":"returned"') == 1
     crash.assert_same("signalled", expected, "a signalled job")
 
 
 def test_a_preempted_job_goes_on():
+    """Under mpirun, as where Slurm and MPI have no PMI in common."""
     expected = reference()
-    job = submit("preempted")
+    job = submit("preempted", launch=f"{options.mpiexec} -n 2 --bind-to core:overload-allowed")
     under_way("preempted")
     slurm("scontrol", "requeue", job)
     finish(job, "preempted", 1)

@@ -1,0 +1,71 @@
+"""What a launcher or Slurm says to relearn through the environment: strangers are refused before anything is written, and a time limit stops
+a sweep by itself. squeue is a file of ours here; tests/slurm asks a real one."""
+import json
+import os
+import subprocess
+import time
+
+from cli_support import folder, launcher, options, refused, relearn, run_tests, shards, world
+
+LONG = ("sweep.yaml", "--set", "seed=0", "--set", "train.epochs=600", "--filter", "prune.select==random")
+
+
+def slurm(answer, **more):
+    """The environment of a job whose squeue prints `answer`."""
+    place = folder / "bin"
+    place.mkdir(exist_ok=True)
+    (place / "squeue").write_text(f"#!/bin/sh\necho \"$@\" > '{folder}/asked'\n{answer}\n")
+    (place / "squeue").chmod(0o755)
+    return {"PATH": f"{place}:{os.environ['PATH']}", "SLURM_JOB_ID": "17", **more}
+
+
+def notes(done):
+    return [line for line in done.stderr.splitlines() if "Slurm job" in line]
+
+
+def test_strangers_are_refused_before_anything_is_written():
+    relearn("run", "sweep.yaml", "--out", "there", "--set", "seed=0")
+    before = {path: path.stat().st_mtime_ns for path in sorted(world.rglob("*"))}
+    for variable, who in (("SLURM_STEP_NUM_TASKS", "srun"), ("PMI_SIZE", "MPICH's mpiexec"), ("OMPI_COMM_WORLD_SIZE", "Open MPI's mpirun")):
+        for command in (("run", "sweep.yaml"), ("nightly", "sweep.yaml", "--budget", "1h"), ("gather", "there"), ("stats", "there")):
+            refused(*command, says=[f"{who}", "started 4 processes that do not see each other as MPI ranks", "mpirun"], env={variable: "4"})
+    assert {path: path.stat().st_mtime_ns for path in sorted(world.rglob("*"))} == before
+    relearn("run", "sweep.yaml", "--dry-run", env={"SLURM_STEP_NUM_TASKS": "1"})
+    found = json.loads(relearn("doctor", "--json", env={"SLURM_STEP_NUM_TASKS": "4"}).stdout)
+    assert any("do not see each other" in line for line in found["advice"]), found["advice"]
+
+
+def limited(out, ranks, env):
+    """mpirun called by its full path puts its own folder first in the PATH, where a real squeue may lie."""
+    start = [*launcher(options.mpiexec, ranks), "env", f"PATH={env['PATH']}"] if ranks else []
+    return subprocess.run([*start, options.program, "run", *LONG, "--out", out], cwd=world, env={**os.environ, **env}, capture_output=True,
+                          text=True, timeout=60)
+
+
+def test_a_time_limit_stops_the_sweep():
+    for ranks in (0, 2):
+        start, out = time.time(), f"limited{ranks}"
+        done = limited(out, ranks, slurm("echo 0:06"))
+        assert done.returncode == 75 and time.time() - start < 30, (ranks, done.returncode, done.stdout, done.stderr)
+        assert len(notes(done)) == 1 and "Slurm job 17 ends in 6" in notes(done)[0], done.stderr
+        assert (folder / "asked").read_text() == "--noheader --format=%L --jobs 17\n"
+        assert "the same command resumes" in done.stdout and not shards(out), done.stdout
+        assert list((world / out / "stages").glob("*.work/checkpoint"))
+
+
+def test_limits_far_away_change_nothing():
+    short = ("run", "sweep.yaml", "--out", "short", "--set", "seed=0")
+    assert notes(relearn(*short, env=slurm("echo UNLIMITED"))) == []
+    for answer, says in (("echo 1-02:00:00", "ends in"), ("echo 59:00", "ends in 59 min"), ("echo INVALID; exit 1", "squeue does not say"),
+                         ("exit 1", "squeue does not say"), ("echo 5:", "squeue does not say"), ("sleep 0; exec > /dev/null", "squeue does not say")):
+        line, = notes(relearn(*short, env=slurm(answer)))
+        assert says in line, (answer, line)
+    line, = notes(relearn(*short, env=slurm("exit 1", SLURM_JOB_END_TIME=str(int(time.time()) + 1000))))
+    assert "ends in 16 min" in line, line
+    line, = notes(relearn(*short, env=slurm("exit 1", SLURM_JOB_END_TIME=str(int(time.time()) - 10))))
+    assert "squeue does not say" in line, line
+    assert notes(relearn(*short, env={**slurm("echo 0:01"), "SLURM_JOB_ID": "1; touch escaped"}))[0].count("squeue does not say") == 1
+    assert not list(folder.rglob("escaped"))
+
+
+run_tests(globals())
