@@ -83,7 +83,7 @@ typedef enum rl_stage_kind {
     RL_STAGE_ANALYSE,  /* analysis of the pruned (round 0) or a retrained model: neurons.bin, evaluation.json */
     RL_STAGE_CAUSAL    /* what F1 the base (round 0) or the last retrained model loses without some neurons: causal.json */
 } rl_stage_kind;
-enum { RL_NUM_STAGE_KINDS = RL_STAGE_ANALYSE + 1 };
+enum { RL_NUM_STAGE_KINDS = RL_STAGE_CAUSAL + 1 };
 const char *rl_stage_kind_name(rl_stage_kind kind);
 
 typedef struct rl_stage {

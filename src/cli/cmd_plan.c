@@ -19,7 +19,7 @@ static const int max_ranks = 1000000; /* the forecast keeps a list of them */
 
 typedef struct totals {
     int64_t num_stages, stages_done, runs_done, runs_broken, runs_left_out;
-    int64_t by_kind[5];
+    int64_t by_kind[RL_NUM_STAGE_KINDS];
     double wall_s, unshared_s, peak_disk_bytes;
 } totals;
 
@@ -149,7 +149,8 @@ rl_status rl_print_plan(FILE *out, const rl_plan *plan, int num_ranks, const cha
     print_axes(out, plan->sweep);
     fprintf(out, "  stages         %lld instead of %lld without sharing:", (long long)t.num_stages,
             (long long)plan->num_stages_unshared);
-    for (int k = 0; k < 5; k++) fprintf(out, " %lld %s", (long long)t.by_kind[k], rl_stage_kind_name((rl_stage_kind)k));
+    for (int k = 0; k < RL_NUM_STAGE_KINDS; k++)
+        if (t.by_kind[k]) fprintf(out, " %lld %s", (long long)t.by_kind[k], rl_stage_kind_name((rl_stage_kind)k));
     fprintf(out, "\n");
     if (t.stages_done || t.runs_done)
         fprintf(out, "  already there  %lld stages, %lld runs\n", (long long)t.stages_done, (long long)t.runs_done);

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { SHARD = 5, LOST = 6, NUM_KINDS = 7 };
-static const char *const colours[NUM_KINDS] = {"#3b6fb6", "#e0a030", "#7a4fa3", "#4f9d69", "#d9705a", "#222222", "#bbbbbb"};
+enum { SHARD = RL_NUM_STAGE_KINDS, LOST, NUM_KINDS };
+static const char *const colours[NUM_KINDS] = {"#3b6fb6", "#e0a030", "#7a4fa3", "#4f9d69", "#d9705a", "#2aa5a5", "#222222", "#bbbbbb"};
 static const double left = 90, top = 150, width = 1100, row_height = 9, curve_height = 80;
 
 rl_gantt rl_gantt_begin(const rl_plan *plan, int32_t num_workers)
@@ -140,7 +140,8 @@ static rl_status axis(rl_buffer *svg, double makespan_s, double y, rl_error *err
     for (int i = 0; i <= 5; i++) {
         char text[32];
         rl_format_seconds(text, makespan_s * i / 5);
-        RL_TRY(rl_buffer_printf(svg, err, "<text x=\"%g\" y=\"%g\" text-anchor=\"middle\">%s</text>\n", left + width * i / 5, y, text));
+        const char *anchor = i < 5 ? "middle" : "end"; /* the last ends with the axis: beyond it the picture does */
+        RL_TRY(rl_buffer_printf(svg, err, "<text x=\"%g\" y=\"%g\" text-anchor=\"%s\">%s</text>\n", left + width * i / 5, y, anchor, text));
     }
 cleanup:
     return status;

@@ -36,7 +36,7 @@ double rl_stage_seconds(const rl_stage *stage, const rl_workload *workload, doub
 
 /* Training holds weights, gradients and two moments, and what backward needs of the longest possible batch; the analysis a
  * layer of the whole concept corpus, per sub-word and per word, and what lies inside a block where that is pruned. The larger
- * of the two. */
+ * of the two, and the model's file, which is mapped while weights are copied from it. */
 double rl_memory_bytes(const rl_workload *workload, const rl_run_settings *settings)
 {
     const rl_model_config *c = &workload->config;
@@ -48,5 +48,5 @@ double rl_memory_bytes(const rl_workload *workload, const rl_run_settings *setti
     double received = settings->train.ranks > 1 ? weights : 0; /* other ranks' gradients, or a second set of one's own */
     double inside = settings->prune_site == RL_SITE_FFN_UNIT ? F : settings->prune_site == RL_SITE_ATTENTION_HEAD ? C : 0;
     double training = 4 * weights + received + activations, analysis = weights + workload->concept_tokens * (8.0 * C + 4.0 * inside);
-    return 1e8 + (training > analysis ? training : analysis);
+    return 1e8 + weights + (training > analysis ? training : analysis);
 }

@@ -117,7 +117,7 @@ rl_status rl_policy_print(rl_buffer *text, const rl_sweep_policy *policy, rl_err
 
 bool rl_policy_deletes(const rl_sweep_policy *policy, const rl_stage *stage)
 {
-    bool analysis = stage->kind == RL_STAGE_IDENTIFY || stage->kind == RL_STAGE_ANALYSE;
+    bool analysis = stage->kind == RL_STAGE_IDENTIFY || stage->kind == RL_STAGE_ANALYSE || stage->kind == RL_STAGE_CAUSAL;
     bool last = stage->kind == RL_STAGE_RETRAIN && stage->round == stage->settings->retrain_rounds;
     if (policy->keep == RL_KEEP_FINAL) return !analysis && !last;
     return policy->keep == RL_KEEP_NONE;

@@ -170,6 +170,22 @@ def test_metrics_that_cannot_be_written_are_refused():
     assert not (world / "unseen").exists()
 
 
+def test_causal_stages_are_counted_drawn_and_learnt_from():
+    """The kind of stage that came last has its own place in the plan's words, the picture's legend and the times that a folder's journal teaches."""
+    causal = ["sweep.yaml", "--set", "analyse.causal=true"]
+    told = dict(reversed(pair.split(" ")) for pair in re.findall(r"\d+ [a-z]+(?=[ \n])", relearn("plan", *causal).stdout.split("without sharing:")[1].split("\n")[0] + "\n"))
+    planned = json.loads(relearn("plan", *causal, "--json").stdout)
+    assert int(told["causal"]) > 0 and sum(map(int, told.values())) == planned["num_stages"], told
+    relearn("simulate", *causal, "--ranks", "3", "--svg", "causal.svg")
+    names = [node.text for node in xml.etree.ElementTree.parse(world / "causal.svg").getroot().findall(".//{*}text")]
+    assert "causal" in names and "shard" in names, names
+    relearn("run", *causal, "--out", "causal")
+    assert sum(e["stage"] == "causal" for e in events("causal", "done")) == int(told["causal"])
+    took = {kind: [(e["seconds"], e["modelled_s"]) for e in events("causal", "done") if e["stage"] == kind] for kind in told}
+    learnt = json.loads(relearn("plan", *causal, "--out", "uncaused", "--like", "causal", "--json").stdout)
+    assert abs(learnt["core_seconds"] - sum(second for pairs in took.values() for second, _ in pairs) - 4 * 0.05) < 0.02, (learnt, took)
+
+
 def test_threads_share_a_run():
     relearn("run", "sweep.yaml", "--out", "threads", "--set", "seed=0")
     alone = shards("threads")
