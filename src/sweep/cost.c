@@ -14,7 +14,7 @@ static double speed_up(const rl_stage *stage)
 {
     bool trains = stage->kind == RL_STAGE_FINETUNE || stage->kind == RL_STAGE_RETRAIN;
     int64_t ranks = trains ? stage->settings->train.ranks : 1;
-    double precision = trains && stage->settings->train.precision == RL_PRECISION_BF16 ? 1.4 : 1;
+    double precision = trains && stage->settings->train.precision == RL_PRECISION_BF16 ? 1.6 : 1;
     return precision * (ranks > 1 ? 0.75 * (double)ranks : 1);
 }
 
