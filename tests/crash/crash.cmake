@@ -23,7 +23,7 @@ if(NOT RELEARN_SANITIZE)
   relearn_crash_test(order test_order.py LABELS mpi TIMEOUT 120)
   relearn_crash_test(faults_many test_faults.py LABELS slow TIMEOUT 7200 ARGUMENTS --count 400 --seed 400)
   relearn_crash_test(damage test_damage.py LABELS mpi TIMEOUT 300 ARGUMENTS --count 8)
-  relearn_crash_test(damage_many test_damage.py LABELS slow TIMEOUT 28800 ARGUMENTS --count 300 --seed 300)
+  relearn_crash_test(damage_many test_damage.py LABELS slow TIMEOUT 7200 ARGUMENTS --count 70 --seed 300) # 315 in all
   relearn_crash_test(kills_200 test_kills.py LABELS slow TIMEOUT 1800 ARGUMENTS --count 200 --seed 200)
   relearn_crash_test(kills_1000 test_kills.py LABELS slow TIMEOUT 7200 ARGUMENTS --count 1000 --seed 1000)
 endif()
