@@ -120,21 +120,44 @@ def epochs_of(base):
     return {p.parent.name: len(json.loads(p.read_text())["epochs"]) for p in (base / "stages").glob("*/epochs.json")}
 
 
+STAGE_FILE = re.compile(r"/stages/([0-9a-f]+)\.[0-9a-f]+\.work/(.+)")
+
+
+def epochs_kept(lines):
+    """How many epochs of each stage were made and kept, by what the shim saw. A training puts epochs.json in place at the end of each epoch,
+    before that epoch's checkpoint, and when it begins without a checkpoint; a checkpoint without scores of its own is of a stop within an epoch
+    (mpirun signals the others when a rank dies)."""
+    epochs, scores, resumable = collections.Counter(), collections.Counter(), set()
+    for line in lines:
+        process, op, rest = line.split(" ", 2)
+        part = re.search(r"/stages/([0-9a-f]+)\.[0-9a-f]+\.work/([^/]+)$", rest.split(" -> ")[-1]) if op == "rename" else None
+        if not part:
+            continue
+        stage, name = part.groups()
+        if name == "epochs.json":
+            scores[process, stage] += 1
+        elif name == "checkpoint":
+            epochs[stage] += scores[process, stage] > (stage not in resumable)
+            scores[process, stage] = 0
+            resumable.add(stage)
+    return epochs
+
+
 def assert_nothing_twice(out, log):
-    """What the shim saw being put in place: each stage and shard once, and the checkpoint of each epoch once, over all starts."""
+    """What the shim saw being put in place: each stage and shard once, and each epoch once, over all starts."""
     base, put = world / out, collections.Counter()
-    for line in pathlib.Path(log).read_text(errors="replace").splitlines():
+    lines = pathlib.Path(log).read_text(errors="replace").splitlines()
+    for line in lines:
         _, op, rest = line.split(" ", 2)
         if op == "rename":
-            put[re.sub(r"(/stages/[0-9a-f]+)\.[0-9a-f]+\.work\b", r"\1.work", rest.split(" -> ")[1])] += 1
-    epochs = epochs_of(base)
+            put[rest.split(" -> ")[1]] += 1
     for path, times in put.items():
-        name, parent = os.path.basename(path), os.path.basename(os.path.dirname(path))
-        if parent in ("stages", "runs") and not name.endswith(".work"):  # a start takes over what was under way by a rename
+        # A start takes over what was under way by a rename.
+        if os.path.basename(os.path.dirname(path)) in ("stages", "runs") and not path.endswith(".work"):
             assert times == 1, f"{out}: {path} was made {times} times"
-        if name == "checkpoint":
-            allowed = epochs[parent.removesuffix(".work")]
-            assert times <= allowed, f"{out}: {times} checkpoints of {path}, which has {allowed} epochs: an epoch was computed again"
+    expected = epochs_of(base)
+    for stage, times in epochs_kept(lines).items():
+        assert times <= expected[stage], f"{out}: {times} epochs of {stage} were made and kept, which has {expected[stage]}"
 
 
 def leave(ok):
