@@ -38,6 +38,17 @@ rl_status rl_refuse_strangers(rl_error *err)
     return RL_OK;
 }
 
+void rl_tell_idle_tasks(void)
+{
+    const char *job = getenv("SLURM_JOB_ID"), *tasks = getenv("SLURM_NTASKS"); /* a step's own, where srun started one */
+    int rank = 0, num_ranks = 1, num_tasks = tasks ? atoi(tasks) : 0;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
+    if (rank == 0 && job && num_tasks > num_ranks)
+        fprintf(stderr, "relearn: note: Slurm job %s has %d tasks, and relearn runs as %d: the others lie idle; srun --mpi=pmix or mpirun -n %d starts as many\n",
+                job, num_tasks, num_ranks, num_tasks);
+}
+
 /* ---------------------------------------------------------------------------------------- the time that is left */
 
 /* squeue's %L: "1-02:03:04", "2:03:04" or "3:04"; UNLIMITED and NOT_SET are none. */

@@ -76,6 +76,8 @@ rl_status rl_run_python(const char *const *arguments, size_t num_arguments, int 
 /* allocation.c: what started this process says of it. */
 /* RL_ERR_USAGE where a launcher started several processes that are each rank 0 of 1, with the mend. */
 rl_status rl_refuse_strangers(rl_error *err);
+/* Inside a Slurm job with more tasks than there are ranks: rank 0 says so on stderr. */
+void rl_tell_idle_tasks(void);
 /* Inside a Slurm job: requests the stop in time by itself, on all ranks; rank 0 says so on stderr. Collective. */
 void rl_stop_before_time_limit(void);
 

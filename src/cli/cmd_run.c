@@ -219,6 +219,7 @@ rl_status rl_planned_work(const rl_planned *p, const char *metrics_file, double 
     if (status == RL_OK && rank == 0) status = check_metrics(metrics_file, err); /* the coordinator's file: other nodes need no such folder */
     status = rl_cluster_agree(MPI_COMM_WORLD, status, err);
     if (status != RL_OK) return status;
+    rl_tell_idle_tasks();
     rl_stop_before_time_limit();
     status = rl_cluster_run(MPI_COMM_WORLD, p->plan, p->cycle, &cluster, &outcome, err);
     if (rank == 0 && view.live) end_live_view();

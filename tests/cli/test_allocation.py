@@ -35,6 +35,17 @@ def test_strangers_are_refused_before_anything_is_written():
     assert any("do not see each other" in line for line in found["advice"]), found["advice"]
 
 
+def test_idle_tasks_are_named():
+    env = slurm("echo UNLIMITED")
+    short = ("run", "sweep.yaml", "--out", "idle", "--set", "seed=0")
+    line, = notes(relearn(*short, env={**env, "SLURM_NTASKS": "4"}))
+    assert "has 4 tasks, and relearn runs as 1: the others lie idle; srun --mpi=pmix or mpirun -n 4" in line, line
+    assert notes(relearn(*short, env={**env, "SLURM_NTASKS": "1"})) == []
+    for tasks, said in (("3", 1), ("2", 0)):
+        done = relearn(*short, ranks=2, env={**env, "SLURM_NTASKS": tasks})
+        assert done.stderr.count("lie idle") == said, (tasks, done.stderr)
+
+
 def limited(out, ranks, env):
     """mpirun called by its full path puts its own folder first in the PATH, where a real squeue may lie."""
     start = [*launcher(options.mpiexec, ranks), "env", f"PATH={env['PATH']}"] if ranks else []

@@ -1,6 +1,6 @@
-"""Under tests/slurm/one_node.sh: slurm/sweep.sbatch stops on USR1, requeues itself and goes on; survives scontrol requeue; and leaves what
-an undisturbed sweep leaves, its ranks started by srun and by mpirun. srun's singletons are refused before anything is written. Run as:
-one_node.sh python3 test_slurm.py ARGUMENTS"""
+"""Under tests/slurm/one_node.sh: slurm/sweep.sbatch stops on USR1, requeues itself and goes on; the quick sweep survives scontrol requeue; and
+both leave what an undisturbed sweep leaves, their ranks started by srun and by mpirun. srun's singletons are refused before anything is
+written. Run as: one_node.sh python3 test_slurm.py ARGUMENTS"""
 import os
 import pathlib
 import re
@@ -13,6 +13,8 @@ import crash_support as crash
 from crash_support import options, world
 
 root = pathlib.Path(__file__).resolve().parents[2]
+# The quick sweep as ./quickstart runs it where there is no pretrained model, one of its two seeds: it trains for half a minute instead of four.
+QUICK = [str(root / "sweeps/quick/random.yaml"), "--set", "seed=0"]
 LONG = ["sweep.yaml", "--set", "seed=0", "--set", "train.epochs=400", "--set", f"retrain.epochs={crash.RETRAIN_EPOCHS}"]
 
 
@@ -22,10 +24,18 @@ def slurm(*arguments):
     return done.stdout
 
 
-def submit(out, launch=None, arguments=LONG):
-    environment = {**os.environ, "RELEARN": options.program, "OMPI_MCA_btl": "self,vader", "PMIX_MCA_gds": "hash"}
-    if launch:
-        environment["RELEARN_LAUNCH"] = launch
+def without_pmi():
+    """A PATH whose srun speaks no PMI that an MPI does, and whose mpirun is that of the program's MPI."""
+    place = world / "bin"
+    place.mkdir(exist_ok=True)
+    for name, does in (("srun", "echo 'MPI plugin types are... none' >&2"), ("mpirun", f'exec {options.mpiexec} "$@"')):
+        (place / name).write_text(f"#!/bin/sh\n{does}\n")
+        (place / name).chmod(0o755)
+    return f"{place}:{os.environ['PATH']}"
+
+
+def submit(out, arguments=LONG, path=os.environ["PATH"]):
+    environment = {**os.environ, "PATH": path, "RELEARN": options.program, "OMPI_MCA_btl": "self,vader", "PMIX_MCA_gds": "hash"}
     done = subprocess.run(["sbatch", "--parsable", "--ntasks=2", "--time=10", "--mem-per-cpu=500", f"--output={out}.log",
                            str(root / "slurm/sweep.sbatch"), *arguments, "--out", out],
                           cwd=world, env=environment, capture_output=True, text=True, timeout=60)
@@ -63,10 +73,14 @@ def finish(job, out, restarts):
     return log
 
 
-def reference():
-    if not (world / "undisturbed").exists():
-        crash.run("undisturbed", 2, arguments=["run", *LONG])
-    return crash.contents("undisturbed")
+def undisturbed(out, arguments):
+    crash.run(out, 2, arguments=["run", *arguments])
+    return crash.contents(out)
+
+
+def steps(job):
+    """The programs that srun started in the job; mpirun starts its ranks as children of the batch script's."""
+    return [line.split()[1] for line in slurm("squeue", "--steps", "--noheader", "--format=%i %j").splitlines() if line.startswith(f"{job}.")]
 
 
 def under_way(out, starts=1):
@@ -75,10 +89,14 @@ def under_way(out, starts=1):
 
 
 def test_a_signal_before_the_limit_requeues_and_goes_on():
-    """Under srun, where Slurm speaks PMIx; relearn has read the time limit of the job."""
-    expected = reference()
+    """Under srun, where Slurm speaks the PMI of the program's MPI; relearn has read the time limit of the job."""
+    expected = undisturbed("undisturbed", LONG)
+    pmi = "pmi2" if "mpich" in subprocess.run(["ldd", options.program], capture_output=True, text=True).stdout else "pmix"
+    listed = subprocess.run(["srun", "--mpi=list"], capture_output=True, text=True)
+    spoken = pmi in (listed.stdout + listed.stderr).split()
     job = submit("signalled")
     under_way("signalled")
+    assert ("relearn" in steps(job)) == spoken, (steps(job), pmi, spoken)
     slurm("scancel", "--signal=USR1", "--batch", job)
     log = finish(job, "signalled", 1)
     assert "stopped with work left; requeueing" in log, log[-2000:]
@@ -88,12 +106,14 @@ def test_a_signal_before_the_limit_requeues_and_goes_on():
 
 
 def test_a_preempted_job_goes_on():
-    """Under mpirun, as where Slurm and MPI have no PMI in common."""
-    expected = reference()
-    job = submit("preempted", launch=f"{options.mpiexec} -n 2 --bind-to core:overload-allowed")
+    """Under mpirun, as where Slurm and MPI have no PMI in common: the quick sweep."""
+    expected = undisturbed("undisturbed-quick", QUICK)
+    job = submit("preempted", QUICK, path=without_pmi())
     under_way("preempted")
+    assert "relearn" not in steps(job), steps(job)
     slurm("scontrol", "requeue", job)
-    finish(job, "preempted", 1)
+    log = finish(job, "preempted", 1)
+    assert re.search(r"2 of 2 runs done; \d+ stages computed", log) and "findings: relearn stats preempted" in log, log[-2000:]
     crash.assert_same("preempted", expected, "a preempted job")
 
 
