@@ -65,10 +65,17 @@ def events(out):
 
 
 def finish(job, out, restarts):
+    pending_since = None
+
     def ended():
-        if state(job)[0] == "PENDING":  # a requeued job waits for its credentials to expire
-            subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], capture_output=True)
-        return state(job)[0] in ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL")
+        """A requeued job waits two minutes. Two seconds are enough: slurmd refuses ("Job credential revoked") what starts in the second it was ended in."""
+        nonlocal pending_since
+        now = state(job)[0]
+        if now == "PENDING":
+            pending_since = pending_since or time.time()
+            if time.time() - pending_since > 2.5:
+                subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], capture_output=True)
+        return now in ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL")
     wait_until(f"the end of job {job}", ended, 240)
     log = (world / f"{out}.log").read_text()
     assert state(job) == ("COMPLETED", "0:0", restarts), f"{state(job)}\n{log[-3000:]}"
