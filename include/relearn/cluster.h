@@ -88,7 +88,7 @@ rl_status rl_journal_mend(char **notice, const char *directory, rl_error *err);
 /* The state of a sweep folder as its journal and files tell it, for `status`; alive: a process holds the lock. */
 typedef struct rl_run_status {
     char id[RL_RUN_ID];
-    char state[16];    /* "done", "failed", "running", "waiting" */
+    char state[16];    /* "done", "failed", "running", "waiting", "left out": the last start does not ask for it */
     char *error;       /* NULL unless failed */
     char *log;         /* the last lines of the log of the rank that failed; or NULL */
     json_t *axes;      /* {"seed": "0", ...}; NULL when the journal does not say */

@@ -147,9 +147,10 @@ void rl_scheduler_stop(rl_scheduler *scheduler);
 bool rl_scheduler_finished(const rl_scheduler *scheduler);     /* no node running and none will be assigned any more */
 typedef enum rl_node_state { RL_NODE_WAITING, RL_NODE_READY, RL_NODE_RUNNING, RL_NODE_DONE, RL_NODE_FAILED } rl_node_state;
 rl_node_state rl_scheduler_state(const rl_scheduler *scheduler, int32_t node);
-/* Runs by state: a run is done when its shard node is, and running while a worker makes something for it. */
+/* Runs by state: a run is done when its shard node is, and running while a worker makes something for it. left_out: skipped and not there;
+ * the sum of the others is planned. */
 typedef struct rl_sweep_counts {
-    int64_t planned, done, failed, running, waiting;
+    int64_t planned, done, failed, running, waiting, left_out;
 } rl_sweep_counts;
 rl_sweep_counts rl_scheduler_counts(const rl_scheduler *scheduler);
 double rl_scheduler_remaining_seconds(const rl_scheduler *scheduler); /* predicted work left, all workers together */

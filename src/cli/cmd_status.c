@@ -20,10 +20,10 @@ static rl_status print_json(const rl_sweep_status *s, rl_error *err)
                                               run->axes, "f1", rl_json_number(run->f1), "seconds", rl_json_number(run->seconds),
                                               "error", run->error, "log", run->log));
     }
-    json_t *root = json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:s, s:s, s:I, s:o}", "sweep", s->name,
+    json_t *root = json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:s, s:s, s:I, s:o}", "sweep", s->name,
                              "alive", (int)s->alive, "planned", (json_int_t)s->counts.planned, "done",
                              (json_int_t)s->counts.done, "failed", (json_int_t)s->counts.failed, "running",
-                             (json_int_t)s->counts.running, "waiting", (json_int_t)s->counts.waiting, "stages_done",
+                             (json_int_t)s->counts.running, "waiting", (json_int_t)s->counts.waiting, "left_out", (json_int_t)s->counts.left_out, "stages_done",
                              (json_int_t)s->nodes_done, "stages_total", (json_int_t)s->nodes_total, "elapsed_s",
                              rl_json_number(s->elapsed_s), "eta_s", rl_json_number(s->eta_s), "tokens_per_second", rl_json_number(s->tokens_per_second),
                              "started", s->started, "updated", s->updated, "damaged_journal_records",
@@ -188,10 +188,11 @@ static void print_text(const rl_sweep_status *s)
     rl_format_seconds(eta, s->eta_s);
     rl_format_number(speed, isfinite(s->tokens_per_second) ? s->tokens_per_second : 0);
     printf("%s%s%s: %s; started %s, last event %s\n", rl_bold(stdout), s->name, rl_plain(stdout),
-           s->alive ? "running" : s->counts.done == s->num_runs ? "finished" : "not running", s->started, s->updated);
-    printf("runs: %lld planned, %lld done, %lld failed, %lld running, %lld waiting; stages: %lld of %lld; %s elapsed",
-           (long long)s->counts.planned, (long long)s->counts.done, (long long)s->counts.failed, (long long)s->counts.running,
-           (long long)s->counts.waiting, (long long)s->nodes_done, (long long)s->nodes_total, elapsed);
+           s->alive ? "running" : s->counts.done == s->counts.planned ? "finished" : "not running", s->started, s->updated);
+    printf("runs: %lld planned, %lld done, %lld failed, %lld running, %lld waiting", (long long)s->counts.planned, (long long)s->counts.done,
+           (long long)s->counts.failed, (long long)s->counts.running, (long long)s->counts.waiting);
+    if (s->counts.left_out) printf(" (%lld more are not asked for now)", (long long)s->counts.left_out);
+    printf("; stages: %lld of %lld; %s elapsed", (long long)s->nodes_done, (long long)s->nodes_total, elapsed);
     if (s->threads_per_rank > 1) printf("; %lld threads a rank", (long long)s->threads_per_rank);
     if (s->alive) printf("; %s tokens/s; ETA %s", speed, eta);
     printf("\n");

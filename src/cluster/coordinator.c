@@ -501,7 +501,7 @@ static rl_status record_start(coordinator *c, int num_ranks)
     rl_status status = RL_OK;
     char host[128] = "unknown";
     const rl_sweep *sweep = c->work->plan->sweep;
-    json_t *runs = json_array(), *axes = json_array(), *values = json_array();
+    json_t *runs = json_array(), *axes = json_array(), *values = json_array(), *left_out = json_array();
     gethostname(host, sizeof host - 1);
     for (int32_t a = 0; a < sweep->num_axes; a++) json_array_append_new(axes, json_string(sweep->axes[a]));
     for (int64_t r = 0; r < sweep->num_runs; r++) {
@@ -509,13 +509,14 @@ static rl_status record_start(coordinator *c, int num_ranks)
         for (int32_t a = 0; a < sweep->num_axes; a++) json_array_append_new(row, json_string(sweep->runs[r].axis_values[a]));
         json_array_append_new(values, row);
         json_array_append_new(runs, json_string(sweep->runs[r].id));
+        if (sweep->runs[r].skipped && !c->work->plan->run_error[r]) json_array_append_new(left_out, json_integer(r));
     }
     status = rl_journal_append(
         c->journal,
-        json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:s, s:o, s:o, s:o}", "event", "start", "sweep", sweep->name, "version",
+        json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "event", "start", "sweep", sweep->name, "version",
                   RL_VERSION, "host", host, "pid", (int)getpid(), "ranks", num_ranks, "threads", (int)sweep->policy.threads_per_rank, "nodes",
                   (int)c->work->plan->num_nodes, "gemm_backend", rl_gemm_backend(), "gemm_version", rl_gemm_backend_version(), "isa",
-                  rl_isa_name(), "axes", axes, "values", values, "runs", runs),
+                  rl_isa_name(), "axes", axes, "values", values, "runs", runs, "left_out", left_out),
         true, c->err);
     if (status != RL_OK) return status;
     c->state->began = true;

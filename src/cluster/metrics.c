@@ -19,6 +19,7 @@ void rl_metrics_write(const char *file, const rl_metrics *m)
     add(&text, m, "runs", "gauge", NULL, ",state=\"failed\"", (double)p->runs.failed);
     add(&text, m, "runs", "gauge", NULL, ",state=\"running\"", (double)p->runs.running);
     add(&text, m, "runs", "gauge", NULL, ",state=\"waiting\"", (double)p->runs.waiting);
+    add(&text, m, "runs", "gauge", NULL, ",state=\"left_out\"", (double)p->runs.left_out);
     add(&text, m, "stages", "gauge", "Stages and shards of the plan.", "", (double)p->nodes_total);
     add(&text, m, "stages_done", "gauge", "Stages and shards done.", "", (double)p->nodes_done);
     add(&text, m, "stage_failures_total", "counter", "Stages that failed in this start.", "", (double)p->nodes_failed);

@@ -62,6 +62,18 @@ static json_t *axes_of(const json_t *start, int64_t i)
     return axes;
 }
 
+/* Runs that a start knows of and does not work on, by index. */
+static void leave_out(rl_run_status *runs, int64_t n, const json_t *indices)
+{
+    size_t i;
+    const json_t *index;
+    json_array_foreach(indices, i, index)
+    {
+        int64_t r = json_is_integer(index) ? json_integer_value(index) : -1;
+        if (r >= 0 && r < n && strcmp(runs[r].state, "done")) set_state(&runs[r], "left out");
+    }
+}
+
 /* A start names all its runs; ones seen before keep what is known of them, except that nothing is running any more. */
 static rl_status on_start(reading *r, const json_t *event, rl_error *err)
 {
@@ -97,6 +109,7 @@ static rl_status on_start(reading *r, const json_t *event, rl_error *err)
         runs[i].axes = axes_of(event, i);
         runs[i].f1 = NAN;
     }
+    leave_out(runs, n, json_object_get(event, "left_out"));
     for (int64_t i = 0; i < s->num_runs; i++) clear_run(&s->runs[i]);
     rl_free(s->runs);
     rl_names_free(r->ids);
@@ -203,7 +216,7 @@ static void read_side_file(rl_sweep_status *s, const char *directory)
 
 static void count(rl_sweep_status *s)
 {
-    s->counts = (rl_sweep_counts){.planned = s->num_runs};
+    s->counts = (rl_sweep_counts){0};
     for (int64_t r = 0; r < s->num_runs; r++) {
         rl_run_status *run = &s->runs[r];
         if (!strcmp(run->state, "running") && !s->alive) set_state(run, "waiting"); /* its process is gone */
@@ -211,7 +224,9 @@ static void count(rl_sweep_status *s)
         s->counts.failed += !strcmp(run->state, "failed");
         s->counts.running += !strcmp(run->state, "running");
         s->counts.waiting += !strcmp(run->state, "waiting");
+        s->counts.left_out += !strcmp(run->state, "left out");
     }
+    s->counts.planned = s->num_runs - s->counts.left_out;
 }
 
 /* A run whose shard lies there is done, whatever the journal lost. */

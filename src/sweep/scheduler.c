@@ -148,6 +148,18 @@ static void set_priorities(rl_scheduler *s)
 
 static bool is_shard(const rl_scheduler *s, int32_t node) { return s->plan->nodes[node].kind == RL_NODE_SHARD; }
 
+static void count_runs(rl_scheduler *s)
+{
+    const rl_sweep *sweep = s->plan->sweep;
+    int64_t num_runs = sweep ? sweep->num_runs : 0;
+    for (int64_t r = 0; r < num_runs; r++) {
+        bool failed = s->plan->run_error && s->plan->run_error[r];
+        s->counts.failed += failed;
+        s->counts.left_out += !failed && sweep->runs && sweep->runs[r].skipped;
+    }
+    s->counts.planned = num_runs - s->counts.left_out;
+}
+
 static void start_states(rl_scheduler *s)
 {
     for (int32_t n = 0; n < s->num_nodes; n++) {
@@ -162,8 +174,7 @@ static void start_states(rl_scheduler *s)
     }
     for (int32_t n = 0; n < s->num_nodes; n++)
         if (s->state[n] == RL_NODE_WAITING && s->missing[n] == 0) push_ready(s, n);
-    s->counts.planned = s->plan->sweep ? s->plan->sweep->num_runs : 0;
-    for (int64_t r = 0; s->plan->run_error && r < s->counts.planned; r++) s->counts.failed += s->plan->run_error[r] != NULL;
+    count_runs(s);
 }
 
 rl_status rl_scheduler_create(rl_scheduler **out, const rl_plan *plan, int32_t num_workers, rl_error *err)

@@ -87,7 +87,7 @@ def test_asking_for_less_loses_nothing():
     assert shards("all") == before and (world / "all/results.h5").stat().st_size >= whole * 0.9
     relearn("run", "sweep.yaml", "--out", "all", "--set", "seed=5", "--filter", "prune.select=concept")
     state = json.loads(relearn("status", "all", "--json").stdout)
-    assert state["done"] == 5 and state["waiting"] == 1 and state["failed"] == 0, state
+    assert state["done"] == 5 and state["left_out"] == 1 and state["failed"] == 0, state
     assert "seed: 0" not in (world / "all/sweep.yaml").read_text()
 
 
@@ -228,7 +228,8 @@ def test_what_takes_too_long_is_retried_then_left_failed_and_redone_alone():
     assert state["done"] == 2 and state["failed"] == 2, state
     relearn("run", "sweep.yaml", "--out", "stuck", "--set", "seed=0..2", "--retry-failed")
     state = json.loads(relearn("status", "stuck", "--json").stdout)
-    assert state["done"] == 4 and state["failed"] == 0 and state["waiting"] == 2, state
+    assert state["done"] == 4 and state["failed"] == 0 and state["waiting"] == 0 and state["left_out"] == 2, state  # the new seed's
+    assert state["planned"] == 4 and ": finished;" in relearn("status", "stuck").stdout
 
 
 def test_a_rank_that_answers_no_more_is_left_alone():

@@ -51,7 +51,12 @@ def test_another_learning_rate_is_drift():
     moved = [m for m in last["metrics"] if m["moved"]]
     assert moved and all(m["adjusted_p"] <= 0.05 and not m["predicted_low"] <= m["mean_now"] <= m["predicted_high"] for m in moved), last
     assert last["metrics_moved"] == len(moved)
-    runs = json.loads(relearn("status", "nights", "--json").stdout)["runs"]
+    state = json.loads(relearn("status", "nights", "--json").stdout)
+    runs = state["runs"]
+    assert (state["planned"], state["done"], state["waiting"], state["left_out"]) == (28, 28, 0, 28), "each seed has one of two learning rates"
+    said = relearn("status", "nights").stdout
+    assert ": finished;" in said and "28 done, 0 failed, 0 running, 0 waiting (28 more are not asked for now)" in said, said
+    assert 'state="left_out"} 28' in (world / "nights/metrics.prom").read_text()
     done = [run for run in runs if run["state"] == "done"]
     assert len(done) == 2 * 14 and len({run["axes"]["train.learning_rate"] for run in done}) == 2, "the store lost runs"
 

@@ -124,7 +124,7 @@ def test_failed_runs_of_groups_are_redone_alone():
     more = ("sweep.yaml", "--set", "ranks_per_run=2", "--set", "seed=0..1")
     relearn("run", *more, "--out", "again", "--retry-failed", ranks=3)  # exactly the failed ones, by a group again
     state = json.loads(relearn("status", "again", "--json").stdout)
-    assert state["failed"] == 0 and state["done"] == 2 and state["waiting"] == 2, state
+    assert state["failed"] == 0 and state["done"] == 2 and state["left_out"] == 2, state
     assert "helped for" in logs("again") and shards("again") == shards("alone")
 
 
