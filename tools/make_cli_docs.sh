@@ -12,7 +12,7 @@ Printed by `tools/make_cli_docs.sh build/release/relearn` from the program's own
 | 0 | done |
 | 1 | some runs failed; the rest is complete and gathered |
 | 2 | wrong usage or bad input; nothing was computed |
-| 3 | `nightly` saw a metric move |
+| 3 | `nightly` saw a metric move (also when its budget or a signal cut the night short) |
 | 70 | internal error |
 | 75 | stopped on request (SIGTERM, SIGINT, SIGUSR1); the same command resumes |
 

@@ -1,7 +1,9 @@
 """relearn nightly: new seeds go into the store that is there, unchanged nights pass, a real change is named."""
 import json
+import subprocess
+import time
 
-from cli_support import refused, relearn, run_tests, shards, world
+from cli_support import options, refused, relearn, run_tests, shards, world
 
 
 def nightly(*more, code=0, ranks=0):
@@ -59,6 +61,19 @@ def test_another_learning_rate_is_drift():
     assert 'state="left_out"} 28' in (world / "nights/metrics.prom").read_text()
     done = [run for run in runs if run["state"] == "done"]
     assert len(done) == 2 * 14 and len({run["axes"]["train.learning_rate"] for run in done}) == 2, "the store lost runs"
+
+
+def test_drift_is_said_of_a_night_that_was_cut_short():
+    """By its budget or by a signal: 3, not 75."""
+    before = shards("nights")
+    night = subprocess.Popen([options.program, "nightly", "sweep.yaml", "--out", "nights", "--budget", "1h", "--seeds", "60", "--set", "train.learning_rate=2e-2"],
+                             cwd=world, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while len(shards("nights")) < len(before) + 24 and night.poll() is None:
+        time.sleep(0.01)
+    night.terminate()
+    out, err = night.communicate(timeout=60)
+    assert night.returncode == 3 and "stopped after" in out and "DRIFT" in out, (night.returncode, out, err)
+    assert json.loads(relearn("status", "nights", "--json").stdout)["waiting"] > 0
 
 
 def test_bad_budgets():
