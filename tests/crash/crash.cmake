@@ -46,7 +46,7 @@ endif()
 option(RELEARN_FUZZ "libFuzzer programs for every parser of a file (clang; preset fuzz)" OFF)
 if(RELEARN_FUZZ)
   foreach(target conll concept_tokens concept_labels config safetensors tokenizer_json vocab vocab_json merges vectors_bin vectors_vec sweep journal shard checkpoint neuron_table
-          stage_record)
+          stage_record journal_sealed neuron_table_sealed stage_record_sealed)
     add_executable(fuzz_${target} fuzz/fuzz_parser.c)
     target_compile_definitions(fuzz_${target} PRIVATE FUZZ_${target})
     target_include_directories(fuzz_${target} PRIVATE ${CMAKE_SOURCE_DIR}/src/model ${CMAKE_SOURCE_DIR}/src/train)

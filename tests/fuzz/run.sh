@@ -4,7 +4,8 @@
 set -euo pipefail
 build=$(readlink -f "$1") seconds=$2 source=$(readlink -f "$(dirname "$0")/../..")
 shift 2
-[ $# -gt 0 ] || set -- conll concept_tokens concept_labels config safetensors tokenizer_json vocab vocab_json merges vectors_bin vectors_vec sweep journal shard checkpoint neuron_table stage_record
+[ $# -gt 0 ] || set -- conll concept_tokens concept_labels config safetensors tokenizer_json vocab vocab_json merges vectors_bin vectors_vec sweep journal shard checkpoint neuron_table stage_record \
+    journal_sealed neuron_table_sealed stage_record_sealed
 place=$(mktemp -d /tmp/relearn-fuzz.XXXXXX)
 trap 'rm -rf "$place"' EXIT
 export ASAN_OPTIONS=detect_leaks=0 OMP_NUM_THREADS=1
@@ -19,10 +20,10 @@ seeds() { # TARGET
     safetensors) ls "$world"/done/stages/*/model.safetensors | head -n 1 ;;
     vocab) echo "$world/tiny-bert/vocab.txt" ;;
     sweep) echo "$world/sweep.yaml $world/done/sweep.yaml $source"/sweeps/*.yaml "$source"/sweeps/quick/*.yaml ;;
-    journal) echo "$world/done/journal.jsonl" ;;
+    journal | journal_sealed) echo "$world/done/journal.jsonl" ;;
     shard) ls "$world"/done/runs/*.h5 | head -n 1 ;;
-    neuron_table) ls "$world"/done/stages/*/neurons.bin | head -n 1 ;;
-    stage_record) ls "$world"/done/stages/*/stage.json | head -n 1 ;;
+    neuron_table | neuron_table_sealed) ls "$world"/done/stages/*/neurons.bin | head -n 1 ;;
+    stage_record | stage_record_sealed) ls "$world"/done/stages/*/stage.json | head -n 1 ;;
     tokenizer_json) echo "$place/tokenizer.json $source"/tests/golden/text/*/tokenizer.json ;;
     vocab_json) echo "$place/vocab.json $source"/tests/golden/text/*/vocab.json ;;
     merges) echo "$place/merges.txt $source"/tests/golden/text/*/merges.txt ;;
