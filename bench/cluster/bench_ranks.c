@@ -7,6 +7,7 @@
  * One rank alone is no group: exit 77. */
 #include "cluster_internal.h"
 
+#include "options.h"
 #include "shapes.h"
 
 #include <stdio.h>
@@ -94,23 +95,21 @@ static int run(MPI_Comm comm, int64_t steps, int rounds)
 
 int main(int argc, char **argv)
 {
-    int num_ranks = 1, code = 77, rounds = 5;
-    int64_t steps = 22;
-    bool wrong = false;
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--smoke")) steps = WARM + 1, rounds = 1;
-        else if (!strcmp(argv[i], "--steps") && i + 1 < argc) steps = atoll(argv[++i]);
-        else if (!strcmp(argv[i], "--rounds") && i + 1 < argc) rounds = atoi(argv[++i]);
-        else wrong = true;
-    }
-    if (wrong || steps <= WARM || rounds < 1 || rounds > MOST_ROUNDS) {
-        fprintf(stderr, "bench_cluster_ranks: expected [--smoke] [--steps N > %d] [--rounds 1..%d]\n", WARM, MOST_ROUNDS);
-        return 2;
-    }
+    int num_ranks = 1;
+    int64_t steps = 22, rounds = 5;
+    bool smoke = false;
+    const bench_option table[] = {{"--steps", BENCH_COUNT, &steps, "training steps a round, the first uncounted", WARM + 1, 1e6},
+                                  {"--rounds", BENCH_COUNT, &rounds, "rounds", 1, MOST_ROUNDS},
+                                  {"--smoke", BENCH_FLAG, &smoke, "little of everything: only whether it runs", 0, 0},
+                                  {0}};
+    int code = bench_options(argc, argv, "ranks that train one run together against one rank (under mpirun -n N, N > 1)", table);
+    if (code >= 0) return code;
+    if (smoke) steps = WARM + 1, rounds = 1;
+    code = 77;
     MPI_Init(&argc, &argv);
     MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
     if (num_ranks > 1)
-        code = run(MPI_COMM_WORLD, steps, rounds);
+        code = run(MPI_COMM_WORLD, steps, (int)rounds);
     else
         fprintf(stderr, "bench_cluster_ranks: one rank; run it under mpirun -n N, N > 1\n");
     MPI_Finalize();

@@ -8,6 +8,7 @@
 #include "concept_internal.h"
 
 #include "clock.h"
+#include "options.h"
 #include "memory.h"
 #include "profile.h"
 #include "shapes.h"
@@ -151,36 +152,25 @@ cleanup:
 
 /* ---------------------------------------------------------------------------------------------- command line */
 
-static int usage_error(const char *word)
-{
-    fprintf(stderr,
-            "bench_concept_analysis: %s; expected [--smoke] [--shape minilm|distilbert] [--sentences N > 0] [--words N > 1] "
-            "[--cpu-time]\n",
-            word);
-    return 2;
-}
-
 static int parse(options *o, int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (!strcmp(argv[i], "--smoke")) o->smoke = true;
-        else if (!strcmp(argv[i], "--cpu-time")) o->cpu_time = true;
-        else if (!strcmp(argv[i], "--shape")) o->shape = value, i++;
-        else if (!strcmp(argv[i], "--sentences")) o->sentences = atoll(value), i++;
-        else if (!strcmp(argv[i], "--words")) o->words = atoll(value), i++;
-        else return usage_error(argv[i]);
-    }
+    const bench_option table[] = {{"--shape", BENCH_TEXT, &o->shape, "minilm or distilbert; without it both", 0, 0},
+                                  {"--sentences", BENCH_COUNT, &o->sentences, "sentences to extract from", 1, 1e6},
+                                  {"--words", BENCH_COUNT, &o->words, "words whose activations are looked at", 2, 1e8},
+                                  {"--cpu-time", BENCH_FLAG, &o->cpu_time, "the thread's own clock", 0, 0},
+                                  {"--smoke", BENCH_FLAG, &o->smoke, "little of everything: only whether it runs", 0, 0},
+                                  {0}};
+    int code = bench_options(argc, argv, "extraction against SGEMM; probeless scores and saliency against a read of memory", table);
     if (o->smoke) o->shape = "minilm", o->sentences = 16, o->words = 500;
-    return o->sentences > 0 && o->words > 1 ? 0 : usage_error("--sentences, --words");
+    return code;
 }
 
 int main(int argc, char **argv)
 {
     rl_error err = {0};
     options o = {.sentences = 600, .words = 74052};
-    int failed = parse(&o, argc, argv), cases = 0;
-    if (failed) return failed;
+    int code = parse(&o, argc, argv), cases = 0;
+    if (code >= 0) return code;
     rl_status status = rl_linalg_init(NULL, &err);
     for (size_t i = 0; status == RL_OK && bench_shapes[i].name; i++) {
         if (o.shape && strcmp(o.shape, bench_shapes[i].name)) continue;
@@ -189,5 +179,5 @@ int main(int argc, char **argv)
         cases++;
     }
     if (status != RL_OK) fprintf(stderr, "bench_concept_analysis: %s\n", err.message);
-    return status != RL_OK ? rl_exit_code(status) : cases ? 0 : usage_error("--shape");
+    return status != RL_OK ? rl_exit_code(status) : cases ? 0 : bench_wrong(argv[0], "--shape: expected minilm or distilbert");
 }

@@ -10,6 +10,7 @@
 #include "relearn/concept.h"
 #include "relearn/train.h"
 
+#include "options.h"
 #include "shapes.h"
 
 #include <math.h>
@@ -186,28 +187,20 @@ cleanup:
     return status;
 }
 
-static int usage_error(const char *word)
-{
-    fprintf(stderr,
-            "bench_concept_passes: %s; expected [--smoke] [--shape minilm|distilbert] [--threads N] [--rounds N] [--sentences N]\n", word);
-    return 2;
-}
-
 int main(int argc, char **argv)
 {
     rl_error err = {0};
     options o = {.threads = 2, .rounds = 5, .sentences = 320};
-    int cases = 0;
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (!strcmp(argv[i], "--smoke")) o.rounds = 1, o.sentences = 16, o.shape = "minilm";
-        else if (!strcmp(argv[i], "--shape")) o.shape = value, i++;
-        else if (!strcmp(argv[i], "--threads")) o.threads = atoll(value), i++;
-        else if (!strcmp(argv[i], "--rounds")) o.rounds = atoll(value), i++;
-        else if (!strcmp(argv[i], "--sentences")) o.sentences = atoll(value), i++;
-        else return usage_error(argv[i]);
-    }
-    if (o.rounds < 1 || o.sentences < BATCH || o.threads < 1 || o.threads > RL_MAX_THREADS) return usage_error("a number is out of range");
+    bool smoke = false;
+    const bench_option table[] = {{"--shape", BENCH_TEXT, &o.shape, "minilm or distilbert; without it both", 0, 0},
+                                  {"--threads", BENCH_COUNT, &o.threads, "threads to compare one with", 1, RL_MAX_THREADS},
+                                  {"--rounds", BENCH_COUNT, &o.rounds, "rounds, of which the best counts", 1, 1000},
+                                  {"--sentences", BENCH_COUNT, &o.sentences, "sentences a pass", BATCH, 1e6},
+                                  {"--smoke", BENCH_FLAG, &smoke, "little of everything: only whether it runs", 0, 0},
+                                  {0}};
+    int cases = 0, code = bench_options(argc, argv, "training, evaluation and extraction on one thread and on several", table);
+    if (code >= 0) return code;
+    if (smoke) o.rounds = 1, o.sentences = 16, o.shape = "minilm";
     rl_status status = rl_linalg_init(NULL, &err);
     for (size_t i = 0; status == RL_OK && bench_shapes[i].name; i++) {
         if (o.shape && strcmp(o.shape, bench_shapes[i].name)) continue;
@@ -215,5 +208,5 @@ int main(int argc, char **argv)
         cases++;
     }
     if (status != RL_OK) fprintf(stderr, "bench_concept_passes: %s\n", err.message);
-    return status != RL_OK ? rl_exit_code(status) : cases ? 0 : usage_error("--shape");
+    return status != RL_OK ? rl_exit_code(status) : cases ? 0 : bench_wrong(argv[0], "--shape: expected minilm or distilbert");
 }

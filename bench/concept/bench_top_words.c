@@ -5,6 +5,8 @@
  * CTest. The answer is checked first: one neuron against a plain double loop written for this purpose. */
 #include "relearn/concept.h"
 
+#include "options.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -109,9 +111,11 @@ cleanup:
 int main(int argc, char **argv)
 {
     const shape full = {74052, 768, 7, 5, 13561}, smoke = {2000, 48, 2, 5, 400};
-    bool small = argc > 1 && !strcmp(argv[1], "--smoke");
+    bool small = false;
     rl_error err = {0};
-    if (argc > 1 + small) return fprintf(stderr, "usage: %s [--smoke]\n", argv[0]), 2;
+    const bench_option table[] = {{"--smoke", BENCH_FLAG, &small, "little of everything: only whether it runs", 0, 0}, {0}};
+    int code = bench_options(argc, argv, "top words of DistilBERT's 5,376 neurons over 74,052 words", table);
+    if (code >= 0) return code;
     if (bench(small ? &smoke : &full, &err) == RL_OK) return 0;
     fprintf(stderr, "%s: %s\n", argv[0], err.message);
     return 1;

@@ -5,6 +5,8 @@
  *   bench_linalg_gemm [--smoke] [--seconds PER_CASE] */
 #include "relearn/linalg.h"
 
+#include "options.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,8 +81,14 @@ int main(int argc, char **argv)
     static const int64_t tokens[] = {80, 160, 640};
     static const int64_t shapes[][2] = {{384, 384},  {1152, 384}, {1536, 384}, {384, 1536},
                                         {768, 768}, {2304, 768}, {3072, 768}, {768, 3072}};
-    bool smoke = argc > 1 && strcmp(argv[1], "--smoke") == 0;
-    double budget_s = smoke ? 0.0 : argc > 2 && strcmp(argv[1], "--seconds") == 0 ? atof(argv[2]) : 0.1;
+    bool smoke = false;
+    double budget_s = 0.1;
+    const bench_option table[] = {{"--seconds", BENCH_REAL, &budget_s, "seconds a case", 0.001, 60},
+                                  {"--smoke", BENCH_FLAG, &smoke, "little of everything: only whether it runs", 0, 0},
+                                  {0}};
+    int code = bench_options(argc, argv, "the products of linear layers on every back end, against the FMA peak", table);
+    if (code >= 0) return code;
+    if (smoke) budget_s = 0;
     const char *const *backends = NULL;
     size_t num_backends = rl_gemm_backends(&backends);
     int failed = 0;

@@ -5,6 +5,8 @@
  *   bench_linalg_kernels [--smoke] [--width C] [--head D] [--layers L] [--length TOKENS] */
 #include "linalg_internal.h"
 
+#include "options.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,23 +136,20 @@ static float *numbers(int64_t n, float scale)
     return x;
 }
 
-static int64_t option(int argc, char **argv, const char *name, int64_t standard)
-{
-    for (int i = 1; i + 1 < argc; i++)
-        if (strcmp(argv[i], name) == 0) return atoll(argv[i + 1]);
-    return standard;
-}
-
 int main(int argc, char **argv)
 {
-    bool smoke = argc > 1 && strcmp(argv[1], "--smoke") == 0;
-    batch b = {.C = option(argc, argv, "--width", 384), .D = option(argc, argv, "--head", 32),
-               .L = option(argc, argv, "--layers", 6), .n = option(argc, argv, "--length", 20), .B = 8};
+    bool smoke = false;
+    batch b = {.C = 384, .D = 32, .L = 6, .n = 20, .B = 8};
+    const bench_option table[] = {{"--width", BENCH_COUNT, &b.C, "hidden size, a multiple of --head", 1, 65536},
+                                  {"--head", BENCH_COUNT, &b.D, "size of a head", 1, 1024},
+                                  {"--layers", BENCH_COUNT, &b.L, "layers", 1, 1000},
+                                  {"--length", BENCH_COUNT, &b.n, "tokens a sentence", 1, 65536},
+                                  {"--smoke", BENCH_FLAG, &smoke, "little of everything: only whether it runs", 0, 0},
+                                  {0}};
+    int code = bench_options(argc, argv, "the passes between the matrix products, on every instruction set of this processor", table);
+    if (code >= 0) return code;
     b.dropout = (rl_dropout){.p = 0.1f, .key = {1, 2}, .step = 3, .stream = 4};
-    if (b.C < 1 || b.D < 1 || b.L < 1 || b.n < 1 || b.C % b.D != 0) {
-        fprintf(stderr, "bench_kernels: --width must be a positive multiple of --head\n");
-        return 2;
-    }
+    if (b.C % b.D != 0) return bench_wrong(argv[0], "--width must be a multiple of --head");
     b.T = b.B * b.n;
     b.F = 4 * b.C;
     b.H = b.C / b.D;

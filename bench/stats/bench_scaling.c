@@ -7,6 +7,8 @@
  * are computed, and checked: the components' variances may not exceed the total, and the shares fall. Rank 0 prints JSON. */
 #include "stats_steps.h"
 
+#include "options.h"
+
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
@@ -150,13 +152,6 @@ static double median(double seconds[ROUNDS])
     return seconds[ROUNDS / 2];
 }
 
-static int64_t option(int argc, char **argv, const char *name, int64_t fallback)
-{
-    for (int i = 1; i + 1 < argc; i++)
-        if (!strcmp(argv[i], name)) return strtoll(argv[i + 1], NULL, 10);
-    return fallback;
-}
-
 static rl_status measure(MPI_Comm comm, int64_t R, int64_t N, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -202,10 +197,16 @@ int main(int argc, char **argv)
     rl_error err = {0};
     int rank;
     bool smoke = false;
+    int64_t R = 2000, N = 5376;
+    const bench_option table[] = {{"--runs", BENCH_COUNT, &R, "runs of the synthetic store", 3, 1e6},
+                                  {"--neurons", BENCH_COUNT, &N, "neurons a run", LAYERS, 1e7},
+                                  {"--smoke", BENCH_FLAG, &smoke, "little of everything: only whether it runs", 0, 0},
+                                  {0}};
+    int code = bench_options(argc, argv, "gather's writing beside raw writing, and principal components by ScaLAPACK (under mpirun)", table);
+    if (code >= 0) return code;
+    if (smoke) R = 40, N = 70;
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    for (int i = 1; i < argc; i++) smoke = smoke || !strcmp(argv[i], "--smoke");
-    int64_t R = option(argc, argv, "--runs", smoke ? 40 : 2000), N = option(argc, argv, "--neurons", smoke ? 70 : 5376);
     rl_status status = rl_linalg_init(NULL, &err);
     if (status == RL_OK) status = measure(MPI_COMM_WORLD, R, N / LAYERS * LAYERS, &err);
     if (status != RL_OK && rank == 0) fprintf(stderr, "bench_stats_scaling: %s\n", err.message);

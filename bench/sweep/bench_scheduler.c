@@ -2,6 +2,8 @@
  * costs the scheduler. --smoke: 2,000 runs on 64. One JSON line a case. */
 #include "../../tests/sweep/sweep_dag.h"
 
+#include "options.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -29,7 +31,10 @@ static int simulate(int64_t runs, int32_t ranks, rl_keep keep, double kill_every
 
 int main(int argc, char **argv)
 {
-    bool smoke = argc > 1 && !strcmp(argv[1], "--smoke");
+    bool smoke = false;
+    const bench_option table[] = {{"--smoke", BENCH_FLAG, &smoke, "2,000 runs on 64 ranks: only whether it runs", 0, 0}, {0}};
+    int code = bench_options(argc, argv, "100,000 runs on 4,096 ranks in virtual time", table);
+    if (code >= 0) return code;
     int64_t runs = smoke ? 2000 : 100000;
     int32_t ranks = smoke ? 64 : 4096;
     return simulate(runs, ranks, RL_KEEP_ALL, 0) | simulate(runs, ranks, RL_KEEP_NONE, 0) | simulate(runs, ranks, RL_KEEP_ALL, 3600);

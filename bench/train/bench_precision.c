@@ -7,6 +7,8 @@
  *   bench_train_precision [--smoke] [--shape 384|768] [--steps N] [--rounds N] */
 #include "relearn/train.h"
 
+#include "options.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,32 +141,20 @@ cleanup:
     return status;
 }
 
-static int parse(options *o, int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (!strcmp(argv[i], "--smoke"))
-            *o = (options){.width = 384, .steps = 1, .rounds = 1};
-        else if (!strcmp(argv[i], "--shape"))
-            o->width = atoll(value), i++;
-        else if (!strcmp(argv[i], "--steps"))
-            o->steps = atoll(value), i++;
-        else if (!strcmp(argv[i], "--rounds"))
-            o->rounds = atoll(value), i++;
-        else
-            o->steps = 0;
-    }
-    if (o->steps > 0 && o->rounds > 0 && (o->width == 0 || o->width == 384 || o->width == 768)) return 0;
-    fprintf(stderr, "bench_train_precision: expected [--smoke] [--shape 384|768] [--steps N] [--rounds N]\n");
-    return 2;
-}
-
 int main(int argc, char **argv)
 {
     rl_error err = {0};
     options o = {.steps = 20, .rounds = 3};
-    int wrong = parse(&o, argc, argv);
-    if (wrong) return wrong;
+    bool smoke = false;
+    const bench_option table[] = {{"--shape", BENCH_COUNT, &o.width, "384 or 768; 0: both", 0, 768},
+                                  {"--steps", BENCH_COUNT, &o.steps, "training steps a round", 1, 1e6},
+                                  {"--rounds", BENCH_COUNT, &o.rounds, "rounds", 1, 1000},
+                                  {"--smoke", BENCH_FLAG, &smoke, "little of everything: only whether it runs", 0, 0},
+                                  {0}};
+    int code = bench_options(argc, argv, "training in bfloat16 against fp32, step by step in turns", table);
+    if (code >= 0) return code;
+    if (smoke) o = (options){.width = 384, .steps = 1, .rounds = 1};
+    if (o.width != 0 && o.width != 384 && o.width != 768) return bench_wrong(argv[0], "--shape: expected 384 or 768");
     rl_status status = rl_linalg_init(NULL, &err);
     if (status == RL_OK && rl_bf16_check(&err) != RL_OK) {
         printf("skipped: %s\n", err.message);

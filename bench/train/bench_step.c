@@ -14,6 +14,7 @@
 #include "relearn/train.h"
 
 #include "memory.h"
+#include "options.h"
 #include "profile.h"
 #include "shapes.h"
 
@@ -27,7 +28,7 @@ enum { WARM = 3, BATCH = 8, K = BENCH_LABELS };
 typedef struct options {
     const char *shape, *train, *tokenizer;
     int64_t steps;
-    int threads;
+    int64_t threads;
     double dropout;
     bool smoke, profile, cpu_time;
 } options;
@@ -287,48 +288,39 @@ cleanup:
     return status;
 }
 
-static int usage_error(const char *word)
-{
-    fprintf(stderr,
-            "bench_train_step: %s; expected [--smoke] [--shape minilm|distilbert] [--steps N > %d] [--dropout P] "
-            "[--profile] [--cpu-time] [--threads N] [--train FILE --tokenizer FOLDER]\n",
-            word, WARM);
-    return 2;
-}
-
 static int parse(options *o, int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (!strcmp(argv[i], "--smoke")) o->smoke = true;
-        else if (!strcmp(argv[i], "--profile")) o->profile = true;
-        else if (!strcmp(argv[i], "--cpu-time")) o->profile = o->cpu_time = true;
-        else if (!strcmp(argv[i], "--shape")) o->shape = value, i++;
-        else if (!strcmp(argv[i], "--steps")) o->steps = atoll(value), i++;
-        else if (!strcmp(argv[i], "--threads")) o->threads = atoi(value), i++;
-        else if (!strcmp(argv[i], "--dropout")) o->dropout = atof(value), i++;
-        else if (!strcmp(argv[i], "--train")) o->train = value, i++;
-        else if (!strcmp(argv[i], "--tokenizer")) o->tokenizer = value, i++;
-        else return usage_error(argv[i]);
-    }
-    if (!o->train != !o->tokenizer) return usage_error("--train and --tokenizer belong together");
+    const bench_option table[] = {{"--shape", BENCH_TEXT, &o->shape, "minilm or distilbert; without it both", 0, 0},
+                                  {"--steps", BENCH_COUNT, &o->steps, "training steps, the first three uncounted", WARM + 1, 1e6},
+                                  {"--dropout", BENCH_REAL, &o->dropout, "of attention and of the residual stream", 0, 0.9},
+                                  {"--threads", BENCH_COUNT, &o->threads, "threads on one step", 1, RL_MAX_THREADS},
+                                  {"--train", BENCH_TEXT, &o->train, "CoNLL file; without it synthetic sentences of its lengths", 0, 0},
+                                  {"--tokenizer", BENCH_TEXT, &o->tokenizer, "model folder, with --train", 0, 0},
+                                  {"--profile", BENCH_FLAG, &o->profile, "the same steps and an evaluation again, with a clock around every pass", 0, 0},
+                                  {"--cpu-time", BENCH_FLAG, &o->cpu_time, "--profile by the thread's own clock", 0, 0},
+                                  {"--smoke", BENCH_FLAG, &o->smoke, "little of everything: only whether it runs", 0, 0},
+                                  {0}};
+    int code = bench_options(argc, argv, "training steps against the SGEMM rate of the same process; peak memory", table);
+    if (code >= 0) return code;
+    if (!o->train != !o->tokenizer) return bench_wrong(argv[0], "--train and --tokenizer belong together");
     if (o->smoke) o->profile = true, o->steps = WARM + 2, o->shape = o->shape ? o->shape : "minilm";
-    return o->steps > WARM ? 0 : usage_error("--steps");
+    o->profile |= o->cpu_time;
+    return -1;
 }
 
 int main(int argc, char **argv)
 {
     rl_error err = {0};
     options o = {.steps = 40, .threads = 1, .dropout = 0.1};
-    int failed = parse(&o, argc, argv), cases = 0;
-    if (failed) return failed;
+    int code = parse(&o, argc, argv), cases = 0;
+    if (code >= 0) return code;
     rl_status status = rl_linalg_init(NULL, &err);
-    if (status == RL_OK) status = rl_linalg_set_threads(o.threads, &err);
+    if (status == RL_OK) status = rl_linalg_set_threads((int)o.threads, &err);
     for (size_t i = 0; status == RL_OK && bench_shapes[i].name; i++) {
         if (o.shape && strcmp(o.shape, bench_shapes[i].name)) continue;
         status = run_case(&bench_shapes[i], &o, &err);
         cases++;
     }
     if (status != RL_OK) fprintf(stderr, "bench_train_step: %s\n", err.message);
-    return status != RL_OK ? rl_exit_code(status) : cases ? 0 : usage_error("--shape");
+    return status != RL_OK ? rl_exit_code(status) : cases ? 0 : bench_wrong(argv[0], "--shape: expected minilm or distilbert");
 }
