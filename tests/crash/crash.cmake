@@ -34,6 +34,8 @@ if(NOT RELEARN_SANITIZE)
            --program $<TARGET_FILE:relearn> --make-world $<TARGET_FILE:make_world> --store-digest $<TARGET_FILE:store_digest>
            --shim $<TARGET_FILE:fault_shim> --mpiexec ${MPIEXEC_EXECUTABLE})
   set_tests_properties(slurm.requeue PROPERTIES LABELS mpi TIMEOUT 300 PROCESSORS 2 SKIP_RETURN_CODE 77 RUN_SERIAL TRUE)
+  add_test(NAME slurm.clean_up COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/slurm/test_clean_up.sh)
+  set_tests_properties(slurm.clean_up PROPERTIES LABELS mpi TIMEOUT 120 SKIP_RETURN_CODE 77 RUN_SERIAL TRUE)
 endif()
 
 # One cycle under memcheck.

@@ -11,6 +11,14 @@ pidof slurmctld slurmd > /dev/null && skip 'a Slurm runs here already'
 place=$(mktemp -d /tmp/relearn-slurm.XXXXXX)
 chmod 755 "$place"
 ended() {
+    # slurmd leaves its jobs running when it ends, by design: they end first, a script that traps SIGTERM by KillWait's SIGKILL.
+    if [ -s "$place/slurmctld.pid" ]; then
+        timeout 5 scancel --quiet --user=root
+        for _ in $(seq 100); do
+            [ -z "$(timeout 5 squeue --noheader --states=all --format=%T 2> /dev/null | grep -E 'PENDING|RUNNING|COMPLETING|SUSPENDED')" ] && break
+            sleep 0.2
+        done
+    fi
     for name in slurmd slurmctld munged; do
         [ -s "$place/$name.pid" ] && kill "$(cat "$place/$name.pid")" 2> /dev/null
     done
