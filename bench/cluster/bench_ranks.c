@@ -98,9 +98,9 @@ int main(int argc, char **argv)
     int num_ranks = 1;
     int64_t steps = 22, rounds = 5;
     bool smoke = false;
-    const bench_option table[] = {{"--steps", BENCH_COUNT, &steps, "training steps a round, the first uncounted", WARM + 1, 1e6},
+    const bench_option table[] = {{"--steps", BENCH_COUNT, &steps, "training steps a round, the first ones uncounted", WARM + 1, 1e6},
                                   {"--rounds", BENCH_COUNT, &rounds, "rounds", 1, MOST_ROUNDS},
-                                  {"--smoke", BENCH_FLAG, &smoke, "little of everything: only whether it runs", 0, 0},
+                                  BENCH_SMOKE(&smoke),
                                   {0}};
     int code = bench_options(argc, argv, "ranks that train one run together against one rank (under mpirun -n N, N > 1)", table);
     if (code >= 0) return code;

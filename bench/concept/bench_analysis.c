@@ -8,8 +8,8 @@
 #include "concept_internal.h"
 
 #include "clock.h"
-#include "options.h"
 #include "memory.h"
+#include "options.h"
 #include "profile.h"
 #include "shapes.h"
 
@@ -154,11 +154,11 @@ cleanup:
 
 static int parse(options *o, int argc, char **argv)
 {
-    const bench_option table[] = {{"--shape", BENCH_TEXT, &o->shape, "minilm or distilbert; without it both", 0, 0},
+    const bench_option table[] = {BENCH_SHAPE(&o->shape),
                                   {"--sentences", BENCH_COUNT, &o->sentences, "sentences to extract from", 1, 1e6},
                                   {"--words", BENCH_COUNT, &o->words, "words whose activations are looked at", 2, 1e8},
                                   {"--cpu-time", BENCH_FLAG, &o->cpu_time, "the thread's own clock", 0, 0},
-                                  {"--smoke", BENCH_FLAG, &o->smoke, "little of everything: only whether it runs", 0, 0},
+                                  BENCH_SMOKE(&o->smoke),
                                   {0}};
     int code = bench_options(argc, argv, "extraction against SGEMM; probeless scores and saliency against a read of memory", table);
     if (o->smoke) o->shape = "minilm", o->sentences = 16, o->words = 500;
@@ -179,5 +179,5 @@ int main(int argc, char **argv)
         cases++;
     }
     if (status != RL_OK) fprintf(stderr, "bench_concept_analysis: %s\n", err.message);
-    return status != RL_OK ? rl_exit_code(status) : cases ? 0 : bench_wrong(argv[0], "--shape: expected minilm or distilbert");
+    return status != RL_OK ? rl_exit_code(status) : cases ? 0 : bench_wrong(argv[0], BENCH_NO_SHAPE);
 }

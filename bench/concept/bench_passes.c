@@ -192,11 +192,11 @@ int main(int argc, char **argv)
     rl_error err = {0};
     options o = {.threads = 2, .rounds = 5, .sentences = 320};
     bool smoke = false;
-    const bench_option table[] = {{"--shape", BENCH_TEXT, &o.shape, "minilm or distilbert; without it both", 0, 0},
+    const bench_option table[] = {BENCH_SHAPE(&o.shape),
                                   {"--threads", BENCH_COUNT, &o.threads, "threads to compare one with", 1, RL_MAX_THREADS},
                                   {"--rounds", BENCH_COUNT, &o.rounds, "rounds, of which the best counts", 1, 1000},
                                   {"--sentences", BENCH_COUNT, &o.sentences, "sentences a pass", BATCH, 1e6},
-                                  {"--smoke", BENCH_FLAG, &smoke, "little of everything: only whether it runs", 0, 0},
+                                  BENCH_SMOKE(&smoke),
                                   {0}};
     int cases = 0, code = bench_options(argc, argv, "training, evaluation and extraction on one thread and on several", table);
     if (code >= 0) return code;
@@ -208,5 +208,5 @@ int main(int argc, char **argv)
         cases++;
     }
     if (status != RL_OK) fprintf(stderr, "bench_concept_passes: %s\n", err.message);
-    return status != RL_OK ? rl_exit_code(status) : cases ? 0 : bench_wrong(argv[0], "--shape: expected minilm or distilbert");
+    return status != RL_OK ? rl_exit_code(status) : cases ? 0 : bench_wrong(argv[0], BENCH_NO_SHAPE);
 }

@@ -113,7 +113,7 @@ int main(int argc, char **argv)
     const shape full = {74052, 768, 7, 5, 13561}, smoke = {2000, 48, 2, 5, 400};
     bool small = false;
     rl_error err = {0};
-    const bench_option table[] = {{"--smoke", BENCH_FLAG, &small, "little of everything: only whether it runs", 0, 0}, {0}};
+    const bench_option table[] = {BENCH_SMOKE(&small), {0}};
     int code = bench_options(argc, argv, "top words of DistilBERT's 5,376 neurons over 74,052 words", table);
     if (code >= 0) return code;
     if (bench(small ? &smoke : &full, &err) == RL_OK) return 0;

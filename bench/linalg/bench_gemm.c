@@ -84,7 +84,7 @@ int main(int argc, char **argv)
     bool smoke = false;
     double budget_s = 0.1;
     const bench_option table[] = {{"--seconds", BENCH_REAL, &budget_s, "seconds a case", 0.001, 60},
-                                  {"--smoke", BENCH_FLAG, &smoke, "little of everything: only whether it runs", 0, 0},
+                                  BENCH_SMOKE(&smoke),
                                   {0}};
     int code = bench_options(argc, argv, "the products of linear layers on every back end, against the FMA peak", table);
     if (code >= 0) return code;

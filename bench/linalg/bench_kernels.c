@@ -144,7 +144,7 @@ int main(int argc, char **argv)
                                   {"--head", BENCH_COUNT, &b.D, "size of a head", 1, 1024},
                                   {"--layers", BENCH_COUNT, &b.L, "layers", 1, 1000},
                                   {"--length", BENCH_COUNT, &b.n, "tokens a sentence", 1, 65536},
-                                  {"--smoke", BENCH_FLAG, &smoke, "little of everything: only whether it runs", 0, 0},
+                                  BENCH_SMOKE(&smoke),
                                   {0}};
     int code = bench_options(argc, argv, "the passes between the matrix products, on every instruction set of this processor", table);
     if (code >= 0) return code;

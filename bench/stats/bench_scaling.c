@@ -200,7 +200,7 @@ int main(int argc, char **argv)
     int64_t R = 2000, N = 5376;
     const bench_option table[] = {{"--runs", BENCH_COUNT, &R, "runs of the synthetic store", 3, 1e6},
                                   {"--neurons", BENCH_COUNT, &N, "neurons a run", LAYERS, 1e7},
-                                  {"--smoke", BENCH_FLAG, &smoke, "little of everything: only whether it runs", 0, 0},
+                                  BENCH_SMOKE(&smoke),
                                   {0}};
     int code = bench_options(argc, argv, "gather's writing beside raw writing, and principal components by ScaLAPACK (under mpirun)", table);
     if (code >= 0) return code;

@@ -15,9 +15,14 @@ typedef struct bench_option {
     double least, most; /* of a number; most 0: any */
 } bench_option;
 
+/* What many take. */
+#define BENCH_SHAPE(value) {"--shape", BENCH_TEXT, value, "minilm or distilbert; without it both", 0, 0}
+#define BENCH_SMOKE(value) {"--smoke", BENCH_FLAG, value, "little of everything: only whether it runs", 0, 0}
+
 /* -1: go on. Else what main returns at once: 0 after --help, 2 after one line on standard error about what is wrong. */
 int bench_options(int argc, char **argv, const char *what, const bench_option *options);
 /* One line on standard error; 2. */
+#define BENCH_NO_SHAPE "--shape: expected minilm or distilbert"
 int bench_wrong(const char *program, const char *why);
 
 #endif

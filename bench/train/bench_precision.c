@@ -149,7 +149,7 @@ int main(int argc, char **argv)
     const bench_option table[] = {{"--shape", BENCH_COUNT, &o.width, "384 or 768; 0: both", 0, 768},
                                   {"--steps", BENCH_COUNT, &o.steps, "training steps a round", 1, 1e6},
                                   {"--rounds", BENCH_COUNT, &o.rounds, "rounds", 1, 1000},
-                                  {"--smoke", BENCH_FLAG, &smoke, "little of everything: only whether it runs", 0, 0},
+                                  BENCH_SMOKE(&smoke),
                                   {0}};
     int code = bench_options(argc, argv, "training in bfloat16 against fp32, step by step in turns", table);
     if (code >= 0) return code;

@@ -290,7 +290,7 @@ cleanup:
 
 static int parse(options *o, int argc, char **argv)
 {
-    const bench_option table[] = {{"--shape", BENCH_TEXT, &o->shape, "minilm or distilbert; without it both", 0, 0},
+    const bench_option table[] = {BENCH_SHAPE(&o->shape),
                                   {"--steps", BENCH_COUNT, &o->steps, "training steps, the first three uncounted", WARM + 1, 1e6},
                                   {"--dropout", BENCH_REAL, &o->dropout, "of attention and of the residual stream", 0, 0.9},
                                   {"--threads", BENCH_COUNT, &o->threads, "threads on one step", 1, RL_MAX_THREADS},
@@ -298,7 +298,7 @@ static int parse(options *o, int argc, char **argv)
                                   {"--tokenizer", BENCH_TEXT, &o->tokenizer, "model folder, with --train", 0, 0},
                                   {"--profile", BENCH_FLAG, &o->profile, "the same steps and an evaluation again, with a clock around every pass", 0, 0},
                                   {"--cpu-time", BENCH_FLAG, &o->cpu_time, "--profile by the thread's own clock", 0, 0},
-                                  {"--smoke", BENCH_FLAG, &o->smoke, "little of everything: only whether it runs", 0, 0},
+                                  BENCH_SMOKE(&o->smoke),
                                   {0}};
     int code = bench_options(argc, argv, "training steps against the SGEMM rate of the same process; peak memory", table);
     if (code >= 0) return code;
@@ -322,5 +322,5 @@ int main(int argc, char **argv)
         cases++;
     }
     if (status != RL_OK) fprintf(stderr, "bench_train_step: %s\n", err.message);
-    return status != RL_OK ? rl_exit_code(status) : cases ? 0 : bench_wrong(argv[0], "--shape: expected minilm or distilbert");
+    return status != RL_OK ? rl_exit_code(status) : cases ? 0 : bench_wrong(argv[0], BENCH_NO_SHAPE);
 }

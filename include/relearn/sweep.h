@@ -101,6 +101,8 @@ rl_status rl_plan_refresh(rl_plan *plan, const char *directory, rl_error *err);
 void rl_plan_free(rl_plan *plan);
 /* Nothing is computed for these runs in this start: leave_out [num_runs]. */
 rl_status rl_plan_leave_out(rl_plan *plan, const bool *leave_out, rl_error *err);
+/* The run is not asked for, not there, and not refused or failed. */
+bool rl_plan_leaves_out(const rl_plan *plan, int64_t run);
 /* Predictions corrected by what stages took: factor [RL_NUM_STAGE_KINDS] of the modelled seconds (0: nothing known), then
  * observed [num_nodes] (may be NULL) where finite. */
 rl_status rl_plan_correct(rl_plan *plan, const double *factor, const double *observed, rl_error *err);

@@ -31,7 +31,7 @@ static rl_status count_done(totals *t, const rl_plan *plan, rl_error *err)
     RL_ALLOC(there, plan->num_nodes, err);
     for (int64_t r = 0; r < plan->sweep->num_runs; r++) {
         bool skipped = plan->sweep->runs[r].skipped;
-        t->runs_left_out += skipped && !plan->run_error[r];
+        t->runs_left_out += rl_plan_leaves_out(plan, r);
         for (int32_t i = 0; !skipped && i < plan->num_run_nodes[r]; i++)
             there[plan->run_nodes[r][i]] = plan->nodes[plan->run_nodes[r][i]].done;
     }

@@ -509,7 +509,7 @@ static rl_status record_start(coordinator *c, int num_ranks)
         for (int32_t a = 0; a < sweep->num_axes; a++) json_array_append_new(row, json_string(sweep->runs[r].axis_values[a]));
         json_array_append_new(values, row);
         json_array_append_new(runs, json_string(sweep->runs[r].id));
-        if (sweep->runs[r].skipped && !c->work->plan->run_error[r]) json_array_append_new(left_out, json_integer(r));
+        if (rl_plan_leaves_out(c->work->plan, r)) json_array_append_new(left_out, json_integer(r));
     }
     status = rl_journal_append(
         c->journal,

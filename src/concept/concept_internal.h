@@ -14,6 +14,9 @@
 #define RL_PER_ISA
 #endif
 
+/* How passes over rows of activations fetch what they read next: a line at a time, of the row so many on. */
+enum { RL_LINE = 16 /* floats */, RL_ROWS_AHEAD = 4 };
+
 /* finders.c: sum[C] += x[C]; sum[C] += (x - mean)^2. In double. */
 void rl_add_row(double *restrict sum, const float *restrict x, int64_t C);
 void rl_add_square(double *restrict sum, const float *restrict x, const double *restrict mean, int64_t C);

@@ -61,22 +61,20 @@ rl_status rl_check_two_classes(int64_t *num_concept, const uint8_t *is_concept, 
 
 /* Each line of the row four on is asked for while the same line of this one is added: at 1.5 to 3 KiB a row, in which sums are read and
  * written beside, the processor alone keeps up with half of what memory gives. */
-enum { LINE = 16 /* floats */, ROWS_AHEAD = 4 };
-
 RL_PER_ISA void rl_add_row(double *restrict sum, const float *restrict x, int64_t C)
 {
-    for (int64_t from = 0; from < C; from += LINE) {
-        int64_t to = from + LINE < C ? from + LINE : C;
-        __builtin_prefetch(x + ROWS_AHEAD * C + from);
+    for (int64_t from = 0; from < C; from += RL_LINE) {
+        int64_t to = from + RL_LINE < C ? from + RL_LINE : C;
+        __builtin_prefetch(x + RL_ROWS_AHEAD * C + from);
         for (int64_t c = from; c < to; c++) sum[c] += (double)x[c];
     }
 }
 
 RL_PER_ISA void rl_add_square(double *restrict sum, const float *restrict x, const double *restrict mean, int64_t C)
 {
-    for (int64_t from = 0; from < C; from += LINE) {
-        int64_t to = from + LINE < C ? from + LINE : C;
-        __builtin_prefetch(x + ROWS_AHEAD * C + from);
+    for (int64_t from = 0; from < C; from += RL_LINE) {
+        int64_t to = from + RL_LINE < C ? from + RL_LINE : C;
+        __builtin_prefetch(x + RL_ROWS_AHEAD * C + from);
         for (int64_t c = from; c < to; c++) {
             double d = (double)x[c] - mean[c];
             sum[c] += d * d;

@@ -469,6 +469,12 @@ cleanup:
     return status;
 }
 
+bool rl_plan_leaves_out(const rl_plan *plan, int64_t run)
+{
+    bool failed = plan->run_error && plan->run_error[run];
+    return !failed && plan->sweep->runs && plan->sweep->runs[run].skipped; /* simulated plans have neither */
+}
+
 rl_status rl_plan_leave_out(rl_plan *plan, const bool *leave_out, rl_error *err)
 {
     rl_status status = RL_OK;

@@ -30,7 +30,7 @@ struct rl_scheduler {
     int32_t *run_workers;   /* [num_runs] workers that make something for the run */
     int64_t num_runs, runs_running;
     double remaining_s;
-    rl_sweep_counts counts; /* planned, done, failed */
+    rl_sweep_counts counts; /* all but running and waiting */
     bool stopped;
 };
 
@@ -150,12 +150,10 @@ static bool is_shard(const rl_scheduler *s, int32_t node) { return s->plan->node
 
 static void count_runs(rl_scheduler *s)
 {
-    const rl_sweep *sweep = s->plan->sweep;
-    int64_t num_runs = sweep ? sweep->num_runs : 0;
+    int64_t num_runs = s->plan->sweep ? s->plan->sweep->num_runs : 0;
     for (int64_t r = 0; r < num_runs; r++) {
-        bool failed = s->plan->run_error && s->plan->run_error[r];
-        s->counts.failed += failed;
-        s->counts.left_out += !failed && sweep->runs && sweep->runs[r].skipped;
+        s->counts.failed += s->plan->run_error && s->plan->run_error[r];
+        s->counts.left_out += rl_plan_leaves_out(s->plan, r);
     }
     s->counts.planned = num_runs - s->counts.left_out;
 }

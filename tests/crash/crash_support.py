@@ -120,9 +120,6 @@ def epochs_of(base):
     return {p.parent.name: len(json.loads(p.read_text())["epochs"]) for p in (base / "stages").glob("*/epochs.json")}
 
 
-STAGE_FILE = re.compile(r"/stages/([0-9a-f]+)\.[0-9a-f]+\.work/(.+)")
-
-
 def epochs_kept(lines):
     """How many epochs of each stage were made and kept, by what the shim saw. A training puts epochs.json in place at the end of each epoch,
     before that epoch's checkpoint, and when it begins without a checkpoint; a checkpoint without scores of its own is of a stop within an epoch
