@@ -72,21 +72,19 @@ void rl_linear_in_out_backward(float *dx, float *dweight, float *dbias, const fl
 /* ------------------------------------------------------------------------------------------------ bf16 */
 
 /* The linear layers with both factors of each product rounded to bfloat16 (8 bits of mantissa, nearest even) and sums kept
- * in float32, as torch.autocast does: about twice the FLOPs a second where the processor multiplies bfloat16 (AVX512-BF16:
- * tiles of our own, shared by the threads, same bits at any number of them; AMX: through oneDNN, on one thread). What comes in
- * and goes out is float32. One object holds the rounded factor of the call under way, and oneDNN's code for each shape met so
- * far: one call at a time. */
+ * in float32, as torch.autocast does: up to twice float32's FLOPs a second where the processor has AVX512-BF16, ten times and more where
+ * it has AMX; shared by the threads, same bits at any number of them. What comes in and goes out is float32. One object holds the rounded
+ * factor of the call under way: one call at a time. */
 typedef struct rl_bf16 rl_bf16;
 /* RL_ERR_INPUT says what this processor, RELEARN_ISA or this build lacks. After rl_linalg_init. */
 rl_status rl_bf16_check(rl_error *err);
 /* Which products they are, with version and instructions: belongs to whatever names the bits. */
 const char *rl_bf16_version(void);
-/* For T <= max_rows, N and K <= max_width, N * K <= max_weight. Fails as rl_bf16_check does; RL_ERR_INTERNAL when its products
+/* For T <= max_rows, N and K <= max_width. Fails as rl_bf16_check does; RL_ERR_INTERNAL when its products
  * differ from naive ones. */
-rl_status rl_bf16_create(rl_bf16 **out, int64_t max_rows, int64_t max_width, int64_t max_weight, rl_error *err);
+rl_status rl_bf16_create(rl_bf16 **out, int64_t max_rows, int64_t max_width, rl_error *err);
 void rl_bf16_free(rl_bf16 *products);
-/* As rl_linear_forward and rl_linear_backward; in_out: as their rl_linear_in_out_ kin. With AMX a shape's first product
- * allocates; NaN when there is no memory for it. */
+/* As rl_linear_forward and rl_linear_backward; in_out: as their rl_linear_in_out_ kin. */
 void rl_bf16_linear_forward(rl_bf16 *products, bool in_out, float *y, const float *x, const float *weight, const float *bias,
                             int64_t T, int64_t N, int64_t K);
 void rl_bf16_linear_backward(rl_bf16 *products, bool in_out, float *dx, float *dweight, float *dbias, const float *dy,

@@ -1,7 +1,7 @@
 /* bf16.c -- linear layers on bfloat16 factors.
  *
- * Two ways to make a product: our tiles (bf16_tiles.c), which round the factors as they pack them, on processors with
- * AVX512-BF16; oneDNN's (bf16_onednn.c) where AMX multiplies several times as fast as that. */
+ * Products are made in tiles (bf16_tiles.c), which round the factors as they pack them, in one of two ways: by AVX512-BF16, or by AMX, which
+ * multiplies several times as fast. oneDNN's own AMX code is not used: 2.6's ends with an illegal instruction on Emerald Rapids. */
 #include "linalg_internal.h"
 
 #include <math.h>
@@ -32,32 +32,22 @@ rl_status rl_bf16_check(rl_error *err)
     return RL_OK;
 }
 
-static rl_bf16_way best_way(void) { return rl_bf16_onednn_has_amx() ? RL_BF16_ONEDNN : RL_BF16_TILES; }
+#ifndef RL_AMX_KERNELS
+bool rl_amx_usable(void) { return false; }
+#endif
 
-const char *rl_bf16_version(void)
-{
-    static char text[64];
-    if (best_way() == RL_BF16_ONEDNN)
-        rl_bf16_onednn_version(text, sizeof text);
-    else
-        snprintf(text, sizeof text, "tiles 1, AVX512-BF16");
-    return text;
-}
+static rl_bf16_way best_way(void) { return rl_amx_usable() ? RL_BF16_AMX : RL_BF16_AVX512; }
+
+const char *rl_bf16_version(void) { return best_way() == RL_BF16_AMX ? "tiles 1, AMX" : "tiles 1, AVX512-BF16"; }
 
 struct rl_bf16 {
-    rl_bf16_onednn *onednn; /* NULL: tiles */
-    uint32_t *packed;       /* the left factor of the product under way, for tiles */
+    rl_bf16_way way;
+    uint32_t *packed; /* the left factor of the product under way */
 };
 
-/* It fails only when oneDNN cannot get memory: then no number may look like a result. */
 static void multiply(rl_bf16 *b, rl_bf16_shape s, const float *A, const float *B, float *C)
 {
-    if (!b->onednn) {
-        rl_bf16_tiles_product(s, A, B, C, b->packed);
-        return;
-    }
-    if (rl_bf16_onednn_product(b->onednn, s, A, B, C)) return;
-    for (int64_t i = 0; i < s.M * s.N; i++) C[i] = NAN;
+    rl_bf16_tiles_product(b->way, s, A, B, C, b->packed);
 }
 
 /* ------------------------------------------------------------------------------------------- the check */
@@ -121,20 +111,16 @@ static size_t packed_size(int64_t max_rows, int64_t max_width)
     return across > down ? across : down;
 }
 
-rl_status rl_bf16_create_way(rl_bf16 **out, rl_bf16_way way, int64_t max_rows, int64_t max_width, int64_t max_weight,
-                             rl_error *err)
+rl_status rl_bf16_create_way(rl_bf16 **out, rl_bf16_way way, int64_t max_rows, int64_t max_width, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_bf16 *b = NULL;
-    RL_REQUIRE(max_rows > 0 && max_width > 0 && max_weight > 0, err);
+    RL_REQUIRE(max_rows > 0 && max_width > 0, err);
     RL_TRY(rl_bf16_check(err));
     max_rows = larger(max_rows, CHECK_M), max_width = larger(max_width, CHECK_K);
-    max_weight = larger(max_weight, CHECK_K * CHECK_N);
     RL_ALLOC(b, 1, err);
-    if (way == RL_BF16_ONEDNN)
-        RL_TRY(rl_bf16_onednn_create(&b->onednn, max_rows * max_width, larger(max_rows * max_width, max_weight), err));
-    else
-        RL_ALLOC(b->packed, packed_size(max_rows, max_width), err);
+    b->way = way;
+    RL_ALLOC(b->packed, packed_size(max_rows, max_width), err);
     RL_TRY(check_products(b, err));
     *out = b;
     b = NULL;
@@ -143,15 +129,14 @@ cleanup:
     return status;
 }
 
-rl_status rl_bf16_create(rl_bf16 **out, int64_t max_rows, int64_t max_width, int64_t max_weight, rl_error *err)
+rl_status rl_bf16_create(rl_bf16 **out, int64_t max_rows, int64_t max_width, rl_error *err)
 {
-    return rl_bf16_create_way(out, best_way(), max_rows, max_width, max_weight, err);
+    return rl_bf16_create_way(out, best_way(), max_rows, max_width, err);
 }
 
 void rl_bf16_free(rl_bf16 *b)
 {
     if (!b) return;
-    rl_bf16_onednn_free(b->onednn);
     rl_free(b->packed);
     rl_free(b);
 }

@@ -145,25 +145,16 @@ typedef struct rl_bf16_shape {
     bool transpose_a, transpose_b, add;
 } rl_bf16_shape;
 
-/* Two ways to make it; rl_bf16_create takes the better one. */
-typedef enum rl_bf16_way { RL_BF16_TILES, RL_BF16_ONEDNN } rl_bf16_way;
-rl_status rl_bf16_create_way(rl_bf16 **out, rl_bf16_way way, int64_t max_rows, int64_t max_width, int64_t max_weight,
-                             rl_error *err);
+/* Two ways to make it, with other bits; rl_bf16_create takes the better one that runs here. */
+typedef enum rl_bf16_way { RL_BF16_AVX512, RL_BF16_AMX } rl_bf16_way;
+bool rl_amx_usable(void); /* asks the operating system for the tiles: from then on this process may use them */
+rl_status rl_bf16_create_way(rl_bf16 **out, rl_bf16_way way, int64_t max_rows, int64_t max_width, rl_error *err);
 
-/* oneDNN's (bf16_onednn.c). most_left, most_right: numbers of the largest factors. false: no memory. */
-typedef struct rl_bf16_onednn rl_bf16_onednn;
-bool rl_bf16_onednn_usable(void);
-bool rl_bf16_onednn_has_amx(void);
-void rl_bf16_onednn_version(char *text, size_t size);
-rl_status rl_bf16_onednn_create(rl_bf16_onednn **out, int64_t most_left, int64_t most_right, rl_error *err);
-void rl_bf16_onednn_free(rl_bf16_onednn *products);
-bool rl_bf16_onednn_product(rl_bf16_onednn *products, rl_bf16_shape shape, const float *A, const float *B, float *C);
-
-/* Ours (bf16_tiles.c), with this much scratch for op(A) of M rows and K columns. Same bits at any number of threads. */
+/* In tiles (bf16_tiles.c), with this much scratch for op(A) of M rows and K columns. Same bits at any number of threads. */
 size_t rl_bf16_tiles_scratch(int64_t M, int64_t K);
-void rl_bf16_tiles_product(rl_bf16_shape shape, const float *A, const float *B, float *C, uint32_t *scratch);
+void rl_bf16_tiles_product(rl_bf16_way way, rl_bf16_shape shape, const float *A, const float *B, float *C, uint32_t *scratch);
 
-/* What they are made of (kernels/avx512_bf16/tiles.c). A packed panel is [pairs, group]: `group` rows of op(A) or columns of
+/* What they are made of (kernels/avx512_bf16). A packed panel is [pairs, group]: `group` rows of op(A) or columns of
  * op(B), two neighbours along the sum as bfloat16 in 32 bits, the first one low; an odd last one beside a zero. */
 #ifdef RL_BF16_KERNELS
 #define RL_HAS_BF16_KERNELS true
@@ -182,9 +173,15 @@ typedef struct rl_bf16_lines {
     const char *at;
     int64_t step, run, left_in_run, jump, count;
 } rl_bf16_lines;
-/* C[M, width <= RL_BF16_COLUMNS] = A tile [+ C]; A in panels of RL_BF16_ROWS, tile in one of RL_BF16_COLUMNS. */
-void rl_bf16_multiply(float *C, int64_t ldc, bool add, const uint32_t *A, const uint32_t *tile, int64_t M, int64_t width,
-                      int64_t pairs, rl_bf16_lines *lines);
+/* Rows from .. to - 1 of op(A) as the next function wants them: panels of RL_BF16_ROWS; for AMX, row after row, its pairs filled up with
+ * zeros to a multiple of RL_BF16_STEP. Filled up to a multiple of 16 rows, from a multiple of 16. */
+enum { RL_BF16_STEP = 16 };
+typedef void rl_bf16_pack_left_function(uint32_t *out, rl_bf16_factor x, int64_t depth, int64_t from, int64_t to);
+rl_bf16_pack_left_function rl_bf16_pack_left, rl_amx_pack_left;
+/* C[M, width <= RL_BF16_COLUMNS] = A tile [+ C]; tile in one panel of RL_BF16_COLUMNS, filled up to a multiple of RL_BF16_STEP pairs. */
+typedef void rl_bf16_multiply_function(float *C, int64_t ldc, bool add, const uint32_t *A, const uint32_t *tile, int64_t M, int64_t width,
+                                       int64_t pairs, rl_bf16_lines *lines);
+rl_bf16_multiply_function rl_bf16_multiply, rl_amx_multiply;
 #else
 #define RL_HAS_BF16_KERNELS false
 #endif

@@ -162,7 +162,7 @@ rl_status rl_workspace_use_bf16(rl_workspace *workspace, const rl_model *model, 
     rl_status status = RL_OK;
     int64_t C = model->config.hidden_size, F = model->config.intermediate_size, widest = F > 3 * C ? F : 3 * C;
     RL_REQUIRE(workspace->training && !workspace->bf16, err);
-    RL_TRY(rl_bf16_create(&workspace->bf16, workspace->max_tokens, widest, widest * C, err));
+    RL_TRY(rl_bf16_create(&workspace->bf16, workspace->max_tokens, widest, err));
 cleanup:
     return status;
 }

@@ -129,15 +129,15 @@ static void check_backward(rl_bf16 *products, layer *l, bool in_out, bool accumu
     }
 }
 
-/* The ways that run here: tiles, and oneDNN's where this build and processor have it. */
-static int ways(void) { return rl_bf16_onednn_usable() ? 2 : 1; }
+/* The ways that run here: AVX512-BF16, and AMX where this build, processor and kernel have it. */
+static int ways(void) { return rl_amx_usable() ? 2 : 1; }
 
 static void check_layer(rl_bf16_way way, int64_t T, int64_t N, int64_t K)
 {
     rl_error err = {0};
     rl_bf16 *products = NULL;
     layer l = make_layer(T, N, K);
-    assert_ok(rl_bf16_create_way(&products, way, T, N > K ? N : K, N * K, &err), err);
+    assert_ok(rl_bf16_create_way(&products, way, T, N > K ? N : K, &err), err);
     for (int variant = 0; variant < 4; variant++) {
         check_forward(products, &l, variant & 1, variant & 2);
         check_backward(products, &l, variant & 1, variant & 2);
@@ -167,7 +167,7 @@ static void test_dx_and_dbias_may_be_left_out(void **state)
     layer l = make_layer(12, 24, 16);
     (void)state;
     need_bf16();
-    assert_ok(rl_bf16_create(&products, 12, 24, 24 * 16, &err), err);
+    assert_ok(rl_bf16_create(&products, 12, 24, &err), err);
     rl_bf16_linear_backward(products, false, NULL, l.dweight, NULL, l.dy, l.x, l.weight, 12, 24, 16, false);
     double sum = 0.0;
     for (int t = 0; t < 12; t++) sum += (double)l.dy_rounded[t * 24 + 3] * l.x_rounded[t * 16 + 5];
@@ -188,7 +188,7 @@ static void test_dx_may_be_dy(void **state)
         rl_bf16 *products = NULL;
         float *both = FLOATS(T * C), *dweight = FLOATS(C * C);
         memcpy(both, l.dy, T * C * sizeof *both);
-        assert_ok(rl_bf16_create_way(&products, (rl_bf16_way)way, T, C, C * C, &err), err);
+        assert_ok(rl_bf16_create_way(&products, (rl_bf16_way)way, T, C, &err), err);
         rl_bf16_linear_backward(products, false, l.dx, l.dweight, NULL, l.dy, l.x, l.weight, T, C, C, false);
         rl_bf16_linear_backward(products, false, both, dweight, NULL, both, l.x, l.weight, T, C, C, false);
         assert_memory_equal(both, l.dx, T * C * sizeof *both);
@@ -201,12 +201,12 @@ static void test_dx_may_be_dy(void **state)
 }
 
 /* Forward and backward once, everything they give in one block. */
-static float *all_results(layer *l, int64_t *count)
+static float *all_results(rl_bf16_way way, layer *l, int64_t *count)
 {
     rl_error err = {0};
     rl_bf16 *products = NULL;
     const int64_t sizes[] = {l->T * l->N, l->T * l->K, l->N * l->K};
-    assert_ok(rl_bf16_create_way(&products, RL_BF16_TILES, l->T, l->N > l->K ? l->N : l->K, l->N * l->K, &err), err);
+    assert_ok(rl_bf16_create_way(&products, way, l->T, l->N > l->K ? l->N : l->K, &err), err);
     rl_bf16_linear_forward(products, false, l->y, l->x, l->weight, l->bias, l->T, l->N, l->K);
     rl_bf16_linear_backward(products, false, l->dx, l->dweight, NULL, l->dy, l->x, l->weight, l->T, l->N, l->K, false);
     rl_bf16_free(products);
@@ -223,16 +223,18 @@ static void test_threads_keep_the_bits_of_tiles(void **state)
     (void)state;
     need_bf16();
     layer l = make_layer(83, 300, 1600);
-    int64_t count = 0;
-    float *alone = all_results(&l, &count);
-    for (int threads = 2; threads <= 5; threads++) {
-        assert_ok(rl_linalg_set_threads(threads, &err), err);
-        float *together = all_results(&l, &count);
-        assert_memory_equal(alone, together, (size_t)count * sizeof *alone);
-        rl_free(together);
+    for (int way = 0; way < ways(); way++) {
+        int64_t count = 0;
+        float *alone = all_results((rl_bf16_way)way, &l, &count);
+        for (int threads = 2; threads <= 5; threads++) {
+            assert_ok(rl_linalg_set_threads(threads, &err), err);
+            float *together = all_results((rl_bf16_way)way, &l, &count);
+            assert_memory_equal(alone, together, (size_t)count * sizeof *alone);
+            rl_free(together);
+        }
+        assert_ok(rl_linalg_set_threads(1, &err), err);
+        rl_free(alone);
     }
-    assert_ok(rl_linalg_set_threads(1, &err), err);
-    rl_free(alone);
     drop_layer(&l);
 }
 
@@ -246,7 +248,7 @@ static void test_same_bits_from_another_object(void **state)
     need_bf16();
     for (int time = 0; time < 2; time++) {
         rl_bf16 *products = NULL;
-        assert_ok(rl_bf16_create(&products, T, K, N * K, &err), err);
+        assert_ok(rl_bf16_create(&products, T, K, &err), err);
         for (int64_t rows = time ? T : 5; rows <= T; rows += 8) /* other shapes before it or not */
             rl_bf16_linear_forward(products, false, l.y, l.x, l.weight, l.bias, rows, N, K);
         rl_bf16_linear_forward(products, false, time ? l.y : first, l.x, l.weight, l.bias, T, N, K);
@@ -269,7 +271,7 @@ static void test_refused_where_the_isa_is_lowered(void **state)
         assert_ok(rl_linalg_select_isa(names[i], &err), err);
         assert_fails(rl_bf16_check(&err), RL_ERR_INPUT, err, "train.precision");
         assert_non_null(strstr(err.message, "fp32"));
-        assert_fails(rl_bf16_create(&products, 8, 8, 64, &err), RL_ERR_INPUT, err, "train.precision");
+        assert_fails(rl_bf16_create(&products, 8, 8, &err), RL_ERR_INPUT, err, "train.precision");
         assert_null(products);
     }
     assert_ok(rl_linalg_select_isa(NULL, &err), err);

@@ -1,23 +1,18 @@
 /* tiles.c -- products of bfloat16 factors that are rounded as they are packed (AVX512-BF16).
  *
- * A factor is packed as pairs: two numbers that follow each other along the sum in 32 bits, as vdpbf16ps takes them. Eight rows
+ * Factors are packed as pairs (pairs.h). Eight rows
  * of A by 48 columns of B stay in 24 registers over the whole depth of a tile: 11 loads for 24 instructions of 64 FLOPs.
  * While a tile is worked on, the lines that the next one is packed from, and those that the next rows of C lie in, are
  * fetched: weights come from memory, gradients go there, and neither waits.
  *
  * An element's sum takes its pairs one after the other into one register, from C where it is added to: which tiles and threads
  * a product is cut into changes no bit. */
-#include "../turn16.h"
+#include "pairs.h"
 
 #define ROWS RL_BF16_ROWS
 #define VECTORS (RL_BF16_COLUMNS / 16)
 
 /* ------------------------------------------------------------------------------------------------- packing */
-
-static __mmask16 first_lanes(int64_t n) { return n >= 16 ? 0xffff : n <= 0 ? 0 : (__mmask16)((1 << n) - 1); }
-
-/* 32 numbers as 32 bfloat16, the first 16 low. */
-RL_INLINE __m512i rounded(__m512 first, __m512 second) { return (__m512i)_mm512_cvtne2ps_pbh(second, first); }
 
 /* Sixteen pairs at one depth: columns j .. j + 15 of group-wide panels, each [pairs, group]. group is 8 or a multiple of 16. */
 RL_INLINE void put(uint32_t *out, int64_t group, int64_t pairs, int64_t pair, int64_t j, __m512i x)
@@ -37,14 +32,10 @@ RL_INLINE void pack_rows(uint32_t *out, int64_t group, const float *x, int64_t l
     int64_t pairs = (depth + 1) / 2;
     _Alignas(64) float turned[16][16];
     for (int64_t k = 0; k < depth; k += 32) {
-        __mmask16 low = first_lanes(depth - k), high = first_lanes(depth - k - 16);
         __m512 rows[16];
 #pragma GCC unroll 16
-        for (int i = 0; i < 16; i++) {
-            const float *row = x + (j + i) * ld + k;
-            rows[i] = j + i < count ? (__m512)rounded(_mm512_maskz_loadu_ps(low, row), _mm512_maskz_loadu_ps(high, row + 16))
-                                    : _mm512_setzero_ps();
-        }
+        for (int i = 0; i < 16; i++)
+            rows[i] = j + i < count ? (__m512)pairs_along(x + (j + i) * ld + k, depth - k) : _mm512_setzero_ps();
         turn_16(turned[0], 16, rows);
         for (int64_t p = 0; p < 16 && k / 2 + p < pairs; p++)
             put(out, group, pairs, k / 2 + p, j, _mm512_load_si512(turned[p]));
@@ -54,15 +45,9 @@ RL_INLINE void pack_rows(uint32_t *out, int64_t group, const float *x, int64_t l
 /* Neighbours along the sum lie below each other: two rows of x are rounded and interleaved. */
 RL_INLINE void pack_columns(uint32_t *out, int64_t group, const float *x, int64_t ld, int64_t depth, int64_t j, int64_t count)
 {
-    static const uint16_t interleave[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-                                            8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-    const __m512i order = _mm512_loadu_si512(interleave);
     __mmask16 mask = first_lanes(count - j);
-    for (int64_t k = 0; k < depth; k += 2) {
-        const float *row = x + k * ld + j;
-        __m512 even = _mm512_maskz_loadu_ps(mask, row), odd = k + 1 < depth ? _mm512_maskz_loadu_ps(mask, row + ld) : _mm512_setzero_ps();
-        put(out, group, (depth + 1) / 2, k / 2, j, _mm512_permutexvar_epi16(order, rounded(even, odd)));
-    }
+    for (int64_t k = 0; k < depth; k += 2)
+        put(out, group, (depth + 1) / 2, k / 2, j, pairs_across(x + k * ld + j, ld, mask, depth - k));
 }
 
 void rl_bf16_pack(uint32_t *out, int64_t group, rl_bf16_factor x, int64_t depth, int64_t from, int64_t to)
@@ -85,14 +70,6 @@ typedef struct block {
     __mmask16 last;        /* lanes of the last vector */
     bool add;
 } block;
-
-/* Steps over the lines that the next tile is packed from; where there is no step left, it stays. */
-RL_INLINE void fetch_line(rl_bf16_lines *lines)
-{
-    __builtin_prefetch(lines->at, 0, 2);
-    lines->at += lines->step;
-    if (--lines->left_in_run == 0) lines->left_in_run = lines->run, lines->at += lines->jump;
-}
 
 RL_INLINE void add_pair(const int rows, const int vectors, __m512 sum[ROWS][VECTORS], const block *t, int64_t pair)
 {
@@ -162,3 +139,5 @@ void rl_bf16_multiply(float *C, int64_t ldc, bool add, const uint32_t *A, const 
         blocks[rows - 1][vectors - 1](&t, lines);
     }
 }
+
+void rl_bf16_pack_left(uint32_t *out, rl_bf16_factor x, int64_t depth, int64_t from, int64_t to) { rl_bf16_pack(out, ROWS, x, depth, from, to); }
