@@ -18,8 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static char folder[256], path[512];
 static rl_error err;
+static bool say; /* RELEARN_FUZZ_SAY: what the reader makes of each input, to see whether a seed gets anywhere */
 
-/* Files that the reader wants beside the one that is fuzzed. */
 static void put(const char *name, const void *bytes, size_t size)
 {
     snprintf(path, sizeof path, "%s/%s", folder, name);
@@ -29,6 +29,32 @@ static void put(const char *name, const void *bytes, size_t size)
 
 static void remove_folder(void) { rl_remove_tree(folder, NULL); }
 
+/* Files that the reader wants beside the one that is fuzzed, which stay the same. */
+static void put_companions(void)
+{
+#if defined(FUZZ_concept_tokens)
+    put("labels.txt", "N/A SEM:a,b\nN/A N/A N/A\n", 24);
+#elif defined(FUZZ_concept_labels)
+    put("tokens.txt", "one two\nthree four five\n", 24);
+#elif defined(FUZZ_merges)
+    static const char vocab[] = "{\"a\": 0, \"b\": 1, \"ab\": 2, \"c\": 3, \"abc\": 4, \"bc\": 5, \"<|endoftext|>\": 6}";
+    put("vocab.json", vocab, sizeof vocab - 1);
+    put("tokenizer_config.json", "{\"tokenizer_class\": \"GPT2Tokenizer\"}", 36);
+#elif defined(FUZZ_vocab_json)
+    put("merges.txt", "#version: 0.2\na b\n", 18);
+    put("tokenizer_config.json", "{\"tokenizer_class\": \"GPT2Tokenizer\"}", 36);
+#elif defined(FUZZ_sweep)
+    put("tokens.txt", "one two\n", 8);
+    put("labels.txt", "N/A SEM:a\n", 10);
+    put("data.conll", "one B-LOC\n", 10);
+    static const char config[] = "{\"model_type\": \"bert\", \"vocab_size\": 6, \"hidden_size\": 4, \"num_hidden_layers\": 1, \"num_attention_heads\": 1, "
+                                 "\"intermediate_size\": 4, \"hidden_act\": \"gelu\", \"max_position_embeddings\": 8, \"relearn_random_init\": 7}";
+    put("config.json", config, sizeof config - 1); /* the folder is the model too */
+    put("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\none\n", 35);
+    put("tokenizer_config.json", "{\"tokenizer_class\": \"BertTokenizer\"}", 36);
+#endif
+}
+
 #if defined(FUZZ_conll)
 static const char name[] = "data.conll";
 static void parse(void)
@@ -36,27 +62,19 @@ static void parse(void)
     rl_corpus *corpus = NULL;
     if (rl_conll_read(&corpus, path, NULL, 0, &err) == RL_OK) rl_corpus_free(corpus);
 }
-#elif defined(FUZZ_concept_tokens)
+#elif defined(FUZZ_concept_tokens) || defined(FUZZ_concept_labels)
+#if defined(FUZZ_concept_tokens)
 static const char name[] = "tokens.txt";
-static void parse(void)
-{
-    static const char labels[] = "N/A SEM:a,b\nN/A N/A N/A\n";
-    char tokens[512];
-    rl_corpus *corpus = NULL;
-    memcpy(tokens, path, sizeof tokens);
-    put("labels.txt", labels, sizeof labels - 1);
-    if (rl_concept_corpus_read(&corpus, tokens, path, &err) == RL_OK) rl_corpus_free(corpus);
-}
-#elif defined(FUZZ_concept_labels)
+#else
 static const char name[] = "labels.txt";
+#endif
 static void parse(void)
 {
-    static const char tokens[] = "one two\nthree four five\n";
-    char labels[512];
+    char tokens[512], labels[512];
     rl_corpus *corpus = NULL;
-    memcpy(labels, path, sizeof labels);
-    put("tokens.txt", tokens, sizeof tokens - 1);
-    if (rl_concept_corpus_read(&corpus, path, labels, &err) == RL_OK) rl_corpus_free(corpus);
+    snprintf(tokens, sizeof tokens, "%s/tokens.txt", folder);
+    snprintf(labels, sizeof labels, "%s/labels.txt", folder);
+    if (rl_concept_corpus_read(&corpus, tokens, labels, &err) == RL_OK) rl_corpus_free(corpus);
 }
 #elif defined(FUZZ_config)
 static const char name[] = "config.json";
@@ -103,15 +121,6 @@ static const char name[] = "merges.txt";
 static void parse(void)
 {
     rl_tokenizer *tokenizer = NULL;
-#if defined(FUZZ_merges)
-    static const char vocab[] = "{\"a\": 0, \"b\": 1, \"ab\": 2, \"<|endoftext|>\": 3}", config[] = "{\"tokenizer_class\": \"GPT2Tokenizer\"}";
-    put("vocab.json", vocab, sizeof vocab - 1);
-    put("tokenizer_config.json", config, sizeof config - 1);
-#elif defined(FUZZ_vocab_json)
-    static const char merges[] = "#version: 0.2\na b\n", config[] = "{\"tokenizer_class\": \"GPT2Tokenizer\"}";
-    put("merges.txt", merges, sizeof merges - 1);
-    put("tokenizer_config.json", config, sizeof config - 1);
-#endif
     if (rl_tokenizer_load(&tokenizer, folder, &err) == RL_OK) rl_tokenizer_free(tokenizer);
 }
 #elif defined(FUZZ_sweep)
@@ -212,15 +221,19 @@ static void put_input(const uint8_t *data, size_t size) { put(name, data, size);
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc, (void)argv;
+    say = getenv("RELEARN_FUZZ_SAY") != NULL;
     snprintf(folder, sizeof folder, "%s/relearn-fuzz-%ld", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (long)getpid());
     if (rl_make_directories(folder, &err) != RL_OK) abort();
     atexit(remove_folder);
+    put_companions();
     return 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    err = (rl_error){0};
     put_input(data, size);
     parse();
+    if (say) fprintf(stderr, "%s\n", err.message[0] ? err.message : "read");
     return 0;
 }
