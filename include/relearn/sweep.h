@@ -167,7 +167,7 @@ typedef struct rl_simulation_options {
     int32_t num_workers;
     int32_t num_light;     /* the last so many of them get no training */
     double message_s;      /* coordinator's time for a report and what follows from it; 0: messages cost nothing */
-    double reports_per_s;  /* of each busy worker, beside the report that ends a stage */
+    double reports_per_s;  /* of each worker that trains, beside the report that ends a stage */
     double kill_every_s;   /* mean time between losses of a rank (exponential); each ends the job. 0: none */
     double restart_s;      /* from a loss to the next start's first assignment */
     double spread;         /* standard deviation of the logarithm of stage times around the predicted ones */
@@ -181,8 +181,8 @@ typedef struct rl_simulation {
     double efficiency;       /* bound / makespan */
     double busy_share;       /* of workers x makespan, redone work included */
     double lost_s;           /* work done twice because of kills */
-    int64_t num_kills, num_nodes, messages;
-    double messages_per_s, coordinator_load; /* share of the makespan that the coordinator works */
+    int64_t num_kills, num_nodes, messages;  /* reports and the assignments that answer them */
+    double messages_per_s, coordinator_load; /* share of the makespan that the coordinator works; above 1: more reports come than it can serve */
     double peak_disk_bytes;  /* stage folders, checkpoints under way, shards and results.h5 (while it is replaced: both), what is there included */
 } rl_simulation;
 /* num_workers and num_light of a job of num_ranks. */

@@ -69,8 +69,8 @@ static void print_text(const rl_plan *plan, const rl_simulation *r, int64_t rank
     rl_format_bytes(disk, r->peak_disk_bytes);
     rl_format_number(messages, (double)r->messages);
     rl_format_number(nodes, (double)r->num_nodes);
-    printf("%s%s%s: %lld runs, %s stages and shards to do, on %lld ranks (%d working)\n", rl_bold(stdout), plan->sweep->name,
-           rl_plain(stdout), (long long)plan->sweep->num_runs, nodes, (long long)ranks, (int)o->num_workers);
+    printf("%s%s%s: %lld runs, %s stages and shards to do, on %lld rank%s (%d working)\n", rl_bold(stdout), plan->sweep->name,
+           rl_plain(stdout), (long long)plan->sweep->num_runs, nodes, (long long)ranks, ranks == 1 ? "" : "s", (int)o->num_workers);
     printf("  makespan       %s; no schedule is shorter than %s\n", makespan, bound);
     printf("  efficiency     %.2f %% of that bound; workers busy %.2f %% of the time\n", 100 * r->efficiency, 100 * r->busy_share);
     printf("  work           %s in all; the longest path takes %s\n", work, path);
@@ -113,6 +113,7 @@ static rl_status simulate(const rl_args *args, const rl_plan *plan, rl_simulatio
     clock_t start = clock();
     RL_TRY(rl_simulate(&result, plan, o, err));
     double cpu_s = (double)(clock() - start) / CLOCKS_PER_SEC;
+    if (ranks == 1) result.messages = 0, result.messages_per_s = 0; /* one process tells itself */
     if (svg) RL_TRY(rl_gantt_write(&gantt, svg, &result, err));
     if (rl_args_flag(args, "json"))
         RL_TRY(print_json(plan, &result, ranks, o, cpu_s, err));

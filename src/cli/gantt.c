@@ -74,9 +74,9 @@ static rl_status heading(rl_buffer *svg, const rl_gantt *g, const rl_simulation 
                             "font-size=\"12\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
                             left + width + 20, height));
     RL_TRY(rl_buffer_printf(svg, err,
-                            "<text x=\"%g\" y=\"20\" font-size=\"15\">%s: %lld runs on %d workers, %s, efficiency %.1f %%</text>\n",
-                            left, g->plan->sweep->name, (long long)g->plan->sweep->num_runs, (int)g->num_workers, makespan,
-                            100 * r->efficiency));
+                            "<text x=\"%g\" y=\"20\" font-size=\"15\">%s: %lld runs on %d worker%s, %s, efficiency %.1f %%</text>\n",
+                            left, g->plan->sweep->name, (long long)g->plan->sweep->num_runs, (int)g->num_workers,
+                            g->num_workers == 1 ? "" : "s", makespan, 100 * r->efficiency));
     for (int k = 0; k < NUM_KINDS; k++) {
         const char *name = k == LOST ? "lost" : k == SHARD ? "shard" : rl_stage_kind_name((rl_stage_kind)k);
         RL_TRY(rl_buffer_printf(svg, err, "<rect x=\"%g\" y=\"30\" width=\"10\" height=\"10\" fill=\"%s\"/><text x=\"%g\" y=\"39\">%s</text>\n",
@@ -104,32 +104,55 @@ cleanup:
     return status;
 }
 
-/* Bars of one row come in order of time; those of one kind that touch within half a pixel become one. */
+/* What is drawn as one rectangle: bars that touch, of one kind or too narrow to be seen apart. */
+typedef struct block {
+    double start_s, end_s, seconds[NUM_KINDS];
+} block;
+
+static int main_kind(const block *b)
+{
+    int most = 0;
+    for (int k = 1; k < NUM_KINDS; k++)
+        if (b->seconds[k] > b->seconds[most]) most = k;
+    return most;
+}
+
+static bool belongs_to(const block *b, const rl_gantt_bar *bar, double scale)
+{
+    bool touches = b->end_s > b->start_s && (bar->start_s - b->end_s) * scale < 0.5;
+    bool narrow = (b->end_s - b->start_s) * scale < 1 && (bar->end_s - bar->start_s) * scale < 1;
+    return touches && (narrow || main_kind(b) == bar->kind);
+}
+
+static rl_status draw_block(rl_buffer *svg, const block *b, int32_t row, double scale, rl_error *err)
+{
+    if (b->end_s <= b->start_s) return RL_OK;
+    return rl_buffer_printf(svg, err, "<rect x=\"%.2f\" y=\"%g\" width=\"%.2f\" height=\"%g\" fill=\"%s\"/>\n", left + b->start_s * scale,
+                            top + row_height * row, (b->end_s - b->start_s) * scale, row_height - 1, colours[main_kind(b)]);
+}
+
+/* Bars of one row come in order of time. */
 static rl_status rows(rl_buffer *svg, const rl_gantt *g, double makespan_s, rl_error *err)
 {
     rl_status status = RL_OK;
-    rl_gantt_bar open[RL_GANTT_ROWS] = {0};
+    block open[RL_GANTT_ROWS] = {0};
     double scale = makespan_s > 0 ? width / makespan_s : 0;
     for (int32_t r = 0; r < g->num_rows; r++) {
         int64_t worker = ((int64_t)r * g->num_workers + g->num_rows - 1) / g->num_rows;
-        open[r].row = -1;
         RL_TRY(rl_buffer_printf(svg, err, "<text x=\"10\" y=\"%g\" font-size=\"8\">worker %lld</text>\n", top + row_height * r + 7,
                                 (long long)worker));
     }
-    for (size_t i = 0; i <= g->count + (size_t)g->num_rows - 1; i++) {
-        bool flush = i >= g->count;
-        int32_t row = flush ? (int32_t)(i - g->count) : g->bars[i].row;
-        rl_gantt_bar *o = &open[row];
-        if (!flush && o->row >= 0 && o->kind == g->bars[i].kind && (g->bars[i].start_s - o->end_s) * scale < 0.5) {
-            o->end_s = g->bars[i].end_s;
-            continue;
+    for (size_t i = 0; i < g->count; i++) {
+        const rl_gantt_bar *bar = &g->bars[i];
+        block *b = &open[bar->row];
+        if (!belongs_to(b, bar, scale)) {
+            RL_TRY(draw_block(svg, b, bar->row, scale, err));
+            *b = (block){.start_s = bar->start_s};
         }
-        if (o->row >= 0 && (o->end_s - o->start_s) * scale >= 0.05)
-            RL_TRY(rl_buffer_printf(svg, err, "<rect x=\"%.2f\" y=\"%g\" width=\"%.2f\" height=\"%g\" fill=\"%s\"/>\n",
-                                    left + o->start_s * scale, top + row_height * row, (o->end_s - o->start_s) * scale,
-                                    row_height - 1, colours[o->kind]));
-        if (!flush) *o = g->bars[i];
+        b->end_s = bar->end_s;
+        b->seconds[bar->kind] += bar->end_s - bar->start_s;
     }
+    for (int32_t r = 0; r < g->num_rows; r++) RL_TRY(draw_block(svg, &open[r], r, scale, err));
 cleanup:
     return status;
 }

@@ -20,6 +20,8 @@ typedef struct simulator {
     double *saved;             /* [num_nodes] share that checkpoints hold; NULL without kills */
     int32_t *readers;          /* [num_nodes] nodes that will still read this one's folder */
     double now_s, served_s;    /* virtual time; when the coordinator is free again */
+    double coordinator_s;      /* that it worked */
+    int32_t num_reporting;     /* busy workers that tell of their steps */
     double next_kill_s, disk_bytes;
     int64_t draws;
     int fruitless;             /* kills in a row without anything gained */
@@ -129,14 +131,21 @@ static void gather_disk(simulator *m) { use_disk(m, results_bytes(m->plan, false
 
 /* ------------------------------------------------------------------------------------------------------ events */
 
+/* Training tells of its steps while it goes on; what ends before the first such report is due sends none. */
+static double reports_of(const simulator *m, const rl_node *node, double seconds)
+{
+    return is_training(node) ? floor(m->options->reports_per_s * seconds) : 0;
+}
+
 /* The coordinator takes a message when it is done with those before; reports under way slow it down evenly. Returns when
  * its answer is out. */
 static double serve(simulator *m, double at_s)
 {
-    double reports = m->options->reports_per_s * (double)m->size * m->options->message_s;
+    double reports = m->options->reports_per_s * (double)m->num_reporting * m->options->message_s;
     double service = m->options->message_s / (1 - (reports < 0.95 ? reports : 0.95));
     double start = m->served_s > at_s ? m->served_s : at_s;
     m->served_s = start + service;
+    m->coordinator_s += m->options->message_s;
     return m->served_s;
 }
 
@@ -163,7 +172,9 @@ static void assign_idle(simulator *m, double from_s)
         m->result.messages++;
         m->since[worker] = from_s;
         use_disk(m, m->plan->nodes[node].disk_bytes + working_bytes(&m->plan->nodes[node]));
-        push_task(m, (task){from_s + seconds_left(m, node), worker, node});
+        double seconds = seconds_left(m, node);
+        m->num_reporting += reports_of(m, &m->plan->nodes[node], seconds) > 0;
+        push_task(m, (task){from_s + seconds, worker, node});
     }
 }
 
@@ -184,7 +195,10 @@ static void end_task(simulator *m)
     use_disk(m, -working_bytes(node));
     for (int32_t d = 0; d < node->num_depends; d++) release_input(m, node->depends[d]);
     m->idle[m->num_idle++] = t.worker;
-    m->result.messages += 1 + (int64_t)(m->options->reports_per_s * (t.until - m->since[t.worker]));
+    double reports = reports_of(m, node, seconds_left(m, t.node));
+    m->num_reporting -= reports > 0;
+    m->coordinator_s += reports * m->options->message_s;
+    m->result.messages += 1 + (int64_t)reports;
     m->result.num_nodes++;
     m->fruitless = 0;
     assign_idle(m, serve(m, t.until));
@@ -209,6 +223,7 @@ static rl_status kill_job(simulator *m, rl_error *err)
         rl_scheduler_returned(m->scheduler, t.worker, t.node);
         m->idle[m->num_idle++] = t.worker;
     }
+    m->num_reporting = 0;
     m->result.num_kills++;
     m->fruitless = gained > 0 ? 0 : m->fruitless + 1;
     if (m->fruitless > 10000)
@@ -267,13 +282,13 @@ static void sum_up(simulator *m)
 {
     rl_simulation *r = &m->result;
     double workers = (double)m->options->num_workers;
-    r->makespan_s = m->now_s;
+    r->makespan_s = fmax(m->now_s, m->served_s); /* over when the coordinator has heard of the last stage */
     r->work_s = r->busy_share - r->lost_s;
     r->bound_s = fmax(r->critical_path_s, r->work_s / workers);
     r->efficiency = r->makespan_s > 0 ? r->bound_s / r->makespan_s : 1;
     r->busy_share = r->makespan_s > 0 ? r->busy_share / (workers * r->makespan_s) : 1;
     r->messages_per_s = r->makespan_s > 0 ? (double)r->messages / r->makespan_s : 0;
-    r->coordinator_load = r->messages_per_s * m->options->message_s;
+    r->coordinator_load = r->makespan_s > 0 ? m->coordinator_s / r->makespan_s : 0;
 }
 
 rl_status rl_simulate(rl_simulation *out, const rl_plan *plan, const rl_simulation_options *options, rl_error *err)

@@ -28,6 +28,21 @@ def test_simulate_prints_and_draws():
     assert found["messages"] >= 2 * found["num_nodes"]
 
 
+def test_bars_too_narrow_to_be_seen_are_drawn_together():
+    text = relearn("simulate", "sweep.yaml", "--ranks", "3", "--set", "seed=0..3999", "--set", "keep=none", "--svg", "narrow.svg").stdout
+    assert re.search(r"workers busy 99\.\d+ %", text), text
+    rows = {}
+    for bar in xml.etree.ElementTree.parse(world / "narrow.svg").getroot().findall(".//{*}rect"):
+        if bar.get("height") == "8":
+            rows[bar.get("y")] = rows.get(bar.get("y"), 0) + float(bar.get("width"))
+    assert len(rows) == 2 and all(0.98 * 1100 < drawn < 1.02 * 1100 for drawn in rows.values()), rows
+
+
+def test_alone_nothing_is_sent():
+    found = json.loads(relearn("simulate", "sweep.yaml", "--ranks", "1", "--json").stdout)
+    assert found["messages"] == found["messages_per_s"] == found["coordinator_load"] == 0 and found["num_nodes"] > 0, found
+
+
 def test_simulated_losses():
     calm = json.loads(relearn("simulate", "sweep.yaml", "--ranks", "9", "--set", "seed=0..49", "--json").stdout)
     rough = json.loads(relearn("simulate", "sweep.yaml", "--ranks", "9", "--set", "seed=0..49", "--kill-every", "2", "--restart", "1",

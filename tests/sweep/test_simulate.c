@@ -104,6 +104,20 @@ static void test_a_slow_coordinator_is_the_bottleneck(void **state)
     sweep_dag_clear(&d);
 }
 
+/* A report and the assignment that answers it are one service, and what ends at once tells of no steps. */
+static void test_the_coordinator_is_busy_for_at_most_the_whole_time(void **state)
+{
+    sweep_dag d;
+    (void)state;
+    sweep_dag_make(&d, 2000, 4, 1, RL_KEEP_ALL);
+    for (int32_t n = 0; n < d.plan.num_nodes; n++) d.plan.nodes[n].seconds = 0.05;
+    rl_simulation r = simulate(&d, (rl_simulation_options){.num_workers = 4000, .message_s = 1e-3, .reports_per_s = 2});
+    assert_int_equal(r.messages, 2 * d.plan.num_nodes);
+    assert_true(r.coordinator_load > 0.95 && r.coordinator_load <= 1);
+    assert_close(r.makespan_s, 1e-3 * d.plan.num_nodes, 0.05, 0);
+    sweep_dag_clear(&d);
+}
+
 static void test_losses_cost_what_no_checkpoint_holds(void **state)
 {
     sweep_dag d;
@@ -192,6 +206,7 @@ int main(void)
         cmocka_unit_test(test_many_runs_on_many_workers_leave_little_idle),
         cmocka_unit_test(test_the_largest_sweep_keeps_its_ranks_busy),
         cmocka_unit_test(test_a_slow_coordinator_is_the_bottleneck),
+        cmocka_unit_test(test_the_coordinator_is_busy_for_at_most_the_whole_time),
         cmocka_unit_test(test_losses_cost_what_no_checkpoint_holds),
         cmocka_unit_test(test_losses_without_end_are_refused),
         cmocka_unit_test(test_deleting_bounds_the_disk),
