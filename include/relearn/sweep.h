@@ -73,7 +73,8 @@ typedef struct rl_node {
     int64_t run;           /* the run (shard), or the first run not done that needs the stage */
     int32_t *depends;      /* node indices, all smaller than this node's */
     int32_t num_depends;
-    double seconds;        /* predicted, corrected by what was observed */
+    int32_t ranks;         /* that work on it side by side: a group's, where one trains it */
+    double seconds;        /* predicted wall time, corrected by what was observed */
     double modelled_s;     /* predicted from FLOPs alone */
     double disk_bytes;     /* of its folder or shard */
     bool done;             /* already on disk when planned, or not needed in this start */
@@ -88,14 +89,16 @@ typedef struct rl_plan {
     char **run_error;      /* [num_runs] NULL, or why this run cannot work (its model folder is broken): found before computing */
     char *unused_concept;  /* NULL, or what is wrong with a concept of the file that no run looks at: worth a warning */
     char **run_lacks;      /* [num_runs] NULL, or what must be downloaded before the run can work; its cost is estimated */
-    double total_seconds, remaining_seconds, critical_path_seconds, disk_bytes, memory_bytes_per_rank;
+    double total_seconds, remaining_seconds; /* of every rank that works */
+    double critical_path_seconds, disk_bytes, memory_bytes_per_rank;
 } rl_plan;
 /* Checks every input once (rl_cycle_check_inputs per distinct combination). A broken model folder marks its runs in run_error; when
  * every run is broken, or the fault is in data or concept files, the whole plan is RL_ERR_INPUT. directory NULL: nothing is done yet.
- * gflops: predicted sustained training rate of one rank (0: a default). */
-rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, double gflops, rl_error *err);
+ * num_ranks: of the job, which decides who trains together. gflops: predicted sustained training rate of one rank (0: a default). */
+rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, int32_t num_ranks, double gflops,
+                         rl_error *err);
 /* The same for a start that computes: a model that is not downloaded yet is a broken one, its runs fail alone. */
-rl_status rl_plan_create_runnable(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, rl_error *err);
+rl_status rl_plan_create_runnable(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, int32_t num_ranks, rl_error *err);
 /* Look at DIR again: done and needed anew, after something was moved away. The predictions stay those of the first look. */
 rl_status rl_plan_refresh(rl_plan *plan, const char *directory, rl_error *err);
 void rl_plan_free(rl_plan *plan);

@@ -234,27 +234,31 @@ static rl_status plan_seeds(rl_planned *out, char **set, const rl_planning *base
     return rl_planned_make(out, &planning, err);
 }
 
-static rl_status predict(double *seconds, const rl_planning *base, const int64_t *seeds, int64_t count, int num_workers, rl_error *err)
+static rl_status predict(double *seconds, const rl_planning *base, const int64_t *seeds, int64_t count, rl_error *err)
 {
     rl_planned p = {0};
+    rl_simulation forecast;
+    rl_simulation_options of = {0};
     char *set = NULL;
     rl_status status = plan_seeds(&p, &set, base, seeds, count, err);
-    if (status == RL_OK) *seconds = rl_plan_predict_seconds(p.plan, num_workers, err);
-    if (status == RL_OK && !isfinite(*seconds)) status = RL_ERR_MEMORY;
+    if (status == RL_OK) {
+        rl_simulation_set_ranks(&of, p.sweep, base->num_ranks);
+        status = rl_simulate(&forecast, p.plan, &of, err);
+    }
+    if (status == RL_OK) *seconds = forecast.makespan_s;
     rl_planned_clear(&p);
     rl_free(set);
     return status;
 }
 
 /* The most seeds whose forecast fits: doubled until it does not, then halved in between. */
-static rl_status choose_count(int64_t *count, const rl_planning *base, const int64_t *seeds, int64_t most, int num_workers, double budget_s,
-                              rl_error *err)
+static rl_status choose_count(int64_t *count, const rl_planning *base, const int64_t *seeds, int64_t most, double budget_s, rl_error *err)
 {
     rl_status status = RL_OK;
     int64_t fits = 0, fails = most + 1;
     double seconds = 0, one = 0;
     for (int64_t n = 1; fits + 1 < fails;) {
-        RL_TRY(predict(&seconds, base, seeds, n, num_workers, err));
+        RL_TRY(predict(&seconds, base, seeds, n, err));
         if (n == 1) one = seconds;
         if (seconds <= budget_s)
             fits = n;
@@ -426,6 +430,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     int rank = 0, num_ranks = 1, drift = 0;
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
+    planning.num_ranks = num_ranks;
     status = parse_budget(&budget_s, args, err);
     if (status == RL_OK) status = parse_q(&q, args, err);
     if (status == RL_OK) status = rl_args_int(&most, args, "seeds", MAX_SEEDS, 1, err);
@@ -433,7 +438,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
     next_seeds(seeds, &c);
     if (rank == 0) /* rates are measured: each rank would choose for itself */
-        status = choose_count(&count, &planning, seeds, most < MAX_SEEDS ? most : MAX_SEEDS, num_ranks > 1 ? num_ranks - 1 : 1, budget_s, err);
+        status = choose_count(&count, &planning, seeds, most < MAX_SEEDS ? most : MAX_SEEDS, budget_s, err);
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
     MPI_Bcast(&count, 1, MPI_INT64_T, 0, MPI_COMM_WORLD);
     status = plan_seeds(&p, &set, &planning, seeds, count, err);

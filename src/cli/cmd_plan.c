@@ -56,7 +56,10 @@ static totals count(const rl_plan *plan, int num_ranks, rl_error *err)
     }
     for (int64_t r = 0; r < plan->sweep->num_runs; r++) t.runs_broken += plan->run_error[r] != NULL;
     for (int64_t r = 0; r < plan->sweep->num_runs; r++) /* each run alone */
-        for (int32_t i = 0; i < plan->num_run_nodes[r]; i++) t.unshared_s += plan->nodes[plan->run_nodes[r][i]].seconds;
+        for (int32_t i = 0; i < plan->num_run_nodes[r]; i++) {
+            const rl_node *node = &plan->nodes[plan->run_nodes[r][i]];
+            t.unshared_s += node->ranks * node->seconds;
+        }
     rl_simulation forecast;
     rl_simulation_options options_of = {0};
     rl_simulation_set_ranks(&options_of, plan->sweep, num_ranks);
@@ -207,12 +210,13 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_planned p = {0};
-    const rl_planning planning = rl_planning_from(args);
+    rl_planning planning = rl_planning_from(args);
     int64_t ranks = 1;
     (void)exit_code;
     RL_TRY(rl_args_int(&ranks, args, "ranks", 1, 1, err));
     if (ranks > max_ranks)
         return rl_fail(err, RL_ERR_USAGE, "--ranks: %lld is more than %d", (long long)ranks, max_ranks);
+    planning.num_ranks = (int32_t)ranks;
     RL_TRY(rl_planned_make(&p, &planning, err));
     if (rl_args_flag(args, "json"))
         status = rl_print_plan_json(stdout, p.plan, (int)ranks, err);

@@ -243,6 +243,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
     planning.must_have_folder = true;
+    planning.num_ranks = num_ranks;
     planning.retry_failed = rl_args_flag(args, "retry-failed");
     status = rl_planned_make(&p, &planning, err);
     if (status == RL_OK && planning.retry_failed && p.past.num_starts == 0)

@@ -128,11 +128,12 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_planned p = {0};
-    const rl_planning planning = rl_planning_from(args);
+    rl_planning planning = rl_planning_from(args);
     rl_simulation_options o;
     int64_t ranks = 1;
     (void)exit_code;
     RL_TRY(read_options(&o, &ranks, args, err));
+    planning.num_ranks = (int32_t)ranks;
     RL_TRY(rl_planned_make(&p, &planning, err));
     rl_simulation_set_ranks(&o, p.sweep, (int32_t)ranks);
     RL_TRY(simulate(args, p.plan, &o, ranks, err));

@@ -91,9 +91,9 @@ rl_status rl_planned_make(rl_planned *out, const rl_planning *planning, rl_error
     RL_TRY(rl_linalg_set_threads(p.sweep->policy.threads_per_rank, err)); /* before stage keys: they may name the count */
     RL_TRY(rl_cycle_create(&p.cycle, p.directory, NULL, err));
     if (planning->must_have_folder)
-        RL_TRY(rl_plan_create_runnable(&p.plan, p.sweep, p.cycle, p.directory, err));
+        RL_TRY(rl_plan_create_runnable(&p.plan, p.sweep, p.cycle, p.directory, planning->num_ranks, err));
     else
-        RL_TRY(rl_plan_create(&p.plan, p.sweep, p.cycle, p.directory, 0, err));
+        RL_TRY(rl_plan_create(&p.plan, p.sweep, p.cycle, p.directory, planning->num_ranks, 0, err));
     if (p.directory) RL_TRY(rl_sweep_past_read(&p.past, p.directory, err));
     if (planning->like) RL_TRY(learn_from(&p.past, planning->like, err));
     RL_TRY(rl_sweep_past_apply(&p.past, p.plan, planning->retry_failed, err));

@@ -15,6 +15,7 @@ typedef struct rl_planning {
     const char *file, *directory, *filter, *like; /* directory NULL: results/NAME, when it is there or must_have_folder */
     const char *sets[RL_MAX_GIVEN + 8];
     size_t num_sets;
+    int32_t num_ranks; /* of the job that runs or is predicted */
     bool must_have_folder, retry_failed;
     bool both; /* settings that contradict the folder's become an axis: nightly looks at what they change */
 } rl_planning;

@@ -8,23 +8,29 @@ double rl_threads_speedup(int32_t threads)
     return 1 / (alone + (1 - alone) / (threads > 1 ? threads : 1));
 }
 
+static bool trains(const rl_stage *stage) { return stage->kind == RL_STAGE_FINETUNE || stage->kind == RL_STAGE_RETRAIN; }
+
+int32_t rl_stage_ranks(const rl_stage *stage, const rl_grouping *grouping)
+{
+    int64_t ranks = stage->settings->train.ranks;
+    return trains(stage) && grouping->num_groups > 0 && ranks <= grouping->size ? (int32_t)ranks : 1;
+}
+
 /* A rank of a group makes a share of the FLOPs; what they send each other, and products of fewer rows, cost about a quarter.
  * bfloat16 factors: as bench_train_precision measures. */
-static double speed_up(const rl_stage *stage)
+static double speed_up(const rl_stage *stage, int32_t ranks)
 {
-    bool trains = stage->kind == RL_STAGE_FINETUNE || stage->kind == RL_STAGE_RETRAIN;
-    int64_t ranks = trains ? stage->settings->train.ranks : 1;
-    double precision = trains && stage->settings->train.precision == RL_PRECISION_BF16 ? 1.6 : 1;
+    double precision = trains(stage) && stage->settings->train.precision == RL_PRECISION_BF16 ? 1.6 : 1;
     return precision * (ranks > 1 ? 0.75 * (double)ranks : 1);
 }
 
 /* Beyond the FLOPs: loading and saving a model, evaluation's text work, and top words (about 2 ns per neuron and word). */
-double rl_stage_seconds(const rl_stage *stage, const rl_workload *workload, double gflops)
+double rl_stage_seconds(const rl_stage *stage, const rl_workload *workload, double gflops, int32_t ranks)
 {
     const double write_bytes_per_s = 4e8, top_word_s = 2e-9;
-    double seconds = 0.05 + rl_stage_flops(stage, workload) / (1e9 * gflops * speed_up(stage)) +
+    double seconds = 0.05 + rl_stage_flops(stage, workload) / (1e9 * gflops * speed_up(stage, ranks)) +
                      rl_stage_disk_bytes(stage, workload) / write_bytes_per_s;
-    if (stage->kind == RL_STAGE_FINETUNE || stage->kind == RL_STAGE_RETRAIN) { /* a checkpoint of weights and moments each epoch */
+    if (trains(stage)) { /* a checkpoint of weights and moments each epoch */
         double epochs = (double)(stage->kind == RL_STAGE_FINETUNE ? stage->settings->train.epochs : stage->settings->retrain_epochs);
         seconds += 3.0 * epochs * rl_stage_disk_bytes(stage, workload) / write_bytes_per_s;
     }

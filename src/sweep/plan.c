@@ -52,6 +52,7 @@ typedef struct builder {
     int32_t last_input;
     const char *directory;
     double gflops;
+    rl_grouping grouping; /* of the job that is planned for */
     bool may_lack; /* a model that is not downloaded yet has an estimate; else its runs are broken */
 } builder;
 
@@ -218,7 +219,9 @@ static rl_status stage_node(builder *b, int32_t *index, const rl_stage *stage, i
     rl_node *node = &b->plan->nodes[*index];
     node->stage = *stage;
     for (int32_t d = 0; d < stage->num_depends; d++) node->depends[d] = nodes[stage->depends[d]];
-    node->seconds = node->modelled_s = rl_stage_seconds(stage, workload, b->gflops * rl_threads_speedup(b->sweep->policy.threads_per_rank));
+    node->ranks = rl_stage_ranks(stage, &b->grouping);
+    node->seconds = node->modelled_s =
+        rl_stage_seconds(stage, workload, b->gflops * rl_threads_speedup(b->sweep->policy.threads_per_rank), node->ranks);
     node->disk_bytes = rl_stage_disk_bytes(stage, workload);
     node->done = rl_names_find(b->stages_there, stage->key, strlen(stage->key)) >= 0 &&
                  rl_stage_is_complete(b->directory, stage->key);
@@ -243,6 +246,7 @@ static rl_status shard_node(builder *b, int32_t *nodes, int32_t num_stages, int6
     if (status != RL_OK) return status;
     rl_node *node = &b->plan->nodes[index];
     memcpy(node->depends, nodes, (size_t)num_stages * sizeof *nodes);
+    node->ranks = 1;
     node->seconds = node->modelled_s = 0.05;
     for (int32_t i = 0; i < num_stages; i++) { /* a shard holds what its analyses hold */
         const rl_node *stage = &b->plan->nodes[nodes[i]];
@@ -458,10 +462,10 @@ static rl_status sum_up(rl_plan *plan, rl_error *err)
         const rl_node *node = &plan->nodes[n];
         for (int32_t d = 0; d < node->num_depends; d++)
             if (finish[node->depends[d]] > finish[n]) finish[n] = finish[node->depends[d]];
-        plan->total_seconds += node->seconds;
+        plan->total_seconds += node->ranks * node->seconds;
         if (node->done) continue;
         finish[n] += node->seconds;
-        plan->remaining_seconds += node->seconds;
+        plan->remaining_seconds += node->ranks * node->seconds;
         if (finish[n] > plan->critical_path_seconds) plan->critical_path_seconds = finish[n];
     }
 cleanup:
@@ -544,14 +548,17 @@ cleanup:
     return status;
 }
 
-rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, double gflops, rl_error *err)
+rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, int32_t num_ranks, double gflops,
+                         rl_error *err)
 {
-    const builder b = {.sweep = sweep, .cycle = cycle, .directory = directory, .gflops = gflops > 0 ? gflops : default_gflops(), .may_lack = true};
+    const builder b = {.sweep = sweep, .cycle = cycle, .directory = directory, .gflops = gflops > 0 ? gflops : default_gflops(),
+                       .grouping = rl_grouping_of(sweep, num_ranks), .may_lack = true};
     return create(out, b, err);
 }
 
-rl_status rl_plan_create_runnable(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, rl_error *err)
+rl_status rl_plan_create_runnable(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, int32_t num_ranks, rl_error *err)
 {
-    const builder b = {.sweep = sweep, .cycle = cycle, .directory = directory, .gflops = default_gflops()};
+    const builder b = {.sweep = sweep, .cycle = cycle, .directory = directory, .gflops = default_gflops(),
+                       .grouping = rl_grouping_of(sweep, num_ranks)};
     return create(out, b, err);
 }

@@ -98,7 +98,9 @@ rl_status rl_condition_holds(bool *holds, const rl_condition *condition, const r
 
 /* cost.c */
 double rl_threads_speedup(int32_t threads); /* of a stage's arithmetic */
-double rl_stage_seconds(const rl_stage *stage, const rl_workload *workload, double gflops);
+/* Of the job's ranks, those that work on this stage side by side: a group's for training where one comes together, else 1. */
+int32_t rl_stage_ranks(const rl_stage *stage, const rl_grouping *grouping);
+double rl_stage_seconds(const rl_stage *stage, const rl_workload *workload, double gflops, int32_t ranks);
 double rl_memory_bytes(const rl_workload *workload, const rl_run_settings *settings);
 
 #endif

@@ -23,7 +23,7 @@ static void test_ten_thousand_runs(void **state)
                   NULL, NULL);
     double read_s = cpu_s() - start;
     start = cpu_s();
-    assert_ok(rl_plan_create(&plan, sweep, cycle, world.folder, 50, &err), err);
+    assert_ok(rl_plan_create(&plan, sweep, cycle, world.folder, 1, 50, &err), err);
     double plan_s = cpu_s() - start;
     start = cpu_s();
     assert_true(rl_plan_predict_seconds(plan, 256, &err) > 0);

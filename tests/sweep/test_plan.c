@@ -27,7 +27,7 @@ static rl_status plan_with(planned *p, const char *const *sets, size_t num_sets,
     memset(p, 0, sizeof *p);
     RL_TRY(rl_sweep_read(&p->sweep, world.sweep, sets, num_sets, NULL, err));
     RL_TRY(rl_cycle_create(&p->cycle, directory, NULL, err));
-    RL_TRY(rl_plan_create(&p->plan, p->sweep, p->cycle, directory, 10.0, err));
+    RL_TRY(rl_plan_create(&p->plan, p->sweep, p->cycle, directory, 1, 10.0, err));
 cleanup:
     return status;
 }

@@ -41,7 +41,7 @@ static rl_plan *plan_of(rl_sweep *sweep, const char *out)
 {
     rl_error err = {0};
     rl_plan *plan = NULL;
-    assert_ok(rl_plan_create(&plan, sweep, cycle, out, 50, &err), err);
+    assert_ok(rl_plan_create(&plan, sweep, cycle, out, 1, 50, &err), err);
     return plan;
 }
 
@@ -120,6 +120,33 @@ static void test_runs_share_their_stages(void **state)
     for (int64_t r = 1; r < sweep->num_runs; r++) assert_string_not_equal(sweep->runs[r].id, sweep->runs[r - 1].id);
     rl_plan_free(plan);
     rl_sweep_free(sweep);
+}
+
+/* Shares cost what one rank needs for all of them until a group comes together; a group is faster, and all its ranks' time counts. */
+static void test_only_a_group_makes_training_faster(void **state)
+{
+    static const struct { const char *set; int32_t num_ranks, together; } jobs[] = {{"ranks_per_run=1", 4, 1}, {NULL, 4, 1}, {NULL, 5, 4}};
+    double total[3], path[3];
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        rl_error err = {0};
+        rl_plan *plan = NULL;
+        rl_sweep *sweep = read_good(TOP SINGLES "grid:\n  seed: 0..1\nranks_per_run: 4\n", jobs[i].set, NULL);
+        const double slow = 1e-3; /* Gflop/s: arithmetic is what counts */
+        assert_ok(rl_plan_create(&plan, sweep, cycle, NULL, jobs[i].num_ranks, slow, &err), err);
+        for (int32_t n = 0; n < plan->num_nodes; n++) {
+            const rl_node *node = &plan->nodes[n];
+            bool trains = node->kind == RL_NODE_STAGE && (node->stage.kind == RL_STAGE_FINETUNE || node->stage.kind == RL_STAGE_RETRAIN);
+            assert_int_equal(node->ranks, trains ? jobs[i].together : 1);
+        }
+        total[i] = plan->total_seconds;
+        path[i] = plan->critical_path_seconds;
+        rl_plan_free(plan);
+        rl_sweep_free(sweep);
+    }
+    assert_close(total[1], total[0], 1e-9, 0);
+    assert_close(path[1], path[0], 1e-9, 0);
+    assert_true(total[2] > 1.1 * total[1] && path[2] < 0.5 * path[1]);
 }
 
 /* The control prunes nothing, so its ratio is no difference: the first of such runs stays and nothing is computed
@@ -285,7 +312,7 @@ static void assert_no_plan(const char *text, const char *says)
     rl_error err = {0};
     rl_plan *plan = NULL;
     rl_sweep *sweep = read_good(text, NULL, NULL);
-    rl_status status = rl_plan_create(&plan, sweep, cycle, NULL, 50, &err);
+    rl_status status = rl_plan_create(&plan, sweep, cycle, NULL, 1, 50, &err);
     assert_fails(status, RL_ERR_INPUT, err, says);
     assert_null(plan);
     rl_sweep_free(sweep);
@@ -312,6 +339,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runs_share_their_stages),
+        cmocka_unit_test(test_only_a_group_makes_training_faster),
         cmocka_unit_test(test_controls_at_several_ratios_are_one_run),
         cmocka_unit_test(test_a_run_keeps_its_id_in_a_larger_sweep),
         cmocka_unit_test_setup(test_finished_runs_need_nothing, fresh_directory),
