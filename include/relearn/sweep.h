@@ -77,7 +77,8 @@ typedef struct rl_node {
     double seconds;        /* predicted wall time, corrected by what was observed */
     double modelled_s;     /* predicted from FLOPs alone */
     double disk_bytes;     /* of its folder or shard */
-    bool done;             /* already on disk when planned, or not needed in this start */
+    bool there;            /* on disk when planned */
+    bool done;             /* that, or not needed in this start */
 } rl_node;
 typedef struct rl_plan {
     const rl_sweep *sweep;

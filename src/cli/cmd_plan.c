@@ -18,36 +18,39 @@ static const rl_option options[] = {
 static const int max_ranks = 1000000; /* the forecast keeps a list of them */
 
 typedef struct totals {
-    int64_t num_stages, stages_done, runs_done, runs_broken, runs_left_out;
+    int64_t num_stages, stages_there, stages_to_make, stages_once_more, runs_there, runs_to_do, runs_broken, runs_left_out;
     int64_t by_kind[RL_NUM_STAGE_KINDS];
     double wall_s, unshared_s, peak_disk_bytes;
 } totals;
 
-/* A run that this start leaves out, and what only such runs need, is done with but not there. */
-static rl_status count_done(totals *t, const rl_plan *plan, rl_error *err)
+/* What lies in DIR, what this start makes, and what of that is made once more: runs that are there have needed it (keep deleted it, or it is
+ * missing), and runs that are not there need it again. */
+static rl_status count_there(totals *t, const rl_plan *plan, rl_error *err)
 {
     rl_status status = RL_OK;
-    bool *there = NULL;
-    RL_ALLOC(there, plan->num_nodes, err);
+    bool *was_made = NULL;
+    RL_ALLOC(was_made, plan->num_nodes, err);
     for (int64_t r = 0; r < plan->sweep->num_runs; r++) {
-        bool skipped = plan->sweep->runs[r].skipped;
+        int32_t count = plan->num_run_nodes[r];
+        bool there = count && plan->nodes[plan->run_nodes[r][count - 1]].there;
         t->runs_left_out += rl_plan_leaves_out(plan, r);
-        for (int32_t i = 0; !skipped && i < plan->num_run_nodes[r]; i++)
-            there[plan->run_nodes[r][i]] = plan->nodes[plan->run_nodes[r][i]].done;
+        for (int32_t i = 0; there && i < count; i++) was_made[plan->run_nodes[r][i]] = true;
     }
     for (int32_t n = 0; n < plan->num_nodes; n++) {
-        t->runs_done += there[n] && plan->nodes[n].kind == RL_NODE_SHARD;
-        t->stages_done += there[n] && plan->nodes[n].kind != RL_NODE_SHARD;
+        const rl_node *node = &plan->nodes[n];
+        *(node->kind == RL_NODE_SHARD ? &t->runs_there : &t->stages_there) += node->there;
+        *(node->kind == RL_NODE_SHARD ? &t->runs_to_do : &t->stages_to_make) += !node->done;
+        t->stages_once_more += was_made[n] && !node->done;
     }
 cleanup:
-    rl_free(there);
+    rl_free(was_made);
     return status;
 }
 
 static totals count(const rl_plan *plan, int num_ranks, rl_error *err)
 {
     totals t = {.wall_s = NAN};
-    if (count_done(&t, plan, err) != RL_OK) return t;
+    if (count_there(&t, plan, err) != RL_OK) return t;
     for (int32_t n = 0; n < plan->num_nodes; n++) {
         const rl_node *node = &plan->nodes[n];
         if (node->kind == RL_NODE_SHARD) continue;
@@ -112,6 +115,15 @@ static void print_lacks(FILE *out, const rl_plan *plan)
     }
 }
 
+static void print_there(FILE *out, const totals *t)
+{
+    fprintf(out, "  already there  %lld stages, %lld runs\n", (long long)t->stages_there, (long long)t->runs_there);
+    fprintf(out, "  to make        %lld stages, %lld runs", (long long)t->stages_to_make, (long long)t->runs_to_do);
+    if (t->stages_once_more)
+        fprintf(out, "; %lld of the stages once more, which were deleted (keep) or are missing", (long long)t->stages_once_more);
+    fprintf(out, "\n");
+}
+
 /* Who trains with whom, and what would use more of the ranks. */
 static void print_grouping(FILE *out, const rl_plan *plan, int num_ranks)
 {
@@ -155,8 +167,7 @@ rl_status rl_print_plan(FILE *out, const rl_plan *plan, int num_ranks, const cha
     for (int k = 0; k < RL_NUM_STAGE_KINDS; k++)
         if (t.by_kind[k]) fprintf(out, " %lld %s", (long long)t.by_kind[k], rl_stage_kind_name((rl_stage_kind)k));
     fprintf(out, "\n");
-    if (t.stages_done || t.runs_done)
-        fprintf(out, "  already there  %lld stages, %lld runs\n", (long long)t.stages_done, (long long)t.runs_done);
+    if (t.stages_there || t.runs_there) print_there(out, &t);
     if (t.runs_left_out) fprintf(out, "  left out       %lld runs: not asked for now\n", (long long)t.runs_left_out);
     print_reasons(out, plan, t.runs_broken);
     print_lacks(out, plan);
@@ -188,11 +199,12 @@ rl_status rl_print_plan_json(FILE *out, const rl_plan *plan, int num_ranks, rl_e
                                                "lacks", plan->run_lacks[r]));
     }
     const int threads = (int)plan->sweep->policy.threads_per_rank;
-    root = json_pack("{s:i, s:f, s:f, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "threads_per_rank",
+    root = json_pack("{s:i, s:f, s:f, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "threads_per_rank",
                      threads, "unshared_core_seconds", threads * t.unshared_s, "peak_disk_bytes", t.peak_disk_bytes, "sweep", plan->sweep->name,
-                     "num_runs", (json_int_t)plan->sweep->num_runs, "runs_done", (json_int_t)t.runs_done, "runs_left_out",
-                     (json_int_t)t.runs_left_out, "num_stages", (json_int_t)t.num_stages, "num_stages_unshared", (json_int_t)plan->num_stages_unshared, "stages_done",
-                     (json_int_t)t.stages_done, "ranks", num_ranks, "core_seconds", threads * plan->total_seconds,
+                     "num_runs", (json_int_t)plan->sweep->num_runs, "runs_done", (json_int_t)t.runs_there, "runs_left_out",
+                     (json_int_t)t.runs_left_out, "runs_to_do", (json_int_t)t.runs_to_do, "num_stages", (json_int_t)t.num_stages, "num_stages_unshared", (json_int_t)plan->num_stages_unshared, "stages_done",
+                     (json_int_t)t.stages_there, "stages_to_make", (json_int_t)t.stages_to_make, "stages_made_once_more",
+                     (json_int_t)t.stages_once_more, "ranks", num_ranks, "core_seconds", threads * plan->total_seconds,
                      "remaining_core_seconds", threads * plan->remaining_seconds, "critical_path_seconds",
                      plan->critical_path_seconds, "wall_seconds", t.wall_s, "disk_bytes", plan->disk_bytes,
                      "memory_bytes_per_rank", plan->memory_bytes_per_rank, "recommended_ranks_per_run",

@@ -136,7 +136,7 @@ static rl_status check_disk(const rl_plan *plan, const char *directory, int num_
     if (status != RL_OK || room < 0 || rank != 0) return status;
     double held = 0; /* what lies there already is not free any more */
     for (int32_t n = 0; n < plan->num_nodes; n++) /* shards twice: results.h5 has them too */
-        if (plan->nodes[n].done) held += (plan->nodes[n].kind == RL_NODE_SHARD ? 2 : 1) * plan->nodes[n].disk_bytes;
+        if (plan->nodes[n].there) held += (plan->nodes[n].kind == RL_NODE_SHARD ? 2 : 1) * plan->nodes[n].disk_bytes;
     rl_format_bytes(need, forecast.peak_disk_bytes - held);
     if (forecast.peak_disk_bytes - held > room)
         fprintf(stderr,

@@ -223,8 +223,8 @@ static rl_status stage_node(builder *b, int32_t *index, const rl_stage *stage, i
     node->seconds = node->modelled_s =
         rl_stage_seconds(stage, workload, b->gflops * rl_threads_speedup(b->sweep->policy.threads_per_rank), node->ranks);
     node->disk_bytes = rl_stage_disk_bytes(stage, workload);
-    node->done = rl_names_find(b->stages_there, stage->key, strlen(stage->key)) >= 0 &&
-                 rl_stage_is_complete(b->directory, stage->key);
+    node->there = node->done = rl_names_find(b->stages_there, stage->key, strlen(stage->key)) >= 0 &&
+                               rl_stage_is_complete(b->directory, stage->key);
     b->plan->disk_bytes += node->disk_bytes;
     if ((size_t)rl_names_count(b->stage_keys) == b->stage_capacity) {
         size_t capacity = b->stage_capacity ? b->stage_capacity * 2 : 256;
@@ -256,7 +256,7 @@ static rl_status shard_node(builder *b, int32_t *nodes, int32_t num_stages, int6
     b->plan->disk_bytes += node->disk_bytes;
     char name[RL_RUN_ID + 3]; /* as rl_plan_shard_path */
     snprintf(name, sizeof name, "%s.h5", b->sweep->runs[run].id);
-    node->done = rl_names_find(b->shards_there, name, strlen(name)) >= 0;
+    node->there = node->done = rl_names_find(b->shards_there, name, strlen(name)) >= 0;
     if (node->done) b->sweep->runs[run].skipped = false; /* it is there: nothing is left out */
     nodes[num_stages] = index;
     return RL_OK;
@@ -444,10 +444,11 @@ rl_status rl_plan_refresh(rl_plan *plan, const char *directory, rl_error *err)
         if (node->kind == RL_NODE_SHARD) {
             char *path = rl_plan_shard_path(directory, plan->sweep->runs[node->run].id, err);
             if (!path) return RL_ERR_MEMORY;
-            node->done = rl_path_exists(path);
+            node->there = rl_path_exists(path);
             rl_free(path);
         } else
-            node->done = rl_stage_is_complete(directory, node->stage.key);
+            node->there = rl_stage_is_complete(directory, node->stage.key);
+        node->done = node->there;
     }
     return mark_unneeded(plan, err);
 }

@@ -107,11 +107,11 @@ static void release_input(simulator *m, int32_t input)
 }
 
 /* results.h5 holds what the shards hold. */
-static double results_bytes(const rl_plan *plan, bool of_done)
+static double results_bytes(const rl_plan *plan, bool of_there)
 {
     double bytes = 0;
     for (int32_t n = 0; n < plan->num_nodes; n++)
-        if (plan->nodes[n].kind == RL_NODE_SHARD && (plan->nodes[n].done || !of_done)) bytes += plan->nodes[n].disk_bytes;
+        if (plan->nodes[n].kind == RL_NODE_SHARD && (plan->nodes[n].there || (!of_there && !plan->nodes[n].done))) bytes += plan->nodes[n].disk_bytes;
     return bytes;
 }
 
@@ -119,7 +119,7 @@ static void count_disk(simulator *m)
 {
     for (int32_t n = 0; n < m->plan->num_nodes; n++) {
         const rl_node *node = &m->plan->nodes[n];
-        if (node->done && (node->kind == RL_NODE_SHARD || m->readers[n] > 0 || !m->plan->sweep ||
+        if (node->there && (node->kind == RL_NODE_SHARD || m->readers[n] > 0 || !m->plan->sweep ||
                            !rl_policy_deletes(&m->plan->sweep->policy, &node->stage)))
             use_disk(m, node->disk_bytes);
     }

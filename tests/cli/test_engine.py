@@ -84,6 +84,29 @@ def test_keep_deletes_what_no_run_needs():
     refused("plan", "sweep.yaml", "--set", "keep=some", says="'some' is not all, final or none")
 
 
+def test_plan_tells_what_is_there_from_what_was_deleted():
+    def plan(directory, *more):
+        out = json.loads(relearn("plan", "sweep.yaml", "--out", directory, "--set", f"keep={directory}", *more, "--json").stdout)
+        return [out[key] for key in ("stages_done", "stages_to_make", "stages_made_once_more", "runs_done", "runs_to_do")]
+    more_arms = ("--set", "prune.select=[concept,random,none]")
+    assert plan("all") == [28, 0, 0, 4, 0] and plan("none") == [0, 0, 0, 4, 0]
+    assert plan("all", *more_arms) == [28, 12, 0, 4, 2] and plan("none", *more_arms) == [0, 16, 4, 4, 2]
+    assert plan("none", "--set", "seed=0..2") == [0, 14, 0, 4, 2]
+    text = relearn("plan", "sweep.yaml", "--out", "none", "--set", "keep=none", *more_arms).stdout
+    assert "already there  0 stages, 4 runs" in text and "to make        16 stages, 2 runs; 4 of the stages once more" in text, text
+    computed = len(events("none", "done"))
+    relearn("run", "sweep.yaml", "--out", "none", "--set", "keep=none", *more_arms)
+    assert len(events("none", "done")) == computed + 16 + 2 and stages("none") == []
+
+
+def test_what_is_left_out_fills_no_disk():
+    def disk(*more):
+        return json.loads(relearn("plan", "sweep.yaml", "--out", "all", *more, "--json").stdout)["peak_disk_bytes"]
+    held = disk()
+    one, both = (disk("--set", "seed=7", *more) - held for more in (("--filter", "prune.select=concept"), ()))
+    assert 0 < one < 0.8 * both, (one, both)
+
+
 def test_an_interrupted_deletion_is_finished():
     relearn("run", "sweep.yaml", "--out", "half", "--set", "seed=0")
     (world / "half/stages/0123.gone").mkdir()

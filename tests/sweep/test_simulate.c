@@ -178,12 +178,15 @@ static void test_results_count(void **state)
     sweep_dag_make(&d, RUNS, 10, 1, RL_KEEP_NONE);
     rl_simulation fresh = simulate(&d, (rl_simulation_options){.num_workers = 1});
     assert_true(fresh.peak_disk_bytes >= 2 * shards && fresh.peak_disk_bytes < 2 * shards + models);
-    for (int32_t n = 0; n < d.plan.num_nodes; n++) d.plan.nodes[n].done = true;
+    for (int32_t n = 0; n < d.plan.num_nodes; n++) d.plan.nodes[n].there = d.plan.nodes[n].done = true;
     const rl_simulation_options o = {.num_workers = 1};
     rl_error err = {0};
     rl_simulation again;
     assert_ok(rl_simulate(&again, &d.plan, &o, &err), err);
     assert_close(again.peak_disk_bytes, 3 * shards, 1e-12, 0);
+    for (int32_t n = 0; n < d.plan.num_nodes; n++) d.plan.nodes[n].there = false; /* left out: done with, and nowhere */
+    assert_ok(rl_simulate(&again, &d.plan, &o, &err), err);
+    assert_close(again.peak_disk_bytes, 0, 0, 0);
     sweep_dag_clear(&d);
 }
 
