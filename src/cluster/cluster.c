@@ -314,7 +314,8 @@ static rl_status take_hold(holdings *h, const rl_plan *plan, const rl_cluster_op
     if (notice) rl_cluster_notice(options, h->journal, notice);
     RL_ALLOC(h->state.run_errors, plan->sweep->num_runs, err);
     RL_ALLOC(h->state.node_seconds, plan->num_nodes, err);
-    RL_TRY(rl_journal_history(plan, directory, h->state.node_seconds, &h->gathered, &h->num_refusals, err));
+    RL_ALLOC(h->state.earlier_s, plan->num_nodes, err);
+    RL_TRY(rl_journal_history(plan, directory, h->state.node_seconds, h->state.earlier_s, &h->gathered, &h->num_refusals, err));
 cleanup:
     rl_free(notice);
     rl_free(lock);
@@ -327,6 +328,7 @@ static void let_go(holdings *h, const rl_plan *plan)
     for (int64_t r = 0; h->state.run_errors && r < plan->sweep->num_runs; r++) rl_free(h->state.run_errors[r]);
     rl_free(h->state.run_errors);
     rl_free(h->state.node_seconds);
+    rl_free(h->state.earlier_s);
     rl_journal_close(h->journal);
     rl_lock_release(&h->lock);
 }

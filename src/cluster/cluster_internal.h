@@ -76,6 +76,7 @@ void rl_poll_pause(int *idle_polls);
 typedef struct rl_coordination {
     char **run_errors;     /* [num_runs] rl_free'd by the owner; NULL = no failure */
     double *node_seconds;  /* [num_nodes] NaN unknown */
+    double *earlier_s;     /* [num_nodes] that earlier starts worked on it before they were stopped */
     bool began;            /* the journal holds this start: from here on work may be done */
 } rl_coordination;
 rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_options *options, rl_journal *journal,
@@ -117,7 +118,7 @@ typedef struct rl_gathered {
 } rl_gathered;
 
 /* journal.c: *num_refusals: starts that the file system ended, since a stage was last finished. */
-rl_status rl_journal_history(const rl_plan *plan, const char *directory, double *node_seconds, rl_gathered *gathered,
+rl_status rl_journal_history(const rl_plan *plan, const char *directory, double *node_seconds, double *earlier_s, rl_gathered *gathered,
                              int32_t *num_refusals, rl_error *err);
 
 #endif

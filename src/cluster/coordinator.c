@@ -234,6 +234,13 @@ static void blame_runs(coordinator *c, const rl_report *report)
     if (json_array_size(c->failures) > 10) json_array_remove(c->failures, 0);
 }
 
+static void record_returned(coordinator *c, int32_t worker, const rl_report *report)
+{
+    json_t *event = node_event(c, "returned", worker, report->node);
+    json_object_set_new(event, "seconds", json_real(report->seconds));
+    record(c, event, false);
+}
+
 /* The operating system refused (a full disk above all): no fault of the run, and the next one would meet it too. The sweep stops; all that
  * is finished is on disk, and the next start goes on. */
 static void storage_failed(coordinator *c, int32_t worker, const rl_report *report)
@@ -241,7 +248,7 @@ static void storage_failed(coordinator *c, int32_t worker, const rl_report *repo
     rl_scheduler_returned(c->scheduler, worker, report->node);
     if (c->status == RL_OK)
         c->status = rl_fail(c->err, RL_ERR_IO, "%s", report->error.message);
-    record(c, node_event(c, "returned", worker, report->node), false);
+    record_returned(c, worker, report);
 }
 
 static void node_done(coordinator *c, int32_t worker, const rl_report *report, const char *what)
@@ -252,7 +259,7 @@ static void node_done(coordinator *c, int32_t worker, const rl_report *report, c
     c->nodes_done++;
     c->outcome->stages_computed++;
     c->outcome->busy_s += report->seconds;
-    c->state->node_seconds[report->node] = report->seconds;
+    c->state->node_seconds[report->node] = c->state->earlier_s[report->node] + report->seconds;
     c->left_s[kind] -= node->seconds;
     c->seen_s[kind] += report->seconds;
     c->modelled_s[kind] += node->seconds;
@@ -290,7 +297,7 @@ static void node_returned(coordinator *c, int32_t worker, const rl_report *repor
 {
     rl_scheduler_returned(c->scheduler, worker, report->node);
     rl_stop_request(); /* a rank that was signalled alone would get it back at once, and return it for ever */
-    record(c, node_event(c, "returned", worker, report->node), false);
+    record_returned(c, worker, report);
     snprintf(c->event, sizeof c->event, "stopped %s; it resumes where it was", what);
 }
 

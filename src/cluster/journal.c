@@ -211,7 +211,7 @@ typedef struct history {
     const rl_plan *plan;
     rl_names *keys;       /* stage keys and run ids of the plan; id -> node */
     int32_t *node_of;     /* [count] */
-    double *node_seconds;
+    double *node_seconds, *earlier_s;
     rl_gathered *gathered;
     int32_t num_refusals;
 } history;
@@ -234,18 +234,21 @@ static rl_status recall(void *context, const json_t *event, rl_error *err)
     }
     if (kind && !strcmp(kind, "storage_refused")) h->num_refusals++;
     if (kind && (!strcmp(kind, "done") || !strcmp(kind, "gathered"))) h->num_refusals = 0;
-    if (!kind || strcmp(kind, "done") || !key) return RL_OK;
-    int32_t id = rl_names_find(h->keys, key, strlen(key));
-    if (id >= 0) h->node_seconds[h->node_of[id]] = json_number_value(json_object_get(event, "seconds"));
+    bool done = kind && !strcmp(kind, "done");
+    int32_t id = key && (done || (kind && !strcmp(kind, "returned"))) ? rl_names_find(h->keys, key, strlen(key)) : -1;
+    if (id < 0) return RL_OK;
+    double *earlier_s = &h->earlier_s[h->node_of[id]], seconds = *earlier_s + json_number_value(json_object_get(event, "seconds"));
+    *earlier_s = done ? 0 : seconds;
+    if (done) h->node_seconds[h->node_of[id]] = seconds;
     return RL_OK;
 }
 
-rl_status rl_journal_history(const rl_plan *plan, const char *directory, double *node_seconds, rl_gathered *gathered,
+rl_status rl_journal_history(const rl_plan *plan, const char *directory, double *node_seconds, double *earlier_s, rl_gathered *gathered,
                              int32_t *num_refusals, rl_error *err)
 {
     rl_status status = RL_OK;
     int64_t damaged = 0;
-    history h = {.plan = plan, .node_seconds = node_seconds, .gathered = gathered};
+    history h = {.plan = plan, .node_seconds = node_seconds, .earlier_s = earlier_s, .gathered = gathered};
     RL_TRY(rl_names_create(&h.keys, err));
     RL_ALLOC(h.node_of, plan->num_nodes, err);
     for (int32_t n = 0; n < plan->num_nodes; n++) {

@@ -13,10 +13,18 @@ void rl_sweep_past_clear(rl_sweep_past *past)
     *past = (rl_sweep_past){0};
 }
 
+/* What came before a stage's end: a stop says how long it had worked, a kill (begun, and no end) or a failure does not. */
+typedef struct attempts {
+    double earlier_s;
+    bool begun, unknown;
+} attempts;
+
 typedef struct reading {
     rl_sweep_past *past;
-    size_t capacity;
+    size_t capacity, attempts_capacity;
     double observed[RL_NUM_STAGE_KINDS], modelled[RL_NUM_STAGE_KINDS];
+    rl_names *keys;
+    attempts *of; /* [keys] */
 } reading;
 
 static const char *text_of(const json_t *event, const char *key)
@@ -25,9 +33,36 @@ static const char *text_of(const json_t *event, const char *key)
     return text ? text : "";
 }
 
-static void on_done(reading *r, const json_t *event)
+static rl_status attempts_of(attempts **out, reading *r, const json_t *event, rl_error *err)
 {
-    double seconds = json_number_value(json_object_get(event, "seconds")), modelled = json_number_value(json_object_get(event, "modelled_s"));
+    const char *key = text_of(event, "key");
+    int32_t id = 0, before = rl_names_count(r->keys);
+    if ((size_t)before == r->attempts_capacity) {
+        size_t capacity = before ? 2 * (size_t)before : 256;
+        attempts *grown = rl_regrow(r->of, r->attempts_capacity, capacity, sizeof *grown, err);
+        if (!grown) return RL_ERR_MEMORY;
+        r->of = grown;
+        r->attempts_capacity = capacity;
+    }
+    rl_status status = rl_names_intern(r->keys, key, strlen(key), &id, err);
+    if (status == RL_OK) *out = &r->of[id];
+    return status;
+}
+
+static void on_attempt(attempts *a, const char *kind, const json_t *event)
+{
+    const json_t *seconds = json_object_get(event, "seconds");
+    bool begins = !strcmp(kind, "started"), returned = !strcmp(kind, "returned") && json_is_number(seconds);
+    a->unknown |= begins ? a->begun : !returned;
+    a->begun = begins;
+    if (returned) a->earlier_s += json_number_value(seconds);
+}
+
+static void on_done(reading *r, attempts *a, const json_t *event)
+{
+    double seconds = a->earlier_s + json_number_value(json_object_get(event, "seconds"));
+    double modelled = a->unknown ? 0 : json_number_value(json_object_get(event, "modelled_s"));
+    *a = (attempts){0};
     for (int k = 0; k < RL_NUM_STAGE_KINDS && seconds > 0 && modelled > 0; k++)
         if (!strcmp(text_of(event, "stage"), rl_stage_kind_name((rl_stage_kind)k))) {
             r->observed[k] += seconds;
@@ -66,7 +101,16 @@ static rl_status visit(void *context, const json_t *event, rl_error *err)
 {
     reading *r = context;
     const char *kind = text_of(event, "event");
-    if (!strcmp(kind, "done")) on_done(r, event);
+    bool attempt = !strcmp(kind, "started") || !strcmp(kind, "returned") || !strcmp(kind, "failed") || !strcmp(kind, "retry");
+    if (attempt || !strcmp(kind, "done")) {
+        attempts *a = NULL;
+        rl_status status = attempts_of(&a, r, event, err);
+        if (status != RL_OK) return status;
+        if (attempt)
+            on_attempt(a, kind, event);
+        else
+            on_done(r, a, event);
+    }
     if (!strcmp(kind, "run_failed")) return on_failed(r, event, err);
     if (!strcmp(kind, "start")) {
         r->past->num_starts++;
@@ -84,12 +128,15 @@ rl_status rl_sweep_past_read(rl_sweep_past *out, const char *directory, rl_error
     reading r = {.past = &past};
     int64_t damaged = 0;
     RL_TRY(rl_names_create(&past.failed, err));
+    RL_TRY(rl_names_create(&r.keys, err));
     RL_TRY(rl_journal_read(directory, visit, &r, &damaged, err));
     for (int k = 0; k < RL_NUM_STAGE_KINDS; k++)
         if (r.modelled[k] > 0) past.factor[k] = r.observed[k] / r.modelled[k];
     *out = past;
     past = (rl_sweep_past){0};
 cleanup:
+    rl_names_free(r.keys);
+    rl_free(r.of);
     rl_sweep_past_clear(&past);
     return status;
 }

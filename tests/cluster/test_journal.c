@@ -160,6 +160,44 @@ static void test_a_failed_run_stays_failed_with_its_reason(void **state)
     rl_journal_close(journal);
 }
 
+static void record_attempt(rl_journal *journal, const char *event, const char *key, double seconds, double modelled)
+{
+    rl_error err = {0};
+    json_t *object = json_pack("{s:s, s:s, s:s, s:s}", "event", event, "run", "aaaaaaaaaaaa", "stage", "finetune", "key", key);
+    if (seconds > 0) json_object_set_new(object, "seconds", json_real(seconds));
+    if (modelled > 0) json_object_set_new(object, "modelled_s", json_real(modelled));
+    assert_ok(rl_journal_append(journal, object, false, &err), err);
+}
+
+/* Forecasts learn from whole stages: all parts of one that was stopped, and nothing of one whose first part is not known. */
+static void test_parts_of_a_stage_are_no_stage(void **state)
+{
+    static const char *const before_end[] = {NULL, "returned", "started", "retry"}; /* whole, stopped, killed, failed */
+    static const double factors[] = {0.2, 1.0, 0, 0};
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        char name[] = "parts0";
+        name[5] = (char)('0' + i);
+        const char *directory = folder(name);
+        rl_error err = {0};
+        rl_journal *journal = NULL;
+        rl_sweep_past past;
+        assert_ok(rl_journal_open(&journal, directory, &err), err);
+        record_attempt(journal, "started", "one", 0, 0);
+        if (before_end[i]) record_attempt(journal, before_end[i], "one", i == 1 ? 8 : 0, 0);
+        record_attempt(journal, "done", "one", 2, 10);
+        assert_ok(rl_sweep_past_read(&past, directory, &err), err);
+        assert_close(past.factor[RL_STAGE_FINETUNE], factors[i], 1e-12, 0);
+        rl_sweep_past_clear(&past);
+        record_attempt(journal, "started", "one", 0, 0); /* deleted and made once more: whole again */
+        record_attempt(journal, "done", "one", 10, 10);
+        assert_ok(rl_sweep_past_read(&past, directory, &err), err);
+        assert_close(past.factor[RL_STAGE_FINETUNE], factors[i] > 0 ? (1 + factors[i]) / 2 : 1, 1e-12, 0);
+        rl_sweep_past_clear(&past);
+        rl_journal_close(journal);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +206,7 @@ int main(void)
         cmocka_unit_test(test_a_flipped_bit_is_noticed),
         cmocka_unit_test(test_a_failed_run_stays_failed_with_its_reason),
         cmocka_unit_test(test_a_folder_without_a_sweep_is_no_status),
+        cmocka_unit_test(test_parts_of_a_stage_are_no_stage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
