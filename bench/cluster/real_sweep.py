@@ -4,7 +4,8 @@
     bench/cluster/real_sweep.py --program build/release/relearn sweeps/quick/quick.yaml --ranks 1 2 3 -- --set seed=0..11
 
 One JSON line a rank count. `predicted_s` is plan's forecast for an empty folder, `predicted_like_s` the one with stage times learnt from the
-sweep just before (--like). `efficiency` is busy time over workers x makespan. `disk_bytes` is the most that the folder held at once (looked at every
+sweep just before (--like). `efficiency` is busy time over workers x makespan, `of_bound` the shortest possible
+makespan (longest path, work over workers) over the real one. `disk_bytes` is the most that the folder held at once (looked at every
 half second), `memory_bytes` the most resident memory of a rank. `others` is the share of the workers' cores' time that other processes took,
 or that a hypervisor withheld: needs an otherwise idle machine with a core a worker, and this says whether it was one."""
 import argparse
@@ -90,7 +91,8 @@ with tempfile.TemporaryDirectory(prefix="relearn-bench-") as place:
         done = [e for e in events if e["event"] == "done"]
         line = {"runs": plan["num_runs"], "ranks": ranks, "workers": end["workers"], "wall_s": round(wall, 2), "makespan_s": round(end["elapsed_s"], 2),
                 "predicted_s": round(plan["wall_seconds"], 2), "predicted_over_wall": round(plan["wall_seconds"] / wall, 3),
-                "efficiency": round(end["busy_s"] / (end["workers"] * end["elapsed_s"]), 4), "stages": len(done)}
+                "efficiency": round(end["busy_s"] / (end["workers"] * end["elapsed_s"]), 4),
+                "of_bound": round(end["bound_s"] / end["elapsed_s"], 4), "stages": len(done)}
         line.update(others=round(others / (wall * end["workers"]), 4), predicted_disk_bytes=round(plan["peak_disk_bytes"]), disk_bytes=watch.end(),
                     predicted_memory_bytes=round(plan["memory_bytes_per_rank"]),
                     memory_bytes=1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)

@@ -35,6 +35,7 @@ typedef struct rl_sweep_outcome {
     int32_t num_hung;          /* ranks that answer no more: nothing collective can follow; the caller ends the job with 75 */
     int64_t stages_computed;   /* by this process group, in this start */
     double busy_s;             /* of all workers together: stages and shards */
+    double bound_s;            /* no schedule of what was made is shorter: the larger of its longest path and busy_s / workers */
     int32_t num_workers;
     int64_t messages;          /* that the coordinator handled, */
     double messages_s;         /* and how long that took it, from the message's arrival to the next stage's assignment, journal written; */

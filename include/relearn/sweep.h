@@ -110,6 +110,8 @@ bool rl_plan_leaves_out(const rl_plan *plan, int64_t run);
 /* Predictions corrected by what stages took: factor [RL_NUM_STAGE_KINDS] of the modelled seconds (0: nothing known), then
  * observed [num_nodes] (may be NULL) where finite. */
 rl_status rl_plan_correct(rl_plan *plan, const double *factor, const double *observed, rl_error *err);
+/* Longest path through the DAG when nodes take seconds [num_nodes]; 0: that one is not made. No number of workers makes it shorter. */
+rl_status rl_plan_longest_path(double *longest, const rl_plan *plan, const double *seconds, rl_error *err);
 /* Predicted wall seconds of what remains on num_workers, by driving the scheduler in virtual time. */
 double rl_plan_predict_seconds(const rl_plan *plan, int32_t num_workers, rl_error *err);
 /* The shard of a run: DIR/runs/<id>.h5; rl_free. */

@@ -80,7 +80,7 @@ static void on_notice(void *context, const char *text)
 
 static void print_outcome(const rl_sweep_outcome *outcome, const char *directory)
 {
-    char elapsed[32];
+    char elapsed[32], bound[32];
     rl_format_seconds(elapsed, outcome->elapsed_s);
     if (outcome->num_hung)
         printf("%s%d rank%s no more%s: the job ends here; the next start does the rest\n", rl_red(stdout), (int)outcome->num_hung,
@@ -98,8 +98,11 @@ static void print_outcome(const rl_sweep_outcome *outcome, const char *directory
         printf(", %s%lld failed%s (relearn status %s says why)", rl_red(stdout), (long long)outcome->runs.failed,
                rl_plain(stdout), directory);
     printf("; %lld stages computed in %s", (long long)outcome->stages_computed, elapsed);
-    if (outcome->stages_computed && outcome->elapsed_s > 0)
-        printf(", workers busy %.1f %% of it", 100 * outcome->busy_s / (outcome->elapsed_s * outcome->num_workers));
+    if (outcome->stages_computed && outcome->elapsed_s > 0) {
+        rl_format_seconds(bound, outcome->bound_s);
+        printf(", workers busy %.1f %% of it; efficiency %.1f %% (no schedule is shorter than %s)",
+               100 * outcome->busy_s / (outcome->elapsed_s * outcome->num_workers), 100 * outcome->bound_s / outcome->elapsed_s, bound);
+    }
     printf("\n");
     printf("results: %s/results.h5   tables: relearn show %s\n", directory, directory);
 }

@@ -398,9 +398,9 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     result.runs.done -= num_damaged;
     if (rank == 0)
         status = rl_journal_append(h.journal,
-                                   json_pack("{s:s, s:I, s:I, s:b, s:f, s:f, s:i, s:I, s:f, s:f}", "event", "end", "done",
+                                   json_pack("{s:s, s:I, s:I, s:b, s:f, s:f, s:f, s:i, s:I, s:f, s:f}", "event", "end", "done",
                                              (json_int_t)result.runs.done, "failed", (json_int_t)result.runs.failed, "stopped",
-                                             (int)result.stopped, "elapsed_s", result.elapsed_s, "busy_s", result.busy_s, "workers",
+                                             (int)result.stopped, "elapsed_s", result.elapsed_s, "bound_s", result.bound_s, "busy_s", result.busy_s, "workers",
                                              (int)result.num_workers, "messages", (json_int_t)result.messages, "messages_s",
                                              result.messages_s, "upkeep_s", result.upkeep_s),
                                    true, err);

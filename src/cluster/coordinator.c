@@ -35,6 +35,7 @@ typedef struct coordinator {
     double left_s[RL_NUM_STAGE_KINDS + 1], seen_s[RL_NUM_STAGE_KINDS + 1], modelled_s[RL_NUM_STAGE_KINDS + 1]; /* by kind; last: shards */
     json_t *failures;      /* the newest ten */
     double *speed;         /* [num_workers] tokens/s, 0 = none */
+    double *took_s;        /* [num_nodes] what this start made; 0 = not (yet) */
     double start_s, last_tick_s, last_file_s, last_f1;
     int64_t nodes_done, nodes_failed;
     char event[512];
@@ -259,6 +260,7 @@ static void node_done(coordinator *c, int32_t worker, const rl_report *report, c
     c->nodes_done++;
     c->outcome->stages_computed++;
     c->outcome->busy_s += report->seconds;
+    c->took_s[report->node] = report->seconds;
     c->state->node_seconds[report->node] = c->state->earlier_s[report->node] + report->seconds;
     c->left_s[kind] -= node->seconds;
     c->seen_s[kind] += report->seconds;
@@ -561,6 +563,7 @@ rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_opt
     RL_ALLOC(c.running, c.num_workers, err);
     RL_ALLOC(c.running_since, c.num_workers, err);
     RL_ALLOC(c.speed, c.num_workers, err);
+    RL_ALLOC(c.took_s, work->plan->num_nodes, err);
     RL_ALLOC(c.given_up_s, c.num_workers, err);
     RL_ALLOC(c.hung, c.num_workers, err);
     RL_ALLOC(c.idle, c.num_workers, err);
@@ -587,6 +590,8 @@ rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_opt
     outcome->elapsed_s = rl_now_s() - c.start_s;
     outcome->num_workers = c.num_workers;
     outcome->stopped = rl_stop_requested() && outcome->runs.done + outcome->runs.failed < outcome->runs.planned;
+    RL_TRY(rl_plan_longest_path(&outcome->bound_s, work->plan, c.took_s, err));
+    outcome->bound_s = fmax(outcome->bound_s, outcome->busy_s / c.num_workers);
     status = c.status;
     rl_sweep_progress last = progress_of(&c, false);
     write_progress_file(&c, &last, true);
@@ -604,5 +609,6 @@ cleanup:
     rl_free(c.running);
     rl_free(c.running_since);
     rl_free(c.speed);
+    rl_free(c.took_s);
     return status;
 }

@@ -453,24 +453,39 @@ rl_status rl_plan_refresh(rl_plan *plan, const char *directory, rl_error *err)
     return mark_unneeded(plan, err);
 }
 
-static rl_status sum_up(rl_plan *plan, rl_error *err)
+rl_status rl_plan_longest_path(double *longest, const rl_plan *plan, const double *seconds, rl_error *err)
 {
     rl_status status = RL_OK;
     double *finish = NULL;
     RL_ALLOC(finish, plan->num_nodes, err);
-    plan->total_seconds = plan->remaining_seconds = plan->critical_path_seconds = 0;
+    *longest = 0;
     for (int32_t n = 0; n < plan->num_nodes; n++) {
         const rl_node *node = &plan->nodes[n];
-        for (int32_t d = 0; d < node->num_depends; d++)
-            if (finish[node->depends[d]] > finish[n]) finish[n] = finish[node->depends[d]];
-        plan->total_seconds += node->ranks * node->seconds;
-        if (node->done) continue;
-        finish[n] += node->seconds;
-        plan->remaining_seconds += node->ranks * node->seconds;
-        if (finish[n] > plan->critical_path_seconds) plan->critical_path_seconds = finish[n];
+        for (int32_t d = 0; d < node->num_depends; d++) finish[n] = fmax(finish[n], finish[node->depends[d]]);
+        finish[n] += seconds[n];
+        *longest = fmax(*longest, finish[n]);
     }
 cleanup:
     rl_free(finish);
+    return status;
+}
+
+static rl_status sum_up(rl_plan *plan, rl_error *err)
+{
+    rl_status status = RL_OK;
+    double *seconds = NULL;
+    RL_ALLOC(seconds, plan->num_nodes, err);
+    plan->total_seconds = plan->remaining_seconds = 0;
+    for (int32_t n = 0; n < plan->num_nodes; n++) {
+        const rl_node *node = &plan->nodes[n];
+        plan->total_seconds += node->ranks * node->seconds;
+        if (node->done) continue;
+        plan->remaining_seconds += node->ranks * node->seconds;
+        seconds[n] = node->seconds;
+    }
+    RL_TRY(rl_plan_longest_path(&plan->critical_path_seconds, plan, seconds, err));
+cleanup:
+    rl_free(seconds);
     return status;
 }
 

@@ -263,18 +263,12 @@ cleanup:
 static rl_status critical_path(double *longest, const simulator *m, rl_error *err)
 {
     rl_status status = RL_OK;
-    double *finish = NULL;
-    RL_ALLOC(finish, m->plan->num_nodes, err);
-    *longest = 0;
-    for (int32_t n = 0; n < m->plan->num_nodes; n++) {
-        const rl_node *node = &m->plan->nodes[n];
-        if (node->done) continue;
-        for (int32_t d = 0; d < node->num_depends; d++) finish[n] = fmax(finish[n], finish[node->depends[d]]);
-        finish[n] += whole_seconds(m, n);
-        *longest = fmax(*longest, finish[n]);
-    }
+    double *seconds = NULL;
+    RL_ALLOC(seconds, m->plan->num_nodes, err);
+    for (int32_t n = 0; n < m->plan->num_nodes; n++) seconds[n] = m->plan->nodes[n].done ? 0 : whole_seconds(m, n);
+    RL_TRY(rl_plan_longest_path(longest, m->plan, seconds, err));
 cleanup:
-    rl_free(finish);
+    rl_free(seconds);
     return status;
 }
 

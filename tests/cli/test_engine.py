@@ -306,6 +306,15 @@ def test_logs_and_metrics():
     assert end["workers"] == 2 and 0 < end["busy_s"] <= 2 * end["elapsed_s"] and end["messages"] > 32, end
 
 
+def test_efficiency_is_held_against_the_shortest_possible_makespan():
+    text = relearn("run", "sweep.yaml", "--out", "path", "--filter", "seed=0 && prune.select=concept", ranks=4).stdout
+    end, took = events("path", "end")[-1], {(e["stage"], e["round"]): e["seconds"] for e in events("path", "done")}
+    tail = max(took["analyse", 0], took["retrain", 1] + max(took["analyse", 1], took["retrain", 2] + took["analyse", 2]))
+    path = took["finetune", 0] + took["identify", 0] + took["prune", 0] + tail + took["shard", 0]
+    assert abs(end["bound_s"] - max(path, end["busy_s"] / 3)) < 1e-6 and path <= end["elapsed_s"], (end, path)
+    assert f"efficiency {100 * end['bound_s'] / end['elapsed_s']:.1f} %" in text, text
+
+
 def test_status_names_axes_and_watches():
     state = json.loads(relearn("status", "seen", "--json").stdout)
     assert {run["axes"]["prune.select"] for run in state["runs"]} == {"concept", "random"}, state["runs"][0]
