@@ -15,6 +15,7 @@ static const rl_option options[] = {
     {"json", NULL, "JSON on standard output"},
     {NULL, NULL, NULL}};
 
+static const char *const keeps[] = {"all", "final", "none"};
 static const int max_ranks = 1000000; /* the forecast keeps a list of them */
 
 typedef struct totals {
@@ -147,7 +148,6 @@ static void print_grouping(FILE *out, const rl_plan *plan, int num_ranks)
 
 rl_status rl_print_plan(FILE *out, const rl_plan *plan, int num_ranks, const char *directory, rl_error *err)
 {
-    static const char *const keeps[] = {"all", "final", "none"};
     char core[32], left[32], wall[32], disk[32], memory[32], unshared[32];
     const totals t = count(plan, num_ranks, err);
     const int threads = (int)plan->sweep->policy.threads_per_rank;
@@ -199,9 +199,9 @@ rl_status rl_print_plan_json(FILE *out, const rl_plan *plan, int num_ranks, rl_e
                                                "lacks", plan->run_lacks[r]));
     }
     const int threads = (int)plan->sweep->policy.threads_per_rank;
-    root = json_pack("{s:i, s:f, s:f, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "threads_per_rank",
-                     threads, "unshared_core_seconds", threads * t.unshared_s, "peak_disk_bytes", t.peak_disk_bytes, "sweep", plan->sweep->name,
-                     "num_runs", (json_int_t)plan->sweep->num_runs, "runs_done", (json_int_t)t.runs_there, "runs_left_out",
+    root = json_pack("{s:i, s:f, s:f, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "threads_per_rank",
+                     threads, "unshared_core_seconds", threads * t.unshared_s, "peak_disk_bytes", t.peak_disk_bytes, "sweep", plan->sweep->name, "keep",
+                     keeps[plan->sweep->policy.keep], "num_runs", (json_int_t)plan->sweep->num_runs, "runs_done", (json_int_t)t.runs_there, "runs_left_out",
                      (json_int_t)t.runs_left_out, "runs_to_do", (json_int_t)t.runs_to_do, "num_stages", (json_int_t)t.num_stages, "num_stages_unshared", (json_int_t)plan->num_stages_unshared, "stages_done",
                      (json_int_t)t.stages_there, "stages_to_make", (json_int_t)t.stages_to_make, "stages_made_once_more",
                      (json_int_t)t.stages_once_more, "ranks", num_ranks, "core_seconds", threads * plan->total_seconds,
@@ -209,6 +209,11 @@ rl_status rl_print_plan_json(FILE *out, const rl_plan *plan, int num_ranks, rl_e
                      plan->critical_path_seconds, "wall_seconds", t.wall_s, "disk_bytes", plan->disk_bytes,
                      "memory_bytes_per_rank", plan->memory_bytes_per_rank, "recommended_ranks_per_run",
                      recommended ? json_integer(recommended) : json_null(), "runs", runs);
+    json_t *kinds = json_object();
+    for (int k = 0; k < RL_NUM_STAGE_KINDS; k++)
+        if (t.by_kind[k]) json_object_set_new(kinds, rl_stage_kind_name((rl_stage_kind)k), json_integer((json_int_t)t.by_kind[k]));
+    if (root) json_object_set(root, "stages", kinds);
+    json_decref(kinds);
     if (root && plan->unused_concept) json_object_set_new(root, "warning", json_string(plan->unused_concept));
     text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     if (text) fprintf(out, "%s\n", text);

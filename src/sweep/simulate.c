@@ -219,6 +219,8 @@ static rl_status kill_job(simulator *m, rl_error *err)
         gained += kept;
         if (reached > m->saved[t.node]) m->saved[t.node] = reached;
         if (ran > 0) tell_interval(m, &t, m->now_s, true);
+        m->result.messages += (int64_t)reports_of(m, node, ran);
+        m->coordinator_s += reports_of(m, node, ran) * m->options->message_s;
         use_disk(m, -(node->disk_bytes + working_bytes(node)));
         rl_scheduler_returned(m->scheduler, t.worker, t.node);
         m->idle[m->num_idle++] = t.worker;

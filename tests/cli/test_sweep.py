@@ -244,7 +244,8 @@ def test_dry_run_and_plan_write_nothing():
     out = relearn("run", "sweep.yaml", "--out", "dry", "--dry-run").stdout
     assert "4 runs" in out and not (world / "dry").exists(), out
     plan = json.loads(relearn("plan", "sweep.yaml", "--json", "--ranks", "3").stdout)
-    assert plan["num_runs"] == 4 and plan["num_stages"] == 28 and plan["num_stages_unshared"] == 32, plan
+    assert plan["num_runs"] == 4 and plan["num_stages"] == 28 and plan["num_stages_unshared"] == 32 and plan["keep"] == "all", plan
+    assert plan["stages"] == {"finetune": 2, "identify": 2, "prune": 4, "retrain": 8, "analyse": 12}, plan
     assert plan["wall_seconds"] > 0 and plan["disk_bytes"] > 0 and plan["memory_bytes_per_rank"] > 0
 
 

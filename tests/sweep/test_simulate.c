@@ -127,8 +127,10 @@ static void test_losses_cost_what_no_checkpoint_holds(void **state)
     rl_simulation_options rough = calm;
     rough.kill_every_s = 50;
     rough.restart_s = 3;
+    rough.reports_per_s = 1;
     rl_simulation a = simulate(&d, calm), b = simulate(&d, rough), again = simulate(&d, rough);
     assert_true(b.num_kills > 3 && b.lost_s > 0);
+    assert_true((double)b.messages > 2.0 * d.plan.num_nodes + 0.8 * a.work_s * 0.75); /* what a loss cut off was told of too; training is most of the work */
     assert_close(b.work_s, a.work_s, 1e-9, 0); /* nothing is lost for good, nothing is done twice beyond lost_s */
     assert_true(b.lost_s <= (double)b.num_kills * 16 * 25); /* an epoch of fine-tuning takes at most 22 s */
     assert_true(b.makespan_s > a.makespan_s + 3.0 * (double)b.num_kills);
