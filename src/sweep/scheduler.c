@@ -25,7 +25,7 @@ struct rl_scheduler {
     ready_heap ready, begun_first; /* the second only where folders are deleted: frugal */
     bool frugal;
     int32_t *running;       /* [num_workers] node or -1 */
-    int32_t *last_done;     /* [num_workers] node or -1: its output is what the worker has in memory */
+    int32_t *last_done;     /* [num_workers] node or -1: its files are in that machine's page cache, its corpora and base states in the worker */
     int32_t num_running;
     int32_t *run_workers;   /* [num_runs] workers that make something for the run */
     int64_t num_runs, runs_running;

@@ -226,6 +226,7 @@ static rl_status kill_job(simulator *m, rl_error *err)
         m->idle[m->num_idle++] = t.worker;
     }
     m->num_reporting = 0;
+    m->coordinator_s -= fmax(m->served_s - m->now_s, 0); /* what still waited for it */
     m->result.num_kills++;
     m->fruitless = gained > 0 ? 0 : m->fruitless + 1;
     if (m->fruitless > 10000)

@@ -115,6 +115,8 @@ static void test_the_coordinator_is_busy_for_at_most_the_whole_time(void **state
     assert_int_equal(r.messages, 2 * d.plan.num_nodes);
     assert_true(r.coordinator_load > 0.95 && r.coordinator_load <= 1);
     assert_close(r.makespan_s, 1e-3 * d.plan.num_nodes, 0.05, 0);
+    r = simulate(&d, (rl_simulation_options){.num_workers = 4000, .message_s = 1e-3, .kill_every_s = 1, .seed = 1}); /* most waits when a rank is lost */
+    assert_true(r.num_kills > 0 && r.coordinator_load > 0.5 && r.coordinator_load <= 1);
     sweep_dag_clear(&d);
 }
 
