@@ -57,7 +57,7 @@ rl_status rl_cluster_check_cores(MPI_Comm comm, int threads_per_rank, rl_error *
 /* What earlier starts in a folder tell the next one. Zero-initialise; rl_sweep_past_clear. */
 typedef struct rl_sweep_past {
     int64_t num_starts;
-    double factor[RL_NUM_STAGE_KINDS];     /* observed / modelled seconds of each kind of stage; 0: none observed */
+    double factor[RL_NUM_WORK_KINDS];      /* observed / modelled seconds of each kind of stage, and of shards; 0: none observed */
     char gemm_backend[32], gemm_version[128], isa[32]; /* of the last start */
     rl_names *failed;                      /* ids of runs that ever failed */
     char **reasons;                        /* [failed] the last one */

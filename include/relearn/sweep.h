@@ -80,6 +80,10 @@ typedef struct rl_node {
     bool there;            /* on disk when planned */
     bool done;             /* that, or not needed in this start */
 } rl_node;
+/* What times are told apart by: the kind of a stage, and last shards. */
+enum { RL_NUM_WORK_KINDS = RL_NUM_STAGE_KINDS + 1 };
+int rl_work_kind(const rl_node *node);
+const char *rl_work_kind_name(int kind);
 typedef struct rl_plan {
     const rl_sweep *sweep;
     int32_t num_nodes;
@@ -107,7 +111,7 @@ void rl_plan_free(rl_plan *plan);
 rl_status rl_plan_leave_out(rl_plan *plan, const bool *leave_out, rl_error *err);
 /* The run is not asked for, not there, and not refused or failed. */
 bool rl_plan_leaves_out(const rl_plan *plan, int64_t run);
-/* Predictions corrected by what stages took: factor [RL_NUM_STAGE_KINDS] of the modelled seconds (0: nothing known), then
+/* Predictions corrected by what stages took: factor [RL_NUM_WORK_KINDS] of the modelled seconds (0: nothing known), then
  * observed [num_nodes] (may be NULL) where finite. */
 rl_status rl_plan_correct(rl_plan *plan, const double *factor, const double *observed, rl_error *err);
 /* Longest path through the DAG when nodes take seconds [num_nodes]; 0: that one is not made. No number of workers makes it shorter. */

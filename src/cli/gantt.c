@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { SHARD = RL_NUM_STAGE_KINDS, LOST, NUM_KINDS };
+enum { LOST = RL_NUM_WORK_KINDS, NUM_KINDS };
 static const char *const colours[NUM_KINDS] = {"#3b6fb6", "#e0a030", "#7a4fa3", "#4f9d69", "#d9705a", "#2aa5a5", "#222222", "#bbbbbb"};
 static const double left = 90, top = 150, width = 1100, row_height = 9, curve_height = 80;
 
@@ -58,7 +58,7 @@ void rl_gantt_add(void *gantt, int32_t worker, int32_t node, double start_s, dou
         g->bars = grown;
         g->capacity = capacity;
     }
-    int kind = lost ? LOST : of->kind == RL_NODE_SHARD ? SHARD : (int)of->stage.kind;
+    int kind = lost ? LOST : rl_work_kind(of);
     g->bars[g->count++] = (rl_gantt_bar){start_s, end_s, row, (int8_t)kind};
 }
 
@@ -78,7 +78,7 @@ static rl_status heading(rl_buffer *svg, const rl_gantt *g, const rl_simulation 
                             left, g->plan->sweep->name, (long long)g->plan->sweep->num_runs, (int)g->num_workers,
                             g->num_workers == 1 ? "" : "s", makespan, 100 * r->efficiency));
     for (int k = 0; k < NUM_KINDS; k++) {
-        const char *name = k == LOST ? "lost" : k == SHARD ? "shard" : rl_stage_kind_name((rl_stage_kind)k);
+        const char *name = k == LOST ? "lost" : rl_work_kind_name(k);
         RL_TRY(rl_buffer_printf(svg, err, "<rect x=\"%g\" y=\"30\" width=\"10\" height=\"10\" fill=\"%s\"/><text x=\"%g\" y=\"39\">%s</text>\n",
                                 left + 90 * k, colours[k], left + 90 * k + 14, name));
     }

@@ -8,7 +8,7 @@ enum { RL_GANTT_ROWS = 64, RL_GANTT_BINS = 512 };
 typedef struct rl_gantt_bar {
     double start_s, end_s;
     int32_t row;
-    int8_t kind; /* rl_stage_kind, then: shard, lost in a kill */
+    int8_t kind; /* rl_work_kind, then: lost in a kill */
 } rl_gantt_bar;
 typedef struct rl_gantt {
     const rl_plan *plan;

@@ -72,7 +72,7 @@ static rl_status learn_from(rl_sweep_past *past, const char *like, rl_error *err
     rl_status status = rl_sweep_past_read(&other, like, err);
     if (status != RL_OK) return status;
     bool any = false;
-    for (int k = 0; k < RL_NUM_STAGE_KINDS; k++) {
+    for (int k = 0; k < RL_NUM_WORK_KINDS; k++) {
         any |= other.factor[k] > 0;
         if (past->factor[k] <= 0) past->factor[k] = other.factor[k];
     }

@@ -32,7 +32,7 @@ typedef struct coordinator {
     double last_watch_s, last_upkeep_s, last_sync_s;
     bool sync_due;         /* the journal has records that a crash shall not lose */
     int64_t *finished, num_finished; /* [num_runs] runs whose stages may be deleted */
-    double left_s[RL_NUM_STAGE_KINDS + 1], seen_s[RL_NUM_STAGE_KINDS + 1], modelled_s[RL_NUM_STAGE_KINDS + 1]; /* by kind; last: shards */
+    double left_s[RL_NUM_WORK_KINDS], seen_s[RL_NUM_WORK_KINDS], modelled_s[RL_NUM_WORK_KINDS];
     json_t *failures;      /* the newest ten */
     double *speed;         /* [num_workers] tokens/s, 0 = none */
     double *took_s;        /* [num_nodes] what this start made; 0 = not (yet) */
@@ -64,11 +64,9 @@ static json_t *node_event(const coordinator *c, const char *event, int32_t worke
     const char *run = c->work->plan->sweep->runs[node->run].id;
     bool shard = node->kind == RL_NODE_SHARD;
     return json_pack("{s:s, s:s, s:i, s:s, s:s, s:i}", "event", event, "stage",
-                     shard ? "shard" : rl_stage_kind_name(node->stage.kind), "round", shard ? 0 : (int)node->stage.round,
+                     rl_work_kind_name(rl_work_kind(node)), "round", shard ? 0 : (int)node->stage.round,
                      "key", shard ? run : node->stage.key, "run", run, "worker", (int)worker);
 }
-
-static int kind_of(const rl_node *node) { return node->kind == RL_NODE_SHARD ? RL_NUM_STAGE_KINDS : (int)node->stage.kind; }
 
 static const char *failure_kind(rl_status status)
 {
@@ -97,7 +95,7 @@ static double factor_of(const coordinator *c, int kind)
 static double estimate_left(const coordinator *c)
 {
     double left = 0, now = rl_now_s(), seen = 0;
-    for (int k = 0; k <= RL_NUM_STAGE_KINDS; k++) {
+    for (int k = 0; k < RL_NUM_WORK_KINDS; k++) {
         left += c->left_s[k] * factor_of(c, k);
         seen += c->seen_s[k];
     }
@@ -105,7 +103,7 @@ static double estimate_left(const coordinator *c)
     for (int32_t w = 0; w < c->num_workers; w++)
         if (c->running[w] >= 0) {
             const rl_node *node = &c->work->plan->nodes[c->running[w]];
-            left -= fmin(now - c->running_since[w], node->seconds * factor_of(c, kind_of(node)));
+            left -= fmin(now - c->running_since[w], node->seconds * factor_of(c, rl_work_kind(node)));
         }
     return fmax(left, 0) / c->num_workers;
 }
@@ -265,7 +263,7 @@ static void storage_failed(coordinator *c, int32_t worker, const rl_report *repo
 static void node_done(coordinator *c, int32_t worker, const rl_report *report, const char *what)
 {
     const rl_node *node = &c->work->plan->nodes[report->node];
-    int kind = kind_of(node);
+    int kind = rl_work_kind(node);
     rl_scheduler_done(c->scheduler, worker, report->node);
     c->nodes_done++;
     c->outcome->stages_computed++;
@@ -300,7 +298,7 @@ static void node_failed(coordinator *c, int32_t worker, const rl_report *report,
     }
     rl_scheduler_failed(c->scheduler, worker, report->node);
     c->nodes_failed++;
-    c->left_s[kind_of(&c->work->plan->nodes[report->node])] -= c->work->plan->nodes[report->node].seconds;
+    c->left_s[rl_work_kind(&c->work->plan->nodes[report->node])] -= c->work->plan->nodes[report->node].seconds;
     blame_runs(c, report);
     snprintf(c->event, sizeof c->event, "FAILED %s: %.200s", what, report->error.message);
 }
@@ -378,7 +376,7 @@ static bool takes_too_long(const coordinator *c, int32_t worker)
     double multiple = c->work->plan->sweep->policy.stuck_after;
     if (multiple <= 0 || c->running[worker] < 0) return false;
     const rl_node *node = &c->work->plan->nodes[c->running[worker]];
-    double predicted = node->seconds * fmax(factor_of(c, kind_of(node)), 1);
+    double predicted = node->seconds * fmax(factor_of(c, rl_work_kind(node)), 1);
     return rl_now_s() - c->running_since[worker] > multiple * fmax(predicted, least_patience_s);
 }
 
@@ -556,7 +554,7 @@ static void count_left(coordinator *c)
     for (int32_t n = 0; n < c->work->plan->num_nodes; n++) {
         const rl_node *node = &c->work->plan->nodes[n];
         c->nodes_done += node->done;
-        if (!node->done) c->left_s[kind_of(node)] += node->seconds;
+        if (!node->done) c->left_s[rl_work_kind(node)] += node->seconds;
     }
 }
 

@@ -22,7 +22,7 @@ typedef struct attempts {
 typedef struct reading {
     rl_sweep_past *past;
     size_t capacity, attempts_capacity;
-    double observed[RL_NUM_STAGE_KINDS], modelled[RL_NUM_STAGE_KINDS];
+    double observed[RL_NUM_WORK_KINDS], modelled[RL_NUM_WORK_KINDS];
     rl_names *keys;
     attempts *of; /* [keys] */
 } reading;
@@ -63,8 +63,8 @@ static void on_done(reading *r, attempts *a, const json_t *event)
     double seconds = a->earlier_s + json_number_value(json_object_get(event, "seconds"));
     double modelled = a->unknown ? 0 : json_number_value(json_object_get(event, "modelled_s"));
     *a = (attempts){0};
-    for (int k = 0; k < RL_NUM_STAGE_KINDS && seconds > 0 && modelled > 0; k++)
-        if (!strcmp(text_of(event, "stage"), rl_stage_kind_name((rl_stage_kind)k))) {
+    for (int k = 0; k < RL_NUM_WORK_KINDS && seconds > 0 && modelled > 0; k++)
+        if (!strcmp(text_of(event, "stage"), rl_work_kind_name(k))) {
             r->observed[k] += seconds;
             r->modelled[k] += modelled;
         }
@@ -130,7 +130,7 @@ rl_status rl_sweep_past_read(rl_sweep_past *out, const char *directory, rl_error
     RL_TRY(rl_names_create(&past.failed, err));
     RL_TRY(rl_names_create(&r.keys, err));
     RL_TRY(rl_journal_read(directory, visit, &r, &damaged, err));
-    for (int k = 0; k < RL_NUM_STAGE_KINDS; k++)
+    for (int k = 0; k < RL_NUM_WORK_KINDS; k++)
         if (r.modelled[k] > 0) past.factor[k] = r.observed[k] / r.modelled[k];
     *out = past;
     past = (rl_sweep_past){0};

@@ -510,11 +510,15 @@ cleanup:
     return status;
 }
 
+int rl_work_kind(const rl_node *node) { return node->kind == RL_NODE_SHARD ? RL_NUM_STAGE_KINDS : (int)node->stage.kind; }
+
+const char *rl_work_kind_name(int kind) { return kind == RL_NUM_STAGE_KINDS ? "shard" : rl_stage_kind_name((rl_stage_kind)kind); }
+
 rl_status rl_plan_correct(rl_plan *plan, const double *factor, const double *observed, rl_error *err)
 {
     for (int32_t n = 0; n < plan->num_nodes; n++) {
         rl_node *node = &plan->nodes[n];
-        if (node->kind == RL_NODE_STAGE && factor[node->stage.kind] > 0) node->seconds = node->modelled_s * factor[node->stage.kind];
+        if (factor[rl_work_kind(node)] > 0) node->seconds = node->modelled_s * factor[rl_work_kind(node)];
         if (observed && isfinite(observed[n])) node->seconds = observed[n];
     }
     return sum_up(plan, err);

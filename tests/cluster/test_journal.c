@@ -169,6 +169,27 @@ static void record_attempt(rl_journal *journal, const char *event, const char *k
     assert_ok(rl_journal_append(journal, object, false, &err), err);
 }
 
+static void test_forecasts_learn_what_shards_take(void **state)
+{
+    const char *directory = folder("shards");
+    rl_error err = {0};
+    rl_journal *journal = NULL;
+    rl_sweep_past past;
+    rl_node nodes[2] = {{.kind = RL_NODE_STAGE, .seconds = 10, .modelled_s = 10, .ranks = 1}, {.kind = RL_NODE_SHARD, .seconds = 0.05, .modelled_s = 0.05, .ranks = 1}};
+    rl_plan plan = {.num_nodes = 2, .nodes = nodes};
+    (void)state;
+    assert_ok(rl_journal_open(&journal, directory, &err), err);
+    json_t *done = json_pack("{s:s, s:s, s:s, s:s, s:f, s:f}", "event", "done", "run", "aaaaaaaaaaaa", "stage", "shard", "key", "aaaaaaaaaaaa", "seconds",
+                             2.0, "modelled_s", 0.05);
+    assert_ok(rl_journal_append(journal, done, false, &err), err);
+    assert_ok(rl_sweep_past_read(&past, directory, &err), err);
+    assert_ok(rl_plan_correct(&plan, past.factor, NULL, &err), err);
+    assert_close(nodes[1].seconds, 2.0, 1e-12, 0);
+    assert_close(nodes[0].seconds, 10.0, 0, 0);
+    rl_sweep_past_clear(&past);
+    rl_journal_close(journal);
+}
+
 /* Forecasts learn from whole stages: all parts of one that was stopped, and nothing of one whose first part is not known. */
 static void test_parts_of_a_stage_are_no_stage(void **state)
 {
@@ -207,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_a_failed_run_stays_failed_with_its_reason),
         cmocka_unit_test(test_a_folder_without_a_sweep_is_no_status),
         cmocka_unit_test(test_parts_of_a_stage_are_no_stage),
+        cmocka_unit_test(test_forecasts_learn_what_shards_take),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
