@@ -1,4 +1,5 @@
 """`relearn run` on the tiny world: the same bits on any number of ranks, resuming, failing alone, sharing stages."""
+import collections
 import json
 import os
 import pathlib
@@ -94,6 +95,25 @@ def test_more_seeds_compute_only_what_is_new():
     after = [e["key"] for e in done_stages("ranks2")]
     assert len(after) - len(before) == 2 + 2 * 6 + 2, len(after) - len(before)
     assert len(shards("ranks2")) == 6
+
+
+def test_more_ratios_and_concepts_compute_only_what_is_new():
+    text = (world / "sweep.yaml").read_text()
+    more = text.replace("concepts:\n", 'concepts:\n  other: {tokens: tokens.txt, labels: labels.txt, positive: ["N/A"]}\n')
+    (world / "concepts.yaml").write_text(more.replace("concept: [location]", "concept: [location, other]"))
+    a_run = {"prune": 1, "retrain": 2, "analyse": 3, "shard": 1}  # beside what its seed and its concept share
+    relearn("run", "sweep.yaml", "--out", "grows", "--set", "seed=0")
+    for sweep, shared, runs in (("sweep.yaml", {}, 2), ("concepts.yaml", {"identify": 1}, 4)):
+        before, old = len(done_stages("grows")), shards("grows")
+        arguments = (sweep, "--out", "grows", "--set", "seed=0", "--set", "prune.ratio=[0.5, 0.25]")
+        plan = json.loads(relearn("plan", *arguments, "--json").stdout)
+        relearn("run", *arguments)
+        new = collections.Counter(e["stage"] for e in done_stages("grows")[before:])
+        assert new == collections.Counter({kind: runs * n for kind, n in a_run.items()}) + collections.Counter(shared), new
+        assert (plan["stages_to_make"], plan["runs_to_do"]) == (sum(new.values()) - runs, runs), plan
+        assert old.items() <= shards("grows").items() and len(shards("grows")) == len(old) + runs
+    keys = [e["key"] for e in done_stages("grows")]
+    assert len(keys) == len(set(keys))
 
 
 def test_an_undisturbed_sweep_to_compare_with():
