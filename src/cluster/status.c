@@ -186,7 +186,7 @@ static bool is_alive(const char *directory)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     char *path = rl_path_join(directory, "lock", NULL);
-    int descriptor = path ? open(path, O_RDONLY | O_CLOEXEC) : -1; /* onlookers may have no right to write */
+    int descriptor = path ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1; /* onlookers may have no right to write */
     bool held = descriptor >= 0 && fcntl(descriptor, F_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
     if (descriptor >= 0) close(descriptor);
     rl_free(path);

@@ -17,7 +17,9 @@
 rl_status rl_file_view_open(rl_file_view *out, const char *path, rl_error *err)
 {
     struct stat info;
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    int descriptor;
+    do descriptor = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); /* a FIFO without a writer would be waited for, for ever */
+    while (descriptor < 0 && errno == EINTR);
     if (descriptor < 0) return rl_fail(err, RL_ERR_INPUT, "%s: cannot be read: %s", path, strerror(errno));
     if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
         close(descriptor);

@@ -29,6 +29,7 @@ void rl_yaml_free(rl_yaml *node)
 }
 
 enum { MAX_DEPTH = 16, MAX_NODES = 200000 }; /* an alias bomb or a self-containing alias ends here */
+static const char too_large[] = "the file is nested too deeply or too large";
 typedef struct conversion {
     yaml_document_t *document;
     const char *file;
@@ -62,14 +63,20 @@ cleanup:
 /* Keys are plain texts and occur once. */
 static rl_status check_keys(const rl_yaml *node, rl_error *err)
 {
-    for (size_t i = 0; i < node->count; i++) {
-        if (node->keys[i]->kind != RL_YAML_SCALAR) return rl_yaml_fail(node->keys[i], err, "a key must be a plain name");
-        for (size_t j = 0; j < i; j++)
-            if (!strcmp(node->keys[i]->text, node->keys[j]->text))
-                return rl_yaml_fail(node->keys[i], err, "'%s' is given twice; first at line %ld", node->keys[i]->text,
-                                    node->keys[j]->place.line);
+    rl_status status = RL_OK;
+    rl_names *seen = NULL;
+    int32_t id = 0;
+    RL_TRY(rl_names_create(&seen, err));
+    for (size_t i = 0; i < node->count && status == RL_OK; i++) {
+        const rl_yaml *key = node->keys[i];
+        if (key->kind != RL_YAML_SCALAR)
+            status = rl_yaml_fail(key, err, "a key must be a plain name");
+        else if ((status = rl_names_intern(seen, key->text, strlen(key->text), &id, err)) == RL_OK && (size_t)id < i)
+            status = rl_yaml_fail(key, err, "'%s' is given twice; first at line %ld", key->text, node->keys[id]->place.line);
     }
-    return RL_OK;
+cleanup:
+    rl_names_free(seen);
+    return status;
 }
 
 static rl_status convert(rl_yaml **out, conversion *c, int index, int depth, rl_error *err)
@@ -80,7 +87,7 @@ static rl_status convert(rl_yaml **out, conversion *c, int index, int depth, rl_
     RL_ALLOC(node, 1, err);
     node->place = (rl_place){c->file, (long)from->start_mark.line + 1, (long)from->start_mark.column + 1};
     if (depth > MAX_DEPTH || ++c->num_nodes > MAX_NODES) {
-        status = rl_yaml_fail(node, err, "the file is nested too deeply or too large");
+        status = rl_yaml_fail(node, err, too_large);
         goto cleanup;
     }
     if (from->type == YAML_SCALAR_NODE) {
@@ -130,11 +137,36 @@ static rl_status parser_failure(const yaml_parser_t *parser, const char *name, c
                       "is not YAML: %s", problem);
 }
 
-rl_status rl_yaml_parse(rl_yaml **out, const char *name, const char *text, size_t length, rl_error *err)
+/* libyaml's time grows with the square of the depth, so that a few thousand brackets would keep it for minutes: before it builds
+ * a tree, the limits of convert are applied to what it reads. Faults of the text are left to the reading that follows. */
+static rl_status check_extent(const char *name, const char *text, size_t length, rl_error *err)
 {
     rl_status status = RL_OK;
     yaml_parser_t parser;
+    size_t num_nodes = 0;
+    int depth = -1; /* of the node that begins */
+    bool ended = false;
+    if (!yaml_parser_initialize(&parser)) return rl_fail(err, RL_ERR_MEMORY, "out of memory for the YAML parser");
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, length);
+    for (yaml_event_t event; !ended && status == RL_OK && yaml_parser_parse(&parser, &event); yaml_event_delete(&event)) {
+        bool opens = event.type == YAML_SEQUENCE_START_EVENT || event.type == YAML_MAPPING_START_EVENT;
+        depth += opens;
+        num_nodes += opens || event.type == YAML_SCALAR_EVENT;
+        depth -= event.type == YAML_SEQUENCE_END_EVENT || event.type == YAML_MAPPING_END_EVENT;
+        if (depth > MAX_DEPTH || num_nodes > MAX_NODES)
+            status = rl_fail_at(err, RL_ERR_INPUT, name, (long)event.start_mark.line + 1, (long)event.start_mark.column + 1, too_large);
+        ended = event.type == YAML_STREAM_END_EVENT;
+    }
+    yaml_parser_delete(&parser);
+    return status;
+}
+
+rl_status rl_yaml_parse(rl_yaml **out, const char *name, const char *text, size_t length, rl_error *err)
+{
+    rl_status status = check_extent(name, text, length, err);
+    yaml_parser_t parser;
     yaml_document_t document, second;
+    if (status != RL_OK) return status;
     if (!yaml_parser_initialize(&parser)) return rl_fail(err, RL_ERR_MEMORY, "out of memory for the YAML parser");
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, length);
     if (!yaml_parser_load(&parser, &document)) {

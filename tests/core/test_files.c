@@ -71,6 +71,18 @@ static void test_unreadable_and_unwritable_are_named(void **state)
     assert_int_equal(rl_make_directories(in_temporary("plain/below"), &err), RL_ERR_IO);
 }
 
+/* A FIFO that nobody writes to, where a file was expected, is refused at once. */
+static void test_a_fifo_is_not_waited_for(void **state)
+{
+    rl_error err = {0};
+    rl_file_view view = {0};
+    (void)state;
+    assert_int_equal(mkfifo(in_temporary("fifo"), 0666), 0);
+    alarm(10); /* were it waited for, this would end the test */
+    assert_fails(rl_file_view_open(&view, in_temporary("fifo"), &err), RL_ERR_INPUT, err, "fifo: is not a regular file");
+    alarm(0);
+}
+
 static void test_publish_keeps_what_is_complete(void **state)
 {
     rl_error err = {0};
@@ -184,6 +196,7 @@ int main(void)
         cmocka_unit_test(test_write_replaces_whole_files),
         cmocka_unit_test(test_a_full_disk_keeps_the_old_file),
         cmocka_unit_test(test_unreadable_and_unwritable_are_named),
+        cmocka_unit_test(test_a_fifo_is_not_waited_for),
         cmocka_unit_test(test_publish_keeps_what_is_complete),
         cmocka_unit_test(test_remove_tree_does_not_follow_links),
         cmocka_unit_test(test_a_lock_names_its_holder),

@@ -108,7 +108,7 @@ static void test_random_damage(void **state)
 /* Files made to be expensive: they end early. */
 static void test_bombs_end_early(void **state)
 {
-    static char text[200000];
+    static char text[1000000];
     (void)state;
     double before = rl_now_s();
     size_t n = (size_t)snprintf(text, sizeof text, "a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
@@ -119,8 +119,11 @@ static void test_bombs_end_early(void **state)
     read_bytes(text, n);
     read_bytes("a: &a [*a]\n", 11);
     read_bytes("&a {a: *a}\n", 11);
-    memset(text, '[', 20000);
-    read_bytes(text, 20000);
+    memset(text, '[', 200000);
+    read_bytes(text, 200000);
+    n = 0;
+    for (int i = 0; i < 90000; i++) n += (size_t)snprintf(text + n, sizeof text - n, "k%d: 1\n", i);
+    read_bytes(text, n);
     assert_int_equal(num_good, 0);
     assert_true(rl_now_s() - before < 20);
 }
