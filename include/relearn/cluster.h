@@ -59,6 +59,7 @@ typedef struct rl_sweep_past {
     int64_t num_starts;
     double factor[RL_NUM_WORK_KINDS];      /* observed / modelled seconds of each kind of stage, and of shards; 0: none observed */
     char gemm_backend[32], gemm_version[128], isa[32]; /* of the last start */
+    json_t *runs;                          /* of the last start: their ids */
     rl_names *failed;                      /* ids of runs that ever failed */
     char **reasons;                        /* [failed] the last one */
     bool *machines;                        /* [failed] the machine's fault, not the run's: files, memory */

@@ -53,10 +53,11 @@ void rl_sweep_free(rl_sweep *sweep);
 /* A sweep that goes on in a folder must not drop what the folder holds. previous: DIR/sweep.yaml, the resolved sweep of the last
  * start (absent: *whole stays NULL, sweep is what runs). Where it has runs that sweep lacks, *whole is the grid of both, with
  * the runs that sweep does not ask for marked skipped. Single settings that contradict each other are RL_ERR_INPUT by name, or, with
- * both, an axis of the two values.
+ * both, an axis of the two values; concepts of one name that are not the same are RL_ERR_INPUT always. unread: why previous cannot be read
+ * (then its runs are not known, and *whole stays NULL); untouched when it can.
  * path, sets: as sweep was read; the caller frees both sweeps. */
 rl_status rl_sweep_extend(rl_sweep **whole, const rl_sweep *sweep, const char *path, const char *const *sets, size_t num_sets,
-                          const char *previous, bool both, rl_error *err);
+                          const char *previous, bool both, rl_error *unread, rl_error *err);
 /* One `train.KEY=VALUE` (or prune., retrain., analyse., data.limit, protocol) applied to settings: for `finetune --set`. */
 rl_status rl_settings_set(rl_run_settings *settings, const char *assignment, rl_error *err);
 /* "train.epochs: 3" lines with their meaning: for --help and docs. */

@@ -216,7 +216,7 @@ rl_status rl_planned_work(const rl_planned *p, const char *metrics_file, double 
     const rl_cluster_options cluster = {
         .directory = p->directory, .metrics_file = metrics_file, .context = &view, .on_progress = on_progress,
         .on_notice = on_notice};
-    if (rank == 0) rl_planned_warn_of_machine(p);
+    if (rank == 0) rl_planned_warn_of_past(p);
     rl_status status = check_machine(p->plan, rank, num_ranks, err);
     if (status == RL_OK) status = check_disk(p->plan, p->directory, num_ranks, rank, err);
     if (status == RL_OK && rank == 0) status = check_metrics(metrics_file, err); /* the coordinator's file: other nodes need no such folder */

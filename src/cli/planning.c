@@ -55,7 +55,7 @@ static rl_status find_folder(rl_planned *p, const rl_planning *planning, rl_erro
     previous = rl_path_join(p->directory, "sweep.yaml", err);
     if (!previous) return RL_ERR_MEMORY;
     RL_TRY(rl_sweep_extend(&whole, p->sweep, planning->file, planning->sets, planning->num_sets, previous,
-                           planning->both, err));
+                           planning->both, &p->unread, err));
     if (whole) {
         rl_sweep_free(p->sweep);
         p->sweep = whole;
@@ -104,14 +104,41 @@ cleanup:
     return status;
 }
 
-void rl_planned_warn_of_machine(const rl_planned *planned)
+/* Finished runs of the last start that this one does not know: their keys are others now. */
+static int64_t count_lost(const rl_planned *planned)
+{
+    rl_names *ids = NULL;
+    int64_t lost = 0;
+    int32_t id = 0;
+    size_t i;
+    const json_t *run;
+    if (rl_names_create(&ids, NULL) != RL_OK) return 0;
+    for (int64_t r = 0; r < planned->sweep->num_runs; r++) rl_names_intern(ids, planned->sweep->runs[r].id, strlen(planned->sweep->runs[r].id), &id, NULL);
+    json_array_foreach(planned->past.runs, i, run)
+    {
+        const char *name = json_string_value(run);
+        if (!name || rl_names_find(ids, name, strlen(name)) >= 0) continue;
+        char *shard = rl_plan_shard_path(planned->directory, name, NULL);
+        lost += shard && rl_path_exists(shard);
+        rl_free(shard);
+    }
+    rl_names_free(ids);
+    return lost;
+}
+
+void rl_planned_warn_of_past(const rl_planned *planned)
 {
     const rl_sweep_past *past = &planned->past;
     bool other = strcmp(past->gemm_backend, rl_gemm_backend()) != 0 || strcmp(past->isa, rl_isa_name()) != 0 ||
                  (past->gemm_version[0] && strcmp(past->gemm_version, rl_gemm_backend_version()) != 0);
-    if (past->num_starts == 0 || !other) return;
-    fprintf(stderr,
-            "relearn: warning: %s was computed with %s %s on %s, this start has %s %s on %s: bits may differ, so everything is computed anew; "
-            "RELEARN_GEMM and RELEARN_ISA choose what both have, --out another folder keeps them apart\n",
-            planned->directory, past->gemm_backend, past->gemm_version, past->isa, rl_gemm_backend(), rl_gemm_backend_version(), rl_isa_name());
+    int64_t lost = count_lost(planned);
+    if (past->num_starts > 0 && other)
+        fprintf(stderr,
+                "relearn: warning: %s was computed with %s %s on %s, this start has %s %s on %s: bits may differ, so everything is computed anew; "
+                "RELEARN_GEMM and RELEARN_ISA choose what both have, --out another folder keeps them apart\n",
+                planned->directory, past->gemm_backend, past->gemm_version, past->isa, rl_gemm_backend(), rl_gemm_backend_version(), rl_isa_name());
+    else if (lost > 0)
+        fprintf(stderr, "relearn: warning: %lld finished run%s of %s %s in this sweep and leave%s its results.h5 (shards stay in runs/): %s; --out another folder keeps them apart\n",
+                (long long)lost, lost == 1 ? "" : "s", planned->directory, lost == 1 ? "is not" : "are not", lost == 1 ? "s" : "",
+                planned->unread.status != RL_OK ? planned->unread.message : "what a data or model file holds, or relearn itself, has changed");
 }

@@ -10,6 +10,7 @@ typedef struct rl_planned {
     rl_plan *plan;
     char *directory; /* NULL: none, nothing is done yet */
     rl_sweep_past past;
+    rl_error unread; /* why DIR/sweep.yaml, and so what ran there, could not be read; status RL_OK: it could */
 } rl_planned;
 typedef struct rl_planning {
     const char *file, *directory, *filter, *like; /* directory NULL: results/NAME, when it is there or must_have_folder */
@@ -25,7 +26,8 @@ rl_status rl_planned_make(rl_planned *out, const rl_planning *planning, rl_error
 void rl_planned_clear(rl_planned *planned);
 /* cmd_run.c: execute, gather, statistics; progress and outcome are printed. budget_s > 0: stops after that. Collective. */
 rl_status rl_planned_work(const rl_planned *planned, const char *metrics_file, double budget_s, int *exit_code, rl_error *err);
-/* Says when what lies there was computed by other kernels than this start's: nothing of it can be used again. */
-void rl_planned_warn_of_machine(const rl_planned *planned);
+/* Says when what lies there was computed by other kernels than this start's, and when finished runs of the last start are not among this one's
+ * (their files' contents changed, say): nothing of them can be used again. */
+void rl_planned_warn_of_past(const rl_planned *planned);
 
 #endif

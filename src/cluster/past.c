@@ -9,6 +9,7 @@ void rl_sweep_past_clear(rl_sweep_past *past)
     for (int32_t i = 0; past->failed && i < rl_names_count(past->failed); i++) rl_free(past->reasons[i]);
     rl_free(past->reasons);
     rl_free(past->machines);
+    json_decref(past->runs);
     rl_names_free(past->failed);
     *past = (rl_sweep_past){0};
 }
@@ -114,6 +115,8 @@ static rl_status visit(void *context, const json_t *event, rl_error *err)
     if (!strcmp(kind, "run_failed")) return on_failed(r, event, err);
     if (!strcmp(kind, "start")) {
         r->past->num_starts++;
+        json_decref(r->past->runs);
+        r->past->runs = json_incref(json_object_get(event, "runs"));
         snprintf(r->past->gemm_backend, sizeof r->past->gemm_backend, "%s", text_of(event, "gemm_backend"));
         snprintf(r->past->gemm_version, sizeof r->past->gemm_version, "%s", text_of(event, "gemm_version"));
         snprintf(r->past->isa, sizeof r->past->isa, "%s", text_of(event, "isa"));

@@ -201,3 +201,15 @@ rl_status rl_yaml_read(rl_yaml **out, const char *path, rl_error *err)
     rl_file_view_close(&view);
     return status;
 }
+
+const rl_yaml *rl_yaml_find(const rl_yaml *map, const char *path)
+{
+    const rl_yaml *found = NULL;
+    for (size_t i = 0; map->kind == RL_YAML_MAP && i < map->count && !found; i++) {
+        const char *name = map->keys[i]->text;
+        size_t length = strlen(name);
+        if (!strcmp(name, path)) found = map->values[i];
+        else if (!strncmp(name, path, length) && path[length] == '.') found = rl_yaml_find(map->values[i], path + length + 1);
+    }
+    return found;
+}

@@ -87,25 +87,12 @@ static bool is_axis_of(const rl_sweep *sweep, const rl_key *key)
 
 static bool has_unset(const rl_names *values) { return rl_names_find(values, unset, sizeof unset - 1) >= 0; }
 
-/* Where a map says PATH: as one name, or a section deeper. NULL: nowhere. */
-static const rl_yaml *find_path(const rl_yaml *map, const char *path)
-{
-    const rl_yaml *found = NULL;
-    for (size_t i = 0; map->kind == RL_YAML_MAP && i < map->count && !found; i++) {
-        const char *name = map->keys[i]->text;
-        size_t length = strlen(name);
-        if (!strcmp(name, path)) found = map->values[i];
-        else if (!strncmp(name, path, length) && path[length] == '.') found = find_path(map->values[i], path + length + 1);
-    }
-    return found;
-}
-
 static const rl_yaml *find_in_file(const rl_yaml *root, const char *path)
 {
     const rl_yaml *found = NULL;
     for (size_t i = 0; root->kind == RL_YAML_MAP && i < root->count; i++)
-        if (!strcmp(root->keys[i]->text, "grid")) found = find_path(root->values[i], path);
-    return found ? found : find_path(root, path);
+        if (!strcmp(root->keys[i]->text, "grid")) found = rl_yaml_find(root->values[i], path);
+    return found ? found : rl_yaml_find(root, path);
 }
 
 /* "FILE:LINE:COL" of what gives a setting its value, "--set ..." where that does, FILE alone for a default. NULL: no memory. */
@@ -223,16 +210,16 @@ cleanup:
 }
 
 rl_status rl_sweep_extend(rl_sweep **whole, const rl_sweep *sweep, const char *path, const char *const *sets, size_t num_sets,
-                          const char *previous, bool both, rl_error *err)
+                          const char *previous, bool both, rl_error *unread, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_sweep *old = NULL, *made = NULL;
     rl_names *asked = NULL;
-    rl_error why = {0};
     bool within = true;
     if (!rl_path_exists(previous)) return RL_OK;
-    if (rl_sweep_read(&old, previous, NULL, 0, NULL, &why) != RL_OK) return RL_OK; /* its files are gone, or another version wrote it */
+    if (rl_sweep_read(&old, previous, NULL, 0, NULL, unread) != RL_OK) return RL_OK; /* its files are gone or moved, or another version wrote it */
     if (!strcmp(old->resolved, sweep->resolved)) goto cleanup;
+    RL_TRY(rl_sweep_check_concepts(sweep, old, path, previous, err));
     RL_TRY(rl_names_create(&asked, err));
     RL_TRY(all_fingerprints(asked, sweep, err));
     RL_TRY(is_within(&within, asked, old, err));

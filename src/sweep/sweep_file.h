@@ -58,6 +58,8 @@ bool rl_policy_is_key(const char *name);
 rl_status rl_policy_set(rl_sweep_policy *policy, const char *name, const char *text, rl_place place, rl_error *err);
 rl_status rl_policy_print(rl_buffer *text, const rl_sweep_policy *policy, rl_error *err);
 rl_status rl_sweep_file_policy(rl_sweep_file *file, const rl_yaml *root, rl_error *err);
+/* concept_changes.c: RL_ERR_INPUT at the key of the file at path that makes another concept of one that old's runs use. previous: old's file. */
+rl_status rl_sweep_check_concepts(const rl_sweep *sweep, const rl_sweep *old, const char *path, const char *previous, rl_error *err);
 /* resolve.c */
 rl_status rl_sweep_resolve(rl_buffer *text, const rl_sweep_file *file, rl_error *err);
 

@@ -76,6 +76,7 @@ struct rl_yaml {
 rl_status rl_yaml_read(rl_yaml **out, const char *path, rl_error *err);
 rl_status rl_yaml_parse(rl_yaml **out, const char *name, const char *text, size_t length, rl_error *err);
 void rl_yaml_free(rl_yaml *node);
+const rl_yaml *rl_yaml_find(const rl_yaml *map, const char *path); /* where a map says PATH: as one name, or a section deeper; or NULL */
 rl_status rl_yaml_fail(const rl_yaml *node, rl_error *err, const char *format, ...) RL_PRINTF(3, 4);
 
 /* -------------------------------------------------------------------------------------- filter.c: --filter EXPR */

@@ -161,6 +161,38 @@ def test_contradictions_of_every_kind_name_their_key():
         assert json.loads(offered.stdout)["num_runs"] >= 8, (key, offered.stdout)
 
 
+def test_a_concept_that_means_something_else_is_refused_at_its_key():
+    text = (world / "sweep.yaml").read_text()
+    (world / "labels2.txt").write_text((world / "labels.txt").read_text().replace("SEM:named_entity:location", "N/A", 1))
+    (world / "copy.txt").write_text((world / "labels.txt").read_text())
+    before = (world / "all/results.h5").read_bytes()
+    for old, new, says in (("labels.txt", "labels2.txt", "labels2.txt here and "), ('["SEM:named_entity:location"]', "[X]", "positive X here and SEM"),
+                           ("{tokens: tokens.txt", "{type: LOC, tokens: tokens.txt", "type LOC here and unset"),
+                           ("location", "place", "location is not here and is"), ("positive: [", "pattern: x, positive: [", "'tokens' and 'pattern'")):
+        (world / "other.yaml").write_text(text.replace(old, new))
+        more = [] if "pattern" in new else ["all/sweep.yaml; give --out another folder, or extend by"]
+        refused("run", "other.yaml", "--out", "all", "--set", "seed=0..9", says=["other.yaml:4:", says, *more])
+    (world / "other.yaml").write_text(text.replace("{tokens: tokens.txt, labels: labels.txt, positive: [\"SEM:named_entity:location\"]}", "{words: [oslo]}"))
+    refused("nightly", "other.yaml", "--out", "all", "--budget", "1h", says=["other.yaml:4:", "concepts: location has tokens unset here and "])
+    assert (world / "all/results.h5").read_bytes() == before
+    (world / "other.yaml").write_text(text.replace("labels.txt", "copy.txt").replace("  location", "  more: {words: [oslo]}\n  location", 1))
+    assert "; 0 stages computed" in relearn("run", "other.yaml", "--out", "all").stdout  # the same file elsewhere, a concept that no run uses
+
+
+def test_finished_runs_that_a_start_does_not_know_are_named():
+    relearn("run", "sweep.yaml", "--out", "lost", "--set", "seed=0")
+    train, resolved = (world / "train.conll").read_text(), world / "lost/sweep.yaml"
+    (world / "train.conll").write_text(train + "oslo B-LOC\n\n")
+    changed = relearn("run", "sweep.yaml", "--out", "lost", "--set", "seed=0").stderr
+    (world / "train.conll").write_text(train)
+    assert "warning: 2 finished runs of lost are not in this sweep" in changed and "a data or model file holds" in changed, changed
+    relearn("run", "sweep.yaml", "--out", "lost", "--set", "seed=0")
+    resolved.write_text(resolved.read_text() + "x: [\n")
+    unread = relearn("run", "sweep.yaml", "--out", "lost", "--set", "seed=1").stderr
+    assert "warning: 2 finished runs of lost are not in this sweep" in unread and "lost/sweep.yaml:" in unread and "is not YAML" in unread, unread
+    assert "warning" not in relearn("run", "sweep.yaml", "--out", "lost", "--set", "seed=0..1").stderr
+
+
 def test_what_is_unset_can_be_no_axis():
     for value in ("0.2", "[0.1,0.2]"):
         line = refused("run", "sweep.yaml", "--out", "all", "--set", f"train.dropout={value}", "--dry-run",
