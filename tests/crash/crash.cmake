@@ -48,10 +48,11 @@ endif()
 option(RELEARN_FUZZ "libFuzzer programs for every parser of a file (clang; preset fuzz)" OFF)
 if(RELEARN_FUZZ)
   foreach(target conll concept_tokens concept_labels config safetensors tokenizer_json vocab vocab_json merges vectors_bin vectors_vec sweep journal shard checkpoint neuron_table
-          stage_record journal_sealed neuron_table_sealed stage_record_sealed)
+          stage_record journal_sealed neuron_table_sealed stage_record_sealed checkpoint_sealed tokenizer_config special_tokens_map safetensors_index weights words
+          sentences training_log)
     add_executable(fuzz_${target} fuzz/fuzz_parser.c)
     target_compile_definitions(fuzz_${target} PRIVATE FUZZ_${target})
-    target_include_directories(fuzz_${target} PRIVATE ${CMAKE_SOURCE_DIR}/src/model ${CMAKE_SOURCE_DIR}/src/train)
+    target_include_directories(fuzz_${target} PRIVATE ${CMAKE_SOURCE_DIR}/src/cycle ${CMAKE_SOURCE_DIR}/src/model ${CMAKE_SOURCE_DIR}/src/train)
     target_link_libraries(fuzz_${target} PRIVATE relearn_cluster relearn_options)
     target_link_options(fuzz_${target} PRIVATE -fsanitize=fuzzer)
     add_test(NAME fuzz.${target} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/run.sh ${CMAKE_BINARY_DIR} 60 ${target})

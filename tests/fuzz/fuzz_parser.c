@@ -4,6 +4,7 @@
  * A checksum stops nearly every input at the door. The targets NAME_sealed put the right one on whatever the input is, so that what lies behind is read too. */
 #include "relearn/cluster.h"
 
+#include "cycle_internal.h"
 #include "model_internal.h"
 #include "train_internal.h"
 
@@ -43,6 +44,21 @@ static void put_companions(void)
 #elif defined(FUZZ_vocab_json)
     put("merges.txt", "#version: 0.2\na b\n", 18);
     put("tokenizer_config.json", "{\"tokenizer_class\": \"GPT2Tokenizer\"}", 36);
+#elif defined(FUZZ_tokenizer_config) || defined(FUZZ_special_tokens_map)
+    put("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\none\n##s\n<s>\n", 43);
+#elif defined(FUZZ_safetensors_index)
+    static const char tensor[] = "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}";
+    char shard[8 + sizeof tensor] = {(char)(sizeof tensor - 1)};
+    memcpy(shard + 8, tensor, sizeof tensor - 1);
+    put("one.safetensors", shard, sizeof shard);
+#elif defined(FUZZ_weights)
+    static const char config[] = "{\"model_type\": \"bert\", \"architectures\": [\"BertForTokenClassification\"], \"vocab_size\": 2, \"hidden_size\": 2, "
+                                 "\"num_hidden_layers\": 1, \"num_attention_heads\": 1, \"intermediate_size\": 2, \"hidden_act\": \"gelu\", "
+                                 "\"max_position_embeddings\": 4, \"id2label\": {\"0\": \"O\", \"1\": \"B-X\"}}";
+    put("config.json", config, sizeof config - 1);
+#elif defined(FUZZ_words) || defined(FUZZ_sentences)
+    put("data.conll", "one B-LOC\ntwo O\nthree O\n\ntwo O\n", 31);
+    put("listed.txt", "two\n", 4);
 #elif defined(FUZZ_sweep)
     put("tokens.txt", "one two\n", 8);
     put("labels.txt", "N/A SEM:a\n", 10);
@@ -88,7 +104,28 @@ static const char name[] = "model.safetensors";
 static void parse(void)
 {
     rl_safetensors file = {0};
-    if (rl_safetensors_open(&file, path, &err) == RL_OK) rl_safetensors_close(&file);
+    float values[256];
+    if (rl_safetensors_open(&file, path, &err) != RL_OK) return;
+    for (size_t i = 0; i < file.num_tensors; i++) {
+        const rl_tensor_view *tensor = &file.tensors[i];
+        bool is_real = tensor->dtype == RL_DTYPE_F32 || tensor->dtype == RL_DTYPE_F16 || tensor->dtype == RL_DTYPE_BF16;
+        if (is_real && tensor->count <= 256) rl_tensor_to_float(values, tensor);
+    }
+    rl_safetensors_close(&file);
+}
+#elif defined(FUZZ_safetensors_index)
+static const char name[] = "model.safetensors.index.json";
+static void parse(void)
+{
+    rl_weight_files files = {0};
+    if (rl_weight_files_open(&files, folder, &err) == RL_OK) rl_weight_files_close(&files);
+}
+#elif defined(FUZZ_weights)
+static const char name[] = "model.safetensors";
+static void parse(void)
+{
+    rl_model *model = NULL;
+    if (rl_model_load(&model, folder, NULL, 1, &err) == RL_OK) rl_model_free(model);
 }
 #elif defined(FUZZ_vectors_bin) || defined(FUZZ_vectors_vec)
 #if defined(FUZZ_vectors_bin)
@@ -108,27 +145,72 @@ static void parse(void)
     if (rl_word_vectors_from_file(&table, &dimension, NULL, path, words, true, &err) == RL_OK) rl_free(table);
     rl_names_free(words);
 }
-#elif defined(FUZZ_tokenizer_json) || defined(FUZZ_vocab) || defined(FUZZ_merges) || defined(FUZZ_vocab_json)
+#elif defined(FUZZ_tokenizer_json) || defined(FUZZ_vocab) || defined(FUZZ_merges) || defined(FUZZ_vocab_json) || defined(FUZZ_tokenizer_config) || \
+    defined(FUZZ_special_tokens_map)
 #if defined(FUZZ_tokenizer_json)
 static const char name[] = "tokenizer.json";
 #elif defined(FUZZ_vocab)
 static const char name[] = "vocab.txt";
 #elif defined(FUZZ_vocab_json)
 static const char name[] = "vocab.json";
+#elif defined(FUZZ_tokenizer_config)
+static const char name[] = "tokenizer_config.json";
+#elif defined(FUZZ_special_tokens_map)
+static const char name[] = "special_tokens_map.json";
 #else
 static const char name[] = "merges.txt";
 #endif
 static void parse(void)
 {
+    static const char *const words[] = {"", "abc", "ones", "[SEP]", "Caf\303\251\344\270\255 <|endoftext|>"};
     rl_tokenizer *tokenizer = NULL;
-    if (rl_tokenizer_load(&tokenizer, folder, &err) == RL_OK) rl_tokenizer_free(tokenizer);
+    rl_id_list ids = {0};
+    if (rl_tokenizer_load(&tokenizer, folder, &err) != RL_OK) return;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) rl_tokenizer_encode_word(tokenizer, words[i], strlen(words[i]), &ids, &err);
+    rl_free(ids.ids);
+    rl_tokenizer_free(tokenizer);
 }
 #elif defined(FUZZ_sweep)
 static const char name[] = "sweep.yaml";
 static void parse(void)
 {
-    rl_sweep *sweep = NULL;
-    if (rl_sweep_read(&sweep, path, NULL, 0, NULL, &err) == RL_OK) rl_sweep_free(sweep);
+    static const char asked[] = "sweep: s\ndata: {train: data.conll, validation: data.conll}\nmodel: .\nconcepts: {a: {tokens: tokens.txt, labels: labels.txt, "
+                                "positive: SEM:a}}\ngrid: {concept: a, seed: 0..1}\n";
+    rl_sweep *sweep = NULL, *goes_on = NULL, *whole = NULL;
+    rl_error unread = {0}, why = {0};
+    char previous[sizeof path];
+    if (rl_sweep_read(&sweep, path, NULL, 0, NULL, &err) != RL_OK) return;
+    memcpy(previous, path, sizeof path); /* and as what a folder holds that another sweep goes on in */
+    put("asked.yaml", asked, sizeof asked - 1);
+    if (rl_sweep_read(&goes_on, path, NULL, 0, NULL, &why) != RL_OK) abort();
+    if (rl_sweep_extend(&whole, goes_on, path, NULL, 0, previous, true, &unread, &why) == RL_OK) rl_sweep_free(whole);
+    rl_sweep_free(goes_on);
+    rl_sweep_free(sweep);
+}
+#elif defined(FUZZ_words) || defined(FUZZ_sentences)
+#if defined(FUZZ_words)
+static const char name[] = "words.txt", list[] = "words.txt", text[] = "";
+#else
+static const char name[] = "sentences.txt", list[] = "listed.txt", text[] = "sentences.txt";
+#endif
+static void parse(void)
+{
+    char train[512], words[512], in[512];
+    snprintf(train, sizeof train, "%s/data.conll", folder);
+    snprintf(words, sizeof words, "%s/%s", folder, list);
+    snprintf(in, sizeof in, "%s/%s", folder, text);
+    rl_run_settings settings = rl_run_defaults(RL_PROTOCOL_CORRECTED);
+    rl_concept_settings concept = {.name = "c", .kind = RL_CONCEPT_WORDS, .words_file = words, .in = text[0] ? in : NULL};
+    rl_concept_corpus corpus = {0};
+    settings.train_file = train;
+    if (rl_cycle_concept_corpus(&corpus, &settings, &concept, &err) == RL_OK) rl_corpus_free(corpus.corpus);
+}
+#elif defined(FUZZ_training_log)
+static const char name[] = "training.jsonl";
+static void parse(void)
+{
+    rl_training_log log = {0};
+    if (rl_training_log_read(&log, path, &err) == RL_OK) rl_training_log_free(&log);
 }
 #elif defined(FUZZ_journal) || defined(FUZZ_journal_sealed)
 static const char name[] = "journal.jsonl";
@@ -151,7 +233,7 @@ static void parse(void)
 #elif defined(FUZZ_shard)
 static const char name[] = "shard.h5";
 static void parse(void) { rl_shard_check_seal(path, &err); }
-#elif defined(FUZZ_checkpoint)
+#elif defined(FUZZ_checkpoint) || defined(FUZZ_checkpoint_sealed)
 static const char name[] = "checkpoint";
 static void parse(void)
 {
@@ -204,6 +286,22 @@ static void put_input(const uint8_t *data, size_t size)
     if (size > sizeof sum && (rl_buffer_append(&sealed, data, size - sizeof sum, &err) != RL_OK || rl_buffer_append(&sealed, &sum, sizeof sum, &err) != RL_OK))
         abort();
     put(name, sealed.length ? sealed.data : (const char *)data, sealed.length ? sealed.length : size);
+    rl_buffer_free(&sealed);
+}
+#elif defined(FUZZ_checkpoint_sealed)
+static void put_input(const uint8_t *data, size_t size)
+{
+    enum { DIGEST = RL_DIGEST_HEX - 1 };
+    char digest[RL_DIGEST_HEX];
+    rl_hash *hash = NULL;
+    rl_buffer sealed = {0};
+    size_t body = size > DIGEST ? size - DIGEST : 0;
+    if (rl_hash_create(&hash, &err) != RL_OK) abort();
+    rl_hash_bytes(hash, data, body);
+    rl_hash_digest(hash, digest);
+    rl_hash_free(hash);
+    if (rl_buffer_append(&sealed, data, body, &err) != RL_OK || rl_buffer_append(&sealed, digest, DIGEST, &err) != RL_OK) abort();
+    put(name, sealed.data, sealed.length);
     rl_buffer_free(&sealed);
 }
 #elif defined(FUZZ_stage_record_sealed)

@@ -5,8 +5,7 @@
 set -euo pipefail
 build=$(readlink -f "$1") seconds=$2 source=$(readlink -f "$(dirname "$0")/../..")
 shift 2
-[ $# -gt 0 ] || set -- conll concept_tokens concept_labels config safetensors tokenizer_json vocab vocab_json merges vectors_bin vectors_vec sweep journal shard checkpoint neuron_table stage_record \
-    journal_sealed neuron_table_sealed stage_record_sealed
+[ $# -gt 0 ] || set -- $(cd "$build/tests" && ls fuzz_* | sed 's/^fuzz_//')
 place=$(mktemp -d /tmp/relearn-fuzz.XXXXXX)
 trap 'rm -rf "$place"' EXIT
 export ASAN_OPTIONS=detect_leaks=0 OMP_NUM_THREADS=1
