@@ -177,14 +177,23 @@ static void print_text(const json_t *root)
     if (!json_array_size(json_object_get(root, "advice"))) printf("%snothing to mend%s\n", rl_green(stdout), rl_plain(stdout));
 }
 
+/* A folder that is not there says nothing about parallel HDF5. */
+static rl_status check_directory(const char *directory, rl_error *err)
+{
+    if (rl_path_is_directory(directory) && access(directory, W_OK) == 0) return RL_OK;
+    return rl_fail(err, RL_ERR_USAGE, "--directory: %s is no folder that this user may write into; the folder where results shall go was expected", directory);
+}
+
 static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
 {
     int rank = 0;
+    const char *directory = rl_args_text(args, "directory", ".");
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    rl_status status =
-        rl_cluster_agree(MPI_COMM_WORLD, rl_linalg_init(NULL, err), err); /* one machine of several may be at fault */
+    rl_status status = check_directory(directory, err);
+    if (status == RL_OK) status = rl_linalg_init(NULL, err);
+    status = rl_cluster_agree(MPI_COMM_WORLD, status, err); /* one machine of several may be at fault */
     if (status != RL_OK) return status;
-    json_t *root = examine(rl_args_text(args, "directory", "."));
+    json_t *root = examine(directory);
     if (!root) return rl_fail(err, RL_ERR_MEMORY, "the findings cannot be put together");
     bool right = json_is_true(json_object_get(json_object_get(root, "hdf5"), "round_trip")) &&
                  json_is_true(json_object_get(json_object_get(root, "scalapack"), "right"));

@@ -27,11 +27,13 @@ static const rl_command *find_command(const char *name)
 
 static int unknown_command(const char *name)
 {
+    rl_error err = {0}; /* makes one printable line of whatever the name is */
     const char *names[NUM_COMMANDS];
     for (int i = 0; i < NUM_COMMANDS; i++) names[i] = commands[i]->name;
     const char *nearest = rl_nearest_name(name, names, NUM_COMMANDS);
-    fprintf(stderr, "relearn: unknown command '%s'%s%s%s; see relearn --help\n", name, nearest ? "; did you mean '" : "",
-            nearest ? nearest : "", nearest ? "'?" : "");
+    rl_fail(&err, RL_ERR_USAGE, "unknown command '%s'%s%s%s; see relearn --help", name, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+            nearest ? "'?" : "");
+    fprintf(stderr, "relearn: %s\n", err.message);
     return 2;
 }
 
@@ -84,11 +86,13 @@ int main(int argc, char **argv)
         return 0;
     }
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-        const rl_command *named = argc > 2 ? find_command(argv[2]) : NULL;
-        if (named)
-            rl_print_command_help(stdout, named);
-        else
+        if (argc == 2 || argv[2][0] == '-') {
             print_help(stdout);
+            return 0;
+        }
+        const rl_command *named = find_command(argv[2]);
+        if (!named) return unknown_command(argv[2]);
+        rl_print_command_help(stdout, named);
         return 0;
     }
     const rl_command *command = find_command(argv[1]);

@@ -58,14 +58,16 @@ static void mark_types(uint8_t *is_concept, const rl_corpus *corpus, const char 
 /* ------------------------------------------------------------------------------------------ words, patterns */
 
 /* One entry of a list: a word, or words in a row. Case counts. phrase ids [64]. */
-static rl_status mark_phrase(uint8_t *is_concept, const rl_corpus *corpus, const char *entry, size_t length, rl_error *err)
+static rl_status mark_phrase(uint8_t *is_concept, const rl_corpus *corpus, const char *entry, size_t length, const char *place, long line, rl_error *err)
 {
     int32_t ids[64];
     int64_t n = 0;
     for (size_t at = 0; at < length;) {
         size_t word = at;
         while (word < length && entry[word] != ' ' && entry[word] != '\t') word++;
-        if (word > at && n == 64) return rl_fail(err, RL_ERR_INPUT, "'%.*s' has more than 64 words", (int)length, entry);
+        if (word > at && n == 64)
+            return rl_fail_at(err, RL_ERR_INPUT, place, line, line ? (long)at + 1 : 0, "words: an entry of more than 64 words, '%.*s...'; one entry a line was expected",
+                              (int)(length < 60 ? length : 60), entry);
         if (word > at) ids[n++] = rl_names_find(corpus->words, entry + at, word - at);
         at = word + 1;
     }
@@ -83,11 +85,12 @@ static rl_status mark_file(uint8_t *is_concept, const rl_corpus *corpus, const c
 {
     rl_file_view view = {0};
     rl_status status = rl_file_view_open(&view, path, err);
+    long line = 0;
     for (size_t at = 0; status == RL_OK && at < view.size;) {
         const char *end = memchr(view.data + at, '\n', view.size - at);
         size_t next = end ? (size_t)(end - view.data) : view.size, length = next - at;
         if (length && view.data[next - 1] == '\r') length--;
-        status = mark_phrase(is_concept, corpus, view.data + at, length, err);
+        status = mark_phrase(is_concept, corpus, view.data + at, length, path, ++line, err);
         at = next + 1;
     }
     rl_file_view_close(&view);
@@ -132,7 +135,7 @@ static rl_status mark_listed(uint8_t *is_concept, const rl_corpus *corpus, const
     if (concept->kind == RL_CONCEPT_PATTERN) return mark_pattern(is_concept, corpus, concept->pattern, err);
     if (concept->words_file) return mark_file(is_concept, corpus, concept->words_file, err);
     for (int64_t i = 0; i < concept->num_words && status == RL_OK; i++)
-        status = mark_phrase(is_concept, corpus, concept->words[i], strlen(concept->words[i]), err);
+        status = mark_phrase(is_concept, corpus, concept->words[i], strlen(concept->words[i]), concept->name, 0, err);
     return status;
 }
 

@@ -375,6 +375,7 @@ rl_status rl_sweep_file_sections(rl_sweep_file *file, const rl_yaml *root, rl_er
         RL_TRY(expect(node, RL_YAML_SCALAR, "filter", err));
         RL_TRY(rl_filter_parse(&file->filters[0], node->text, &file->scope, node->place, err));
         RL_TRY(rl_scope_keep(&file->filter_texts[0], &file->scope, node->text, err));
+        file->filter_place = node->place;
     }
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
         if (!given(file, needed[i])) return rl_yaml_fail(root, err, "'%s' is missing", needed[i]);

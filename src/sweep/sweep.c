@@ -164,6 +164,16 @@ static rl_status settle_excludes(rl_sweep_file *file, const bool *used, rl_error
     return RL_OK;
 }
 
+/* At the option or the place that leaves them out. */
+static rl_status no_run_left(const rl_sweep_file *file, int64_t size, rl_error *err)
+{
+    if (file->filter_texts[1])
+        return rl_fail(err, RL_ERR_INPUT, "%s: no run is left of the grid's %lld by --filter '%s'", file->path, (long long)size, file->filter_texts[1]);
+    const rl_place at = file->filter_texts[0] ? file->filter_place : file->excludes[0].place;
+    return rl_fail_at(err, RL_ERR_INPUT, at.file, at.line, at.column, "no run is left of the grid's %lld by %s", (long long)size,
+                      file->filter_texts[0] ? "filter:" : "exclude:");
+}
+
 static rl_status make_runs(owned_sweep *owned, rl_sweep_file *file, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -181,10 +191,7 @@ static rl_status make_runs(owned_sweep *owned, rl_sweep_file *file, rl_error *er
         if (passes && !excluded) RL_TRY(add_run(owned, file, &settings, point, err));
     }
     RL_TRY(settle_excludes(file, used, err));
-    if (owned->sweep.num_runs == 0)
-        return rl_fail(err, RL_ERR_INPUT, "%s: no run is left of the grid's %lld%s%s%s", file->path, (long long)size,
-                       file->filter_texts[1] ? " by --filter '" : "", file->filter_texts[1] ? file->filter_texts[1] : "",
-                       file->filter_texts[1] ? "'" : "");
+    if (owned->sweep.num_runs == 0) status = no_run_left(file, size, err);
 cleanup:
     return status;
 }

@@ -5,7 +5,7 @@
 #include "sweep_internal.h"
 
 enum { RL_MAX_SETTINGS = 64, RL_MAX_AXES = 16, RL_MAX_EXCLUDES = 256 };
-static const int64_t rl_max_axis_values = 1000000, rl_max_runs = 10000000;
+static const int64_t rl_max_axis_values = 1000000, rl_max_runs = 1000000; /* a planned run takes some 10 kB on every rank */
 
 typedef struct rl_assignment { /* PATH: VALUE outside the grid */
     const rl_key *key;
@@ -40,6 +40,7 @@ typedef struct rl_sweep_file {
     bool overridden;      /* by --set */
     rl_filter filters[2]; /* the file's own, and --filter's */
     const char *filter_texts[2];
+    rl_place filter_place; /* of the file's own */
 } rl_sweep_file;
 
 /* sections.c; strings live in scope.pool. */

@@ -233,6 +233,37 @@ def test_usage():
     refused("eval", "--model", "tiny-bert", "--data", "validation.conll", says="tiny-bert")
 
 
+def test_a_fifo_is_refused_wherever_a_file_is_read():
+    """None is waited for: opening one without a writer blocks."""
+    os.mkfifo(world / "fifo")
+    shutil.rmtree(world / "piped", ignore_errors=True)
+    relearn("run", "sweep.yaml", "--out", "piped", "--set", "seed=0")
+    for name in ("journal.jsonl", "sweep.yaml", "lock", "results.h5"):
+        (world / "piped" / name).rename(world / "aside")
+        os.mkfifo(world / "piped" / name)
+        relearn("status", "piped", code=2 if name == "journal.jsonl" else 0, timeout=20)
+        relearn("plan", "sweep.yaml", "--out", "piped", code=2 if name == "journal.jsonl" else 0, timeout=20)
+        (world / "aside").rename(world / "piped" / name)
+    refused("run", "fifo", says="fifo: is not a regular file", timeout=20)
+    refused("eval", "--model", "tuned", "--data", "fifo", says="fifo: is not a regular file", timeout=20)
+    for old, new in (("train.conll", "fifo"), ("tokens.txt", "fifo"), ("{tokens: tokens.txt", "{words: fifo, tokens: tokens.txt")):
+        sweep(old, new, "bad.yaml:")
+
+
+def test_help_and_doctor_of_what_is_not_there():
+    refused("help", "rnu", says="unknown command 'rnu'; did you mean 'run'?")
+    refused("a\nb", says="unknown command 'a b'")
+    for folder in ("nowhere", "sweep.yaml"):
+        refused("doctor", "--directory", folder, says=f"--directory: {folder} is no folder that this user may write into")
+
+
+def test_a_words_file_has_its_line():
+    (world / "long.txt").write_text("oslo\n\n" + "a " * 65 + "\n")
+    text = (world / "sweep.yaml").read_text()
+    (world / "bad.yaml").write_text(text.replace("{tokens: tokens.txt, labels: labels.txt, positive: [\"SEM:named_entity:location\"]}", "{words: long.txt}"))
+    refused("run", "bad.yaml", "--out", "bad-out", says=["long.txt:3:129: ", "more than 64 words", "one entry a line was expected"])
+
+
 def test_nothing_was_damaged():
     relearn("eval", "--model", "tuned", "--data", "validation.conll", "--json")
     assert not (world / "bad-out").exists()
