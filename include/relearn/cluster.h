@@ -49,9 +49,9 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
                          rl_sweep_outcome *outcome, rl_error *err);
 /* The status every rank shall take: the first failing rank's status and message, broadcast. Collective. */
 rl_status rl_cluster_agree(MPI_Comm comm, rl_status status, rl_error *err);
-int rl_cluster_cores(void); /* that this process may use */
+int rl_cluster_cores(void); /* that this process may use: by its affinity, and no more than Slurm gave its job on a machine */
 /* Each working rank has a core for each of its threads, and no two ranks of a machine count on the same one: RL_ERR_INPUT says
- * how many there are. One thread a rank is never refused. Collective. */
+ * how many there are. One thread a rank passes where the launcher was asked for more ranks than cores. Collective. */
 rl_status rl_cluster_check_cores(MPI_Comm comm, int threads_per_rank, rl_error *err);
 
 /* What earlier starts in a folder tell the next one. Zero-initialise; rl_sweep_past_clear. */

@@ -51,6 +51,18 @@ void rl_tell_idle_tasks(void)
 
 /* ---------------------------------------------------------------------------------------- the time that is left */
 
+/* What `text` says after this job's number in a line of its own that is all there; NULL: nothing. The last task of an array has the array's own
+ * number, for which squeue lists all tasks. */
+static const char *line_of_job(const char *text, const char *job)
+{
+    size_t length = strlen(job);
+    for (; text; text = strchr(text, '\n')) {
+        text += *text == '\n';
+        if (!strncmp(text, job, length) && text[length] == ' ') return strchr(text, '\n') ? text + length + 1 : NULL;
+    }
+    return NULL;
+}
+
 /* squeue's %L: "1-02:03:04", "2:03:04" or "3:04"; UNLIMITED and NOT_SET are none. */
 static bool parse_time_left(double *seconds, const char *text)
 {
@@ -94,7 +106,7 @@ static void read_all(char *answer, size_t size, int descriptor, pid_t child, dou
 /* The only number that follows an extended time limit is the controller's: SLURM_JOB_END_TIME (Slurm 23.02) is the limit at the job's start. */
 static void ask_squeue(char *answer, size_t size, const char *job)
 {
-    const char *const argv[] = {"squeue", "--noheader", "--format=%L", "--jobs", job, NULL};
+    const char *const argv[] = {"squeue", "--noheader", "--format=%A %L", "--jobs", job, NULL};
     posix_spawn_file_actions_t actions;
     int ends[2];
     pid_t child = 0;
@@ -113,12 +125,13 @@ static void ask_squeue(char *answer, size_t size, const char *job)
 /* Seconds until Slurm ends this job; 0: nobody says, infinite: never. */
 static double job_seconds_left(const char *job)
 {
-    char answer[64];
+    char answer[1 << 15]; /* an array of some thousand tasks */
     double seconds = 0;
     if (!*job || job[strspn(job, "0123456789")]) return 0;
     ask_squeue(answer, sizeof answer, job);
-    if (parse_time_left(&seconds, answer)) return seconds;
-    if (!strncmp(answer, "UNLIMITED", 9)) return HUGE_VAL;
+    const char *left = line_of_job(answer, job);
+    if (left && parse_time_left(&seconds, left)) return seconds;
+    if (left && !strncmp(left, "UNLIMITED", 9)) return HUGE_VAL;
     const char *end_time = getenv("SLURM_JOB_END_TIME");
     seconds = end_time ? (double)atoll(end_time) - (double)time(NULL) : 0;
     return seconds > 0 ? seconds : 0; /* past: what a shell kept of an allocation that is gone */

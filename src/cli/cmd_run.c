@@ -17,7 +17,7 @@ static const rl_option options[] = {
     {"filter", "EXPR", "only some runs: --filter 'seed<3 && prune.select==concept'"},
     {"retry-failed", NULL, "work on exactly the runs that failed in DIR before"},
     {"metrics", "FILE", "keep Prometheus metrics there, for node_exporter's textfile collector (default: DIR/metrics.prom)"},
-    {"oversubscribe", NULL, "allow threads_per_rank more threads than there are cores"},
+    {"oversubscribe", NULL, "allow more ranks times threads_per_rank than there are cores"},
     {"dry-run", NULL, "print the plan and stop"},
     {NULL, NULL, NULL}};
 

@@ -9,7 +9,7 @@ import tempfile
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from processes import launcher  # noqa: E402
+from processes import launcher, on_ranks  # noqa: E402,F401
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--program", required=True)
@@ -29,7 +29,7 @@ def relearn(*arguments, ranks=0, code=0, timeout=120, env=None, cwd=None):
     """Run the program; fail unless it exits with `code`. Returns the CompletedProcess."""
     command = [options.program, *map(str, arguments)]
     if ranks:
-        command = [*launcher(options.mpiexec, ranks), *command]
+        command = on_ranks(options.mpiexec, ranks, *command)
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd or world,
                           env={**os.environ, **(env or {})})
     if code is not None and done.returncode != code:

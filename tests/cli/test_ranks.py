@@ -10,7 +10,7 @@ import time
 from cli_support import options, refused, relearn, run_tests, shards, world
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from processes import descendants, launcher, rank_of  # noqa: E402
+from processes import descendants, on_ranks, rank_of  # noqa: E402
 
 TWO = ("sweep.yaml", "--set", "ranks_per_run=2", "--set", "seed=0")
 LONG = (*TWO, "--set", "train.epochs=30")
@@ -60,7 +60,7 @@ def test_it_can_be_an_axis():
 
 
 def start(directory, ranks):
-    command = [*launcher(options.mpiexec, ranks), options.program, "run", *LONG, "--out", directory]
+    command = on_ranks(options.mpiexec, ranks, options.program, "run", *LONG, "--out", directory)
     return subprocess.Popen(command, cwd=world, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
 

@@ -28,12 +28,12 @@ if(NOT RELEARN_SANITIZE)
   relearn_crash_test(kills_1000 test_kills.py LABELS slow TIMEOUT 7200 ARGUMENTS --count 1000 --seed 1000)
 endif()
 
-# A Slurm of our own, in a minute; skipped where its packages are missing. (Sanitizers slow the quick sweep beyond its limits.)
+# A Slurm of our own, in two minutes; skipped where its packages are missing. (Sanitizers slow the quick sweep beyond its limits.)
 if(NOT RELEARN_SANITIZE)
   add_test(NAME slurm.requeue COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/slurm/one_node.sh ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/slurm/test_slurm.py
            --program $<TARGET_FILE:relearn> --make-world $<TARGET_FILE:make_world> --store-digest $<TARGET_FILE:store_digest>
            --shim $<TARGET_FILE:fault_shim> --mpiexec ${MPIEXEC_EXECUTABLE})
-  set_tests_properties(slurm.requeue PROPERTIES LABELS mpi TIMEOUT 300 PROCESSORS 2 SKIP_RETURN_CODE 77 RUN_SERIAL TRUE)
+  set_tests_properties(slurm.requeue PROPERTIES LABELS mpi TIMEOUT 480 PROCESSORS 2 SKIP_RETURN_CODE 77 RUN_SERIAL TRUE)
   add_test(NAME slurm.clean_up COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/slurm/test_clean_up.sh)
   set_tests_properties(slurm.clean_up PROPERTIES LABELS mpi TIMEOUT 120 SKIP_RETURN_CODE 77 RUN_SERIAL TRUE)
 endif()

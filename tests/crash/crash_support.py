@@ -13,7 +13,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from processes import descendants, launcher, rank_of  # noqa: E402
+from processes import descendants, launcher, on_ranks, rank_of  # noqa: E402
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--program", required=True)
@@ -43,8 +43,8 @@ SWEEP = ["run", "sweep.yaml", "--set", "seed=0", "--set", f"train.epochs={TRAIN_
 
 
 def command(out, ranks=0, arguments=SWEEP):
-    start = launcher(options.mpiexec, ranks) if ranks else []
-    return [*start, options.program, *arguments, "--out", out]
+    alone = [options.program, *arguments, "--out", out]
+    return on_ranks(options.mpiexec, ranks, *alone) if ranks else alone
 
 
 def shim(out, **settings):

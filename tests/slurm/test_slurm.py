@@ -1,6 +1,6 @@
 """Under tests/slurm/one_node.sh: slurm/sweep.sbatch stops on USR1, requeues itself and goes on; the quick sweep survives scontrol requeue; and
-both leave what an undisturbed sweep leaves, their ranks started by srun and by mpirun. srun's singletons are refused before anything is
-written. Run as: one_node.sh python3 test_slurm.py ARGUMENTS"""
+both leave what an undisturbed sweep leaves, their ranks started by srun and by mpirun. scancel ends a job for good, and an array's task
+requeues itself alone. srun's singletons and more threads than the job has CPUs are refused before anything is written. Run as: one_node.sh python3 test_slurm.py ARGUMENTS"""
 import os
 import pathlib
 import re
@@ -17,6 +17,10 @@ root = pathlib.Path(__file__).resolve().parents[2]
 # The quick sweep as ./quickstart runs it where there is no pretrained model, one of its two seeds: it trains for half a minute instead of four.
 QUICK = [str(root / "sweeps/quick/random.yaml"), "--set", "seed=0"]
 LONG = ["sweep.yaml", "--set", "seed=0", "--set", "train.epochs=400", "--set", f"retrain.epochs={crash.RETRAIN_EPOCHS}"]
+# Debian's Open MPI notices by itself that srun does not speak its language; seeing nothing of Slurm but two numbers it starts strangers, as
+# other builds do (open-mpi/ompi#13523).
+ALONE = ('exec env -i PATH="$PATH" OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 SLURM_STEP_NUM_TASKS="$SLURM_STEP_NUM_TASKS" '
+         'SLURM_JOB_CPUS_PER_NODE="$SLURM_JOB_CPUS_PER_NODE" "$@"')
 
 
 def slurm(*arguments):
@@ -36,9 +40,9 @@ def without_pmi():
     return f"{place}:{os.environ['PATH']}"
 
 
-def submit(out, arguments=LONG, path=os.environ["PATH"]):
-    environment = {**os.environ, "PATH": path, "RELEARN": options.program, "OMPI_MCA_btl": "self,vader", "PMIX_MCA_gds": "hash"}
-    done = subprocess.run(["sbatch", "--parsable", "--ntasks=2", "--time=10", "--mem-per-cpu=500", f"--output={out}.log",
+def submit(out, arguments=LONG, path=os.environ["PATH"], job=("--ntasks=2",), **more):
+    environment = {**os.environ, "PATH": path, "RELEARN": options.program, "OMPI_MCA_btl": "self,vader", "PMIX_MCA_gds": "hash", **more}
+    done = subprocess.run(["sbatch", "--parsable", *job, "--time=10", "--mem-per-cpu=500", f"--output={out}.log",
                            str(root / "slurm/sweep.sbatch"), *arguments, "--out", out],
                           cwd=world, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -126,11 +130,41 @@ def test_a_preempted_job_goes_on():
     crash.assert_same("preempted", expected, "a preempted job")
 
 
+def test_scancel_ends_for_good():
+    """Its SIGTERM has the ranks that srun started stop with 75, too. What they leave is resumed by whoever submits again."""
+    for out, path in (("cancelled-srun", os.environ["PATH"]), ("cancelled-mpirun", without_pmi())):
+        job = submit(out, path=path)
+        under_way(out)
+        slurm("scancel", job)
+        wait_until("the end of a cancelled job", lambda: not slurm("squeue", "--noheader", f"--jobs={job}"), 30)
+        assert state(job)[::2] == ("CANCELLED", 0), (out, state(job), (world / f"{out}.log").read_text()[-2000:])
+
+
+def test_a_task_of_an_array_requeues_alone():
+    """The last task of an array has the array's own number, which means all of them to scontrol and squeue."""
+    (world / "one_task").write_text('#!/bin/sh\nexec "$@-$SLURM_ARRAY_TASK_ID"\n')
+    (world / "one_task").chmod(0o755)
+    array = submit("task", job=("--ntasks=1", "--array=0-1"), RELEARN_LAUNCH=str(world / "one_task"))
+    under_way("task-0")
+    under_way("task-1")
+    assert len(re.findall(rf"note: Slurm job {array} ends in (9 min|10 min 00 s)", (world / "task.log").read_text())) == 1
+    slurm("scancel", "--signal=USR1", "--batch", f"{array}_1")
+    wait_until("requeueing", lambda: f"requeueing job {array}_1" in (world / "task.log").read_text())
+    wait_until("the second start to wait", lambda: state(f"{array}_1")[::2] == ("PENDING", 1))
+    assert state(f"{array}_0")[::2] == ("RUNNING", 0), state(f"{array}_0")
+    slurm("scancel", array)
+
+
+def test_more_threads_than_the_job_has_are_refused():
+    """Slurm binds nothing here: the process sees every core of the machine, its job has one."""
+    done = subprocess.run(["srun", "-n", "1", "--mem-per-cpu=500", "bash", "-c", ALONE, "-", options.program, "run", *LONG, "--set",
+                           "threads_per_rank=2", "--out", "crowded"], cwd=world, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "may use 1 core; expected as many" in done.stderr, (done.returncode, done.stderr)
+    assert not (world / "crowded").exists()
+
+
 def test_singletons_are_refused():
-    # Debian's Open MPI notices by itself; seeing nothing of Slurm but the number of tasks it starts strangers, as other builds do
-    # (open-mpi/ompi#13523).
-    alone = 'exec env -i PATH="$PATH" OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 SLURM_STEP_NUM_TASKS="$SLURM_STEP_NUM_TASKS" "$@"'
-    done = subprocess.run(["srun", "-n", "2", "--mpi=none", "--mem-per-cpu=500", "bash", "-c", alone, "-", options.program, "run", *LONG,
+    done = subprocess.run(["srun", "-n", "2", "--mpi=none", "--mem-per-cpu=500", "bash", "-c", ALONE, "-", options.program, "run", *LONG,
                            "--out", "strangers"], cwd=world, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "do not see each other as MPI ranks" in done.stderr, (done.returncode, done.stderr)
     assert not (world / "strangers").exists()

@@ -16,6 +16,12 @@ def launcher(mpiexec, ranks):
     return [mpiexec, *(["--oversubscribe"] if _counts_slots(mpiexec) else []), "-n", str(ranks)]
 
 
+def on_ranks(mpiexec, ranks, program, *arguments):
+    """The command that has so many ranks run the program, also on fewer cores. Under a launcher that does not count them, relearn itself does."""
+    asks = not _counts_slots(mpiexec) and arguments[0] in ("run", "nightly")
+    return [*launcher(mpiexec, ranks), program, *arguments, *(["--oversubscribe"] if asks else [])]
+
+
 def rank_of(pid):
     """The rank that MPI's launcher gave a process; None: none, or it is gone."""
     try:
