@@ -10,6 +10,9 @@ install(TARGETS ${rooms} EXPORT relearn ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBD
 install(DIRECTORY include/relearn DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 install(EXPORT relearn NAMESPACE relearn:: FILE relearn-targets.cmake DESTINATION ${package_dir})
 
+if(HDF5_PARALLEL_FOUND) # else relearn::relearn_hdf5 names its libraries itself
+  set(relearn_hdf5_component "HDF5_PARALLEL=${HDF5_PARALLEL_MODULE_NAME}")
+endif()
 configure_package_config_file(cmake/relearn-config.cmake.in relearn-config.cmake INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(relearn-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/relearn-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/relearn-config-version.cmake
@@ -26,6 +29,10 @@ foreach(library ${MPI_C_LIBRARIES})
 endforeach()
 if(dnnl_FOUND)
   string(APPEND pc_libs " -ldnnl ${OpenMP_C_FLAGS}")
+endif()
+if(NOT HDF5_PARALLEL_FOUND)
+  string(JOIN " " hdf5_libs ${HDF5_C_LIBRARIES})
+  string(APPEND pc_libs " ${hdf5_libs}")
 endif()
 string(APPEND pc_libs " ${RELEARN_SCALAPACK}")
 string(APPEND pc_libs " -lm")

@@ -51,6 +51,8 @@ add_test(NAME quick.refusals COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/install/test_qu
 set_tests_properties(quick.refusals PROPERTIES LABELS unit TIMEOUT 60)
 add_test(NAME install.consumer COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/install/test_install.sh ${CMAKE_BINARY_DIR})
 set_tests_properties(install.consumer PROPERTIES LABELS unit TIMEOUT 120 SKIP_RETURN_CODE 77)
+add_test(NAME install.modules COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/install/test_modules.sh ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+set_tests_properties(install.modules PROPERTIES LABELS unit TIMEOUT 120 SKIP_RETURN_CODE 77)
 
 # results.h5 in h5py and xarray: a synthetic sweep gathered by two ranks, then read in Python.
 add_executable(make_results store/make_results.c)
