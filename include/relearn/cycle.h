@@ -130,6 +130,8 @@ typedef struct rl_cycle rl_cycle;
 rl_status rl_cycle_create(rl_cycle **out, const char *directory, const rl_cycle_hooks *hooks, rl_error *err);
 void rl_cycle_free(rl_cycle *cycle);
 void rl_cycle_set_hooks(rl_cycle *cycle, const rl_cycle_hooks *hooks); /* copied; its context must outlive the cycle's use */
+/* What the keys of the plan were made of, taken over: a stage that then reads a file which has changed meanwhile fails (RL_ERR_INPUT). */
+void rl_cycle_keep_contents(rl_cycle *cycle, rl_contents *contents);
 /* Other processes that train with this one where a stage asks for it (settings.train.ranks > 1, at most ranks->size). summon, on
  * rank 0: ranks 1 .. count - 1 are to call rl_stage_assist for this stage now. Without them this process makes all shares. */
 typedef struct rl_cycle_group {

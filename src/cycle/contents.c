@@ -118,6 +118,22 @@ cleanup:
     return status;
 }
 
+static rl_status digest_of(char hex[RL_DIGEST_HEX], const char *path, rl_error *err)
+{
+    return rl_path_is_directory(path) ? hash_folder(path, hex, err) : rl_hash_file(path, hex, err);
+}
+
+rl_status rl_contents_check(const rl_contents *contents, const char *path, rl_error *err)
+{
+    char now[RL_DIGEST_HEX];
+    int32_t id = contents && path ? rl_names_find(contents->paths, path, strlen(path)) : -1;
+    if (id < 0) return RL_OK;
+    rl_status status = digest_of(now, path, err);
+    if (status != RL_OK || !strcmp(now, contents->digests[id])) return status;
+    return rl_fail(err, RL_ERR_INPUT, "%s: has changed since this start was planned, and results would go by the key of what it was; put that back and "
+                   "--retry-failed, or start again with what it is now", path);
+}
+
 rl_status rl_contents_digest(rl_contents *contents, const char *path, const char **hex, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -127,7 +143,7 @@ rl_status rl_contents_digest(rl_contents *contents, const char *path, const char
         *hex = contents->digests[id];
         return RL_OK;
     }
-    RL_TRY(rl_path_is_directory(path) ? hash_folder(path, digest, err) : rl_hash_file(path, digest, err));
+    RL_TRY(digest_of(digest, path, err));
     if ((size_t)rl_names_count(contents->paths) == contents->capacity) {
         size_t capacity = contents->capacity ? contents->capacity * 2 : 16;
         char(*grown)[RL_DIGEST_HEX] = rl_regrow(contents->digests, contents->capacity, capacity, sizeof *grown, err);

@@ -39,6 +39,7 @@ struct rl_cycle {
     rl_concept_inputs *concepts[RL_CYCLE_SLOTS];
     rl_base_states bases[RL_CYCLE_SLOTS];
     int next_inputs, next_concept, next_base;
+    rl_contents *contents; /* what the keys of the plan were made of; NULL: not known */
     rl_names *vectors_checked; /* file and words of word vectors that rl_cycle_check_data has read; NULL: none yet */
 };
 
@@ -65,6 +66,8 @@ rl_status rl_cycle_concept(const rl_concept_inputs **out, rl_cycle *cycle, const
                            const rl_concept_settings *concept, rl_error *err);
 rl_status rl_cycle_concept_data(rl_concept_data **out, const rl_inputs *in, const rl_run_settings *settings,
                                 const rl_concept_settings *concept, rl_error *err);
+/* What a stage has read is what its key was made of: these files have not changed since (RL_ERR_INPUT). */
+rl_status rl_cycle_check_unchanged(const rl_cycle *cycle, const char *const *paths, size_t count, rl_error *err);
 /* Parse the NER files alone; out-parameters owned by the caller. test NULL where there is none. */
 rl_status rl_cycle_read_corpora(rl_corpus **train, rl_corpus **validation, rl_corpus **test,
                                 const rl_run_settings *settings, rl_error *err);

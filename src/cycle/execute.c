@@ -206,11 +206,23 @@ cleanup:
     return status;
 }
 
+static rl_status load_initial(rl_model **out, const rl_cycle *cycle, const rl_run_settings *settings, const rl_names *labels, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_model *model = NULL;
+    RL_TRY(rl_model_load(&model, settings->model, labels, (uint64_t)settings->seed, err));
+    RL_TRY(rl_cycle_check_unchanged(cycle, &settings->model, 1, err));
+    *out = model;
+    model = NULL;
+cleanup:
+    rl_model_free(model);
+    return status;
+}
+
 rl_status rl_stage_load_model(rl_model **out, rl_cycle *cycle, const rl_stage *stage, const rl_names *labels, rl_error *err)
 {
     const rl_run_settings *settings = stage->settings;
-    if (stage->model_key[0] == '\0')
-        return rl_model_load(out, settings->model, labels, (uint64_t)settings->seed, err);
+    if (stage->model_key[0] == '\0') return load_initial(out, cycle, settings, labels, err);
     char *folder = rl_stage_folder(cycle, stage->model_key, "", err);
     rl_status status = folder ? rl_stage_check(folder, true, err) : RL_ERR_MEMORY;
     if (status == RL_OK) status = rl_model_load(out, folder, NULL, 0, err);

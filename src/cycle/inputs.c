@@ -1,4 +1,5 @@
 /* inputs.c -- what one process reads once and keeps between stages: tokenizers, encoded corpora, word vectors. */
+#include "contents.h"
 #include "cycle_internal.h"
 
 #include <string.h>
@@ -48,6 +49,19 @@ cleanup:
 void rl_cycle_set_hooks(rl_cycle *cycle, const rl_cycle_hooks *hooks) { cycle->hooks = *hooks; }
 void rl_cycle_set_group(rl_cycle *cycle, const rl_cycle_group *group) { cycle->group = group ? *group : (rl_cycle_group){0}; }
 
+void rl_cycle_keep_contents(rl_cycle *cycle, rl_contents *contents)
+{
+    rl_contents_free(cycle->contents);
+    cycle->contents = contents;
+}
+
+rl_status rl_cycle_check_unchanged(const rl_cycle *cycle, const char *const *paths, size_t count, rl_error *err)
+{
+    rl_status status = RL_OK;
+    for (size_t i = 0; i < count && status == RL_OK; i++) status = rl_contents_check(cycle->contents, paths[i], err);
+    return status;
+}
+
 void rl_cycle_free(rl_cycle *cycle)
 {
     if (!cycle) return;
@@ -57,6 +71,7 @@ void rl_cycle_free(rl_cycle *cycle)
         rl_free(cycle->bases[i].key);
         rl_word_states_free(cycle->bases[i].states);
     }
+    rl_contents_free(cycle->contents);
     rl_names_free(cycle->vectors_checked);
     rl_free(cycle->directory);
     rl_free(cycle);
@@ -101,6 +116,20 @@ cleanup:
     return status;
 }
 
+/* After reading: a change in between shows too. */
+static rl_status check_inputs(const rl_cycle *cycle, const rl_run_settings *settings, rl_error *err)
+{
+    const char *const paths[] = {settings->model, settings->train_file, settings->validation_file, settings->test_file};
+    return rl_cycle_check_unchanged(cycle, paths, sizeof paths / sizeof *paths, err);
+}
+
+static rl_status check_concept_files(const rl_cycle *cycle, const rl_run_settings *settings, const rl_concept_settings *concept, rl_error *err)
+{
+    const char *const paths[] = {settings->model, settings->train_file, concept->tokens, concept->labels, concept->in, concept->words_file,
+                                 settings->similarity_vectors};
+    return rl_cycle_check_unchanged(cycle, paths, sizeof paths / sizeof *paths, err);
+}
+
 static rl_status find_inputs(const rl_inputs **out, rl_cycle *cycle, const rl_run_settings *settings, bool without, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -115,11 +144,14 @@ static rl_status find_inputs(const rl_inputs **out, rl_cycle *cycle, const rl_ru
         goto cleanup;
     }
     RL_TRY(load_inputs(&made, settings, without, key, err));
+    RL_TRY(check_inputs(cycle, settings, err));
+    if (without) RL_TRY(check_concept_files(cycle, settings, &settings->concept, err));
     int slot = cycle->next_inputs++ % RL_CYCLE_SLOTS;
     inputs_free(cycle->inputs[slot]);
-    cycle->inputs[slot] = made;
-    *out = made;
+    *out = cycle->inputs[slot] = made;
+    made = NULL;
 cleanup:
+    inputs_free(made);
     rl_free(key);
     return status;
 }
@@ -221,11 +253,13 @@ rl_status rl_cycle_concept(const rl_concept_inputs **out, rl_cycle *cycle, const
     }
     RL_TRY(rl_cycle_inputs(&in, cycle, settings, err));
     RL_TRY(load_concept(&made, in, settings, concept, key, err));
+    RL_TRY(check_concept_files(cycle, settings, concept, err));
     int slot = cycle->next_concept++ % RL_CYCLE_SLOTS;
     concept_free(cycle->concepts[slot]);
-    cycle->concepts[slot] = made;
-    *out = made;
+    *out = cycle->concepts[slot] = made;
+    made = NULL;
 cleanup:
+    concept_free(made);
     rl_free(key);
     return status;
 }

@@ -560,6 +560,8 @@ static rl_status create(rl_plan **out, builder b, rl_error *err)
     RL_TRY(mark_unneeded(plan, err));
     RL_TRY(name_runs(plan, err));
     RL_TRY(sum_up(plan, err));
+    rl_cycle_keep_contents(b.cycle, b.contents);
+    b.contents = NULL;
     *out = plan;
     plan = NULL;
 cleanup:

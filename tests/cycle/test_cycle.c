@@ -305,6 +305,56 @@ static void test_a_finished_work_folder_is_published(void **state)
     rl_free(stages);
 }
 
+/* Fails while `file` is not what the keys were made of, and then does not. */
+static void expect_change_noticed(rl_cycle *cycle, const rl_stage *stage, const char *file)
+{
+    rl_error err = {0};
+    rl_file_view before = {0};
+    char part[1024];
+    assert_ok(rl_file_view_open(&before, file, &err), err);
+    char *was = rl_format(&err, "%.*s", (int)before.size, before.data), *is = rl_format(&err, "%s\n", was);
+    rl_file_view_close(&before);
+    support_write(file, is);
+    snprintf(part, sizeof part, "%.*s", (int)(strstr(file, "/config.json") ? strlen(file) - strlen("/config.json") : strlen(file)), file);
+    assert_fails(rl_stage_execute(cycle, stage, &err), RL_ERR_INPUT, err, part);
+    assert_non_null(strstr(err.message, "has changed since"));
+    support_write(file, was);
+    rl_free(was);
+    rl_free(is);
+}
+
+/* An editor's save in the middle of a sweep: a stage goes by the key of what was planned, and may be of nothing else. */
+static void test_an_input_that_changes_after_planning_is_noticed(void **state)
+{
+    rl_error err = {0};
+    rl_run_settings settings = tiny_settings();
+    rl_stage *stages = NULL;
+    int32_t n = 0;
+    rl_contents *contents = NULL;
+    rl_cycle *cycle = NULL;
+    rl_workload workload;
+    char config[700];
+    (void)state;
+    snprintf(config, sizeof config, "%s/config.json", world.model);
+    assert_ok(rl_contents_create(&contents, &err), err);
+    assert_ok(rl_cycle_stages(&stages, &n, &settings, contents, &err), err);
+    assert_ok(rl_cycle_create(&cycle, fresh("dir-changing"), NULL, &err), err);
+    rl_cycle_keep_contents(cycle, contents);
+    expect_change_noticed(cycle, &stages[0], world.train);
+    expect_change_noticed(cycle, &stages[0], world.validation);
+    expect_change_noticed(cycle, &stages[0], world.test);
+    assert_ok(rl_cycle_workload(&workload, cycle, &settings, &err), err); /* the data are read, and kept */
+    expect_change_noticed(cycle, &stages[0], config);
+    assert_ok(rl_stage_execute(cycle, &stages[0], &err), err);
+    expect_change_noticed(cycle, &stages[1], world.tokens);
+    expect_change_noticed(cycle, &stages[1], world.labels);
+    expect_change_noticed(cycle, &stages[1], config); /* its embeddings are the words' vectors */
+    assert_ok(rl_stage_execute(cycle, &stages[1], &err), err);
+    rl_model_config_free(&workload.config);
+    rl_cycle_free(cycle);
+    rl_free(stages);
+}
+
 static void test_controls_prune_what_they_say(void **state)
 {
     rl_run_settings settings = tiny_settings();
@@ -349,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_stops_change_no_bit),
         cmocka_unit_test(test_who_outlives_his_start_is_shut_out),
         cmocka_unit_test(test_a_finished_work_folder_is_published),
+        cmocka_unit_test(test_an_input_that_changes_after_planning_is_noticed),
         cmocka_unit_test(test_controls_prune_what_they_say),
         cmocka_unit_test(test_inputs_that_do_not_fit_are_refused_before_computing),
     };

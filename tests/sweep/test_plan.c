@@ -126,6 +126,23 @@ static void test_a_broken_model_breaks_its_runs_alone(void **state)
     release(&p);
 }
 
+/* The plan hands what its keys were made of to those who work (tests/cycle/test_cycle.c has every file). */
+static void test_a_model_that_changes_after_planning_is_noticed(void **state)
+{
+    rl_error err = {0};
+    planned p;
+    char other[700], directory[1024];
+    (void)state;
+    snprintf(directory, sizeof directory, "%s/changing", world.folder);
+    snprintf(other, sizeof other, "%s/other.json", world.model);
+    assert_ok(plan_with(&p, NULL, 0, directory, &err), err);
+    support_write(other, "{}"); /* came with another download */
+    assert_fails(rl_stage_execute(p.cycle, &p.plan->nodes[0].stage, &err), RL_ERR_INPUT, err, "has changed since");
+    assert_ok(rl_remove_tree(other, &err), err);
+    assert_ok(rl_stage_execute(p.cycle, &p.plan->nodes[0].stage, &err), err);
+    release(&p);
+}
+
 static void test_ten_thousand_runs(void **state)
 {
     rl_error err = {0};
@@ -145,6 +162,7 @@ int main(void)
         cmocka_unit_test(test_runs_that_are_the_same_are_one),
         cmocka_unit_test(test_what_is_on_disk_is_done),
         cmocka_unit_test(test_a_broken_model_breaks_its_runs_alone),
+        cmocka_unit_test(test_a_model_that_changes_after_planning_is_noticed),
         cmocka_unit_test(test_ten_thousand_runs),
     };
     return cmocka_run_group_tests(tests, make, NULL);
