@@ -24,6 +24,7 @@ typedef struct training {
     double start_s;
     int64_t steps_per_epoch, num_steps;
     rl_epoch_scores epochs;
+    rl_evaluation last; /* at the end of the last epoch */
     json_t *curve;
 } training;
 
@@ -44,9 +45,12 @@ static rl_status evaluate_epoch(void *context, int64_t epoch, const rl_model *mo
     if (status == RL_OK) status = rl_curve_write(job->curve, job->work, err);
     if (status == RL_OK) status = rl_epoch_scores_set(&job->epochs, epoch, &evaluation, err);
     if (status == RL_OK) status = rl_epoch_scores_write(&job->epochs, job->work, err);
-    if (status == RL_OK && step == job->num_steps) status = rl_stage_write_evaluation(job->work, &evaluation, NULL, err);
     if (status == RL_OK && job->cycle->hooks.on_f1)
         job->cycle->hooks.on_f1(job->cycle->hooks.context, job->stage, evaluation.word->overall.f1);
+    if (status == RL_OK && step == job->num_steps) {
+        job->last = evaluation;
+        return RL_OK;
+    }
     rl_evaluation_clear(&evaluation);
     return status;
 }
@@ -63,6 +67,15 @@ static rl_status evaluate_grid(void *context, int64_t step, const rl_model *mode
     return status;
 }
 
+/* evaluation.json. Resumed behind the last epoch it is measured again: what a kill left of it has no checksum. */
+static rl_status save_evaluation(training *job, const rl_model *model, rl_error *err)
+{
+    rl_status status = RL_OK;
+    if (job->num_steps == 0) return RL_OK;
+    if (!job->last.word) status = rl_evaluate(&job->last, model, job->inputs->validation, job->inputs->validation_encoded, err);
+    return status == RL_OK ? rl_stage_write_evaluation(job->work, &job->last, NULL, err) : status;
+}
+
 /* Everything of the stage is on disk before its checkpoint goes: a kill in between costs nothing. */
 static rl_status save_trained(void *context, const rl_model *model, const rl_training_log *log, rl_error *err)
 {
@@ -71,6 +84,7 @@ static rl_status save_trained(void *context, const rl_model *model, const rl_tra
     rl_status status = log_path ? rl_training_log_write(log, log_path, err) : RL_ERR_MEMORY;
     if (status == RL_OK) status = rl_epoch_scores_write(&job->epochs, job->work, err); /* no epoch leaves an empty list */
     if (status == RL_OK) status = rl_curve_write(job->curve, job->work, err);
+    if (status == RL_OK) status = save_evaluation(job, model, err);
     if (status == RL_OK) status = rl_model_save(model, job->work, job->stage->settings->model, err);
     if (status == RL_OK) status = rl_stage_write_record(job->work, job->stage, rl_now_s() - job->start_s, err);
     rl_free(log_path);
@@ -201,6 +215,7 @@ static rl_status train_model(rl_cycle *cycle, const rl_stage *stage, const rl_in
                     checkpoint, &hooks, NULL, err));
 cleanup:
     rl_epoch_scores_free(&job.epochs);
+    rl_evaluation_clear(&job.last);
     json_decref(job.curve);
     rl_free(checkpoint);
     return status;

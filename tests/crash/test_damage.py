@@ -120,6 +120,20 @@ def test_damaged_scores_of_a_stage_under_way():
         crash.assert_same("scores", reference, what)
 
 
+def test_damage_between_the_last_epoch_and_the_record():
+    """Its scores are measured once more: nothing that a kill left there without a checksum becomes a result."""
+    reference = finished()
+    crash.run("behind", env=crash.shim("behind", OPS="rename", PATH="/checkpoint", AT=crash.TRAIN_EPOCHS, DO="AFTER"), code=-9)
+    left = {p.name for p in next((world / "behind/stages").glob("*.work")).iterdir()}
+    for i in range(COUNT // 2):
+        base = copy_of("behind", "scored")
+        work = next((base / "stages").glob("*.work"))
+        (work / "evaluation.json").write_text('{"validation": {}}' if i % 2 else "")
+        (work / "model.safetensors").write_bytes(b"from nowhere")
+        crash.run("scored")
+        crash.assert_same("scored", reference, f"a work folder with {sorted(left)} and strangers")
+
+
 def test_damaged_finished_work():
     """A stage complete but for its last rename."""
     reference = finished()
