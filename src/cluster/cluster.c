@@ -256,7 +256,12 @@ static rl_status set_damaged_aside(const rl_plan *plan, const rl_cluster_options
         rl_free(path);
         path = rl_plan_shard_path(options->directory, id, err);
         if (!path) return RL_ERR_MEMORY;
-        if (!rl_path_exists(path) || rl_shard_check(path, id, &why) == RL_OK) continue;
+        rl_status found = rl_path_exists(path) ? rl_shard_check(path, id, &why) : RL_OK;
+        if (found == RL_OK) continue;
+        if (found != RL_ERR_INPUT) {
+            status = rl_fail(err, found, "%s", why.message);
+            goto cleanup;
+        }
         RL_TRY(rl_quarantine(&moved_to, options->directory, path, err));
         snprintf(text, sizeof text, "%s; moved to %s, the next start makes it again", why.message, moved_to);
         rl_free(moved_to);

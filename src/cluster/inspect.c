@@ -51,17 +51,22 @@ static bool choose(const rl_plan *plan, unsigned char *state)
     return any;
 }
 
-static void check_share(MPI_Comm comm, const rl_plan *plan, const char *directory, unsigned char *state)
+/* Collective. What cannot be read at all says nothing about damage: then nothing is set aside, and nothing is begun. */
+static rl_status check_share(MPI_Comm comm, const rl_plan *plan, const char *directory, unsigned char *state, rl_error *err)
 {
+    rl_status status = RL_OK;
     int rank = 0, num_ranks = 1, turn = 0;
-    rl_error why;
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &num_ranks);
     for (int32_t n = 0; n < plan->num_nodes; n++) {
         if (state[n] != TO_CHECK || turn++ % num_ranks != rank) continue;
-        state[n] = check_node(plan, n, directory, &why) == RL_OK ? WHOLE : DAMAGED;
+        rl_error why = {0};
+        rl_status found = check_node(plan, n, directory, &why);
+        state[n] = found == RL_ERR_INPUT ? DAMAGED : WHOLE;
+        if (found != RL_OK && found != RL_ERR_INPUT && status == RL_OK) status = rl_fail(err, found, "%s", why.message);
     }
     MPI_Allreduce(MPI_IN_PLACE, state, plan->num_nodes, MPI_UNSIGNED_CHAR, MPI_MAX, comm);
+    return rl_cluster_agree(comm, status, err);
 }
 
 static rl_status set_aside(const rl_plan *plan, int32_t n, const char *directory, const rl_cluster_options *options,
@@ -70,7 +75,11 @@ static rl_status set_aside(const rl_plan *plan, int32_t n, const char *directory
     rl_error why = {0};
     char text[2048], *moved_to = NULL, *path = node_path(plan, n, directory, err);
     if (!path) return RL_ERR_MEMORY;
-    rl_status status = check_node(plan, n, directory, &why) == RL_OK ? RL_OK : rl_quarantine(&moved_to, directory, path, err);
+    rl_status status = check_node(plan, n, directory, &why);
+    if (status == RL_ERR_INPUT)
+        status = rl_quarantine(&moved_to, directory, path, err);
+    else if (status != RL_OK)
+        rl_fail(err, status, "%s", why.message);
     if (moved_to) {
         snprintf(text, sizeof text, "%s; moved to %s, to be made again", why.message, moved_to);
         rl_cluster_notice(options, journal, text);
@@ -110,7 +119,7 @@ rl_status rl_inspect(MPI_Comm comm, rl_plan *plan, const rl_cluster_options *opt
         MPI_Bcast(&more, 1, MPI_INT, 0, comm);
         if (!more) break;
         MPI_Bcast(state, plan->num_nodes, MPI_UNSIGNED_CHAR, 0, comm);
-        check_share(comm, plan, options->directory, state);
+        RL_TRY(check_share(comm, plan, options->directory, state, err));
         if (rank == 0) status = quarantine_damaged(plan, state, options, journal, err);
         RL_TRY(rl_cluster_agree(comm, status, err));
     }

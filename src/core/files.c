@@ -14,13 +14,30 @@
 
 /* ------------------------------------------------------------------------------------------------- views */
 
+/* Network file systems interrupt open: that is no failure. */
+static int open_to_read(const char *path, int flags)
+{
+    int descriptor;
+    do descriptor = open(path, O_RDONLY | O_CLOEXEC | flags);
+    while (descriptor < 0 && errno == EINTR);
+    return descriptor;
+}
+
+/* Is it this path that is wrong? Everything else is the machine's doing, and passes: nothing is damaged, no run has failed. */
+static bool is_wrong_path(int number)
+{
+    static const int wrong[] = {ENOENT, ENOTDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG, EISDIR, ENXIO};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        if (number == wrong[i]) return true;
+    return false;
+}
+
 rl_status rl_file_view_open(rl_file_view *out, const char *path, rl_error *err)
 {
     struct stat info;
-    int descriptor;
-    do descriptor = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); /* a FIFO without a writer would be waited for, for ever */
-    while (descriptor < 0 && errno == EINTR);
-    if (descriptor < 0) return rl_fail(err, RL_ERR_INPUT, "%s: cannot be read: %s", path, strerror(errno));
+    int descriptor = open_to_read(path, O_NONBLOCK | O_NOCTTY); /* a FIFO without a writer would be waited for, for ever */
+    if (descriptor < 0)
+        return rl_fail(err, is_wrong_path(errno) ? RL_ERR_INPUT : RL_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
     if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
         close(descriptor);
         return rl_fail(err, RL_ERR_INPUT, "%s: is not a regular file", path);
@@ -177,10 +194,10 @@ static rl_status sync_parent(const char *path, rl_error *err)
 {
     char *parent = rl_path_parent(path, err);
     if (!parent) return RL_ERR_MEMORY;
-    int descriptor = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    /* Some network file systems refuse fsync on a folder (EINVAL): the rename itself is then all there is. */
+    int descriptor = open_to_read(parent, O_DIRECTORY);
+    /* Some network file systems refuse fsync on a folder (EINVAL), as does one that may not be listed: the rename itself is then all there is. */
     rl_status status = RL_OK;
-    if (descriptor >= 0 && synchronise(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP)
+    if (descriptor < 0 ? errno != EACCES : synchronise(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP)
         status = rl_fail_errno(err, "%s: cannot be synchronised", parent);
     if (descriptor >= 0) close(descriptor);
     rl_free(parent);
@@ -291,7 +308,7 @@ rl_status rl_remove_temporaries(const char *path, rl_error *err)
 
 static rl_status sync_path(const char *path, rl_error *err)
 {
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    int descriptor = open_to_read(path, 0);
     if (descriptor < 0) return rl_fail_errno(err, "%s: cannot be opened", path);
     rl_status status = RL_OK;
     if (synchronise(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP)

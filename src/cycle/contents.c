@@ -105,7 +105,12 @@ static rl_status hash_folder(const char *folder, char hex[RL_DIGEST_HEX], rl_err
         path = rl_path_join(folder, names[i], err);
         if (!path) status = RL_ERR_MEMORY;
         if (status != RL_OK) goto cleanup;
-        if (rl_hash_file(path, file_hex, NULL) != RL_OK) memcpy(file_hex, unreadable, sizeof file_hex);
+        status = rl_hash_file(path, file_hex, err);
+        if (status == RL_ERR_INPUT) {
+            memcpy(file_hex, unreadable, sizeof file_hex);
+            status = RL_OK;
+        }
+        if (status != RL_OK) goto cleanup;
         rl_hash_text(hash, names[i]);
         rl_hash_text(hash, file_hex);
     }

@@ -155,10 +155,11 @@ static rl_status restore_scores(training *job, rl_error *err)
     bool there = has_file(job, epochs_name) && has_file(job, curve_name);
     if (status == RL_OK && !there && has_file(job, checkpoint_name))
         status = rl_fail(&why, RL_ERR_INPUT, "%s: %s or %s is missing beside a checkpoint", job->work, epochs_name, curve_name);
-    if (status == RL_ERR_MEMORY && err) *err = why;
-    if (status != RL_OK && status != RL_ERR_MEMORY) {
+    if (status == RL_ERR_INPUT) {
         status = start_over(job, why.message, err);
         there = false;
+    } else if (status != RL_OK && err) {
+        *err = why;
     }
     if (status == RL_OK && !there) status = rl_epoch_scores_write(&job->epochs, job->work, err);
     if (status == RL_OK && !there) status = rl_curve_write(job->curve, job->work, err);
@@ -490,8 +491,10 @@ static bool has_record(const char *work)
 static rl_status check_finished_work(rl_cycle *cycle, const rl_stage *stage, const char *work, rl_error *err)
 {
     rl_error why = {0};
-    if (!has_record(work) || rl_stage_check(work, true, &why) == RL_OK) return RL_OK;
-    rl_status status = rl_stage_set_aside(cycle, stage, work, why.message, "the stage is made again", err);
+    rl_status status = has_record(work) ? rl_stage_check(work, true, &why) : RL_OK;
+    if (status == RL_OK) return RL_OK;
+    if (status != RL_ERR_INPUT) return rl_fail(err, status, "%s", why.message);
+    status = rl_stage_set_aside(cycle, stage, work, why.message, "the stage is made again", err);
     return status == RL_OK ? rl_make_directories(work, err) : status;
 }
 

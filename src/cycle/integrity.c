@@ -55,7 +55,7 @@ static rl_status check_file(const json_t *described, const char *folder, const c
     char *path = rl_path_join(folder, name, err);
     if (!path) return RL_ERR_MEMORY;
     if (stat(path, &info) != 0) {
-        status = rl_fail(err, RL_ERR_INPUT, "%s: is missing: %s", path, strerror(errno));
+        status = errno == ENOENT ? rl_fail(err, RL_ERR_INPUT, "%s: is missing", path) : rl_fail_errno(err, "%s: cannot be read", path);
     } else if (info.st_size != bytes) {
         status = rl_fail(err, RL_ERR_INPUT, "%s: is damaged: it has %lld bytes, expected %lld", path, (long long)info.st_size,
                          (long long)bytes);

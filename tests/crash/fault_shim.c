@@ -4,7 +4,8 @@
  * RELEARN_FAULT_ROOT, which must be set). Environment:
  *   RELEARN_FAULT_ROOT  folder whose files matter
  *   RELEARN_FAULT_PATH  part of the paths that count; empty: all
- *   RELEARN_FAULT_OPS   comma-separated: open write fsync rename unlink mkdir truncate lock; empty: all (open: for writing only)
+ *   RELEARN_FAULT_OPS   comma-separated: open write fsync rename unlink mkdir truncate lock; empty: all of these (open: for writing only).
+ *                       read: opening a file or folder for reading, which fails where it is named (ENOSPC .. ENOSYS only)
  *   RELEARN_FAULT_AT    the n-th counted call of the process misbehaves, from 1; 0 or unset: none
  *   RELEARN_FAULT_FOR   how many calls in a row misbehave (default 1; 0: all from then on)
  *   RELEARN_FAULT_DO    ENOSPC EIO EDQUOT EINTR ENOSYS (fail with it), SHORT (write half), KILL (SIGKILL before the call),
@@ -120,6 +121,8 @@ static void done(fault fault, const char *op, const char *path, const char *to)
 
 static bool writes(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
 
+static bool read_fails(const char *path) { return setting("RELEARN_FAULT_OPS")[0] && next_fault(path, "read") == FAIL; }
+
 #define OPEN_BODY(path, flags, call)                             \
     char whole[PATH_MAX];                                        \
     mode_t mode = 0;                                             \
@@ -127,8 +130,8 @@ static bool writes(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
     va_start(more, flags);                                       \
     if (flags & O_CREAT) mode = (mode_t)va_arg(more, int);       \
     va_end(more);                                                \
-    if (!writes(flags)) return call;                             \
     absolute(whole, path);                                       \
+    if (!writes(flags)) return read_fails(whole) ? -1 : call;    \
     fault fault = next_fault(whole, "open");                     \
     if (fault == FAIL) return -1;                                \
     int descriptor = call;                                       \

@@ -76,6 +76,27 @@ def test_a_refused_call_costs_nothing_that_was_finished():
         crash.assert_same("refused", expected, where)
 
 
+def test_what_cannot_be_read_now_is_neither_damaged_nor_failed():
+    """EINTR is nothing; EIO ends the start, without a failed run and with nothing set aside."""
+    expected = reference()
+    for i in range(COUNT // 2):
+        crash.progress(i, COUNT // 2, "in this test")
+        interrupted, at, row = i % 2 == 1, draw.randint(1, 150), draw.choice([1, 3, 0])
+        where = f"{'EINTR' if interrupted else 'EIO'} at {at}, {row or 'all'} in a row"
+        shutil.rmtree(world / "unread", ignore_errors=True)
+        env = crash.shim("unread", OPS="read", PATH="stages/", AT=at, FOR=min(row, 1) if not interrupted else max(row, 1), DO=where.split()[0])
+        done = crash.run("unread", env=env, code=0 if interrupted else 75)
+        assert interrupted or len(said(done)) == 1 and "Input/output error" in said(done)[0], f"{where}: {done.stderr[-2000:]}"
+        assert not (world / "unread/quarantine").exists(), f"{where}: {done.stderr[-2000:]}"
+        assert '"event":"run_failed"' not in (world / "unread/journal.jsonl").read_text(), where
+        if not interrupted:
+            done = crash.run("unread", env=crash.shim("unread", OPS="read", PATH="stages/", AT=1, FOR=0, DO="EIO"), code=None)
+            assert done.returncode in (2, 75) and "Input/output error" in said(done)[-1], f"{where}: {done.stderr[-2000:]}"  # 2: nothing was begun
+            assert not (world / "unread/quarantine").exists(), f"{where}: {done.stderr[-2000:]}"
+            crash.run("unread")
+        crash.assert_same("unread", expected, where)
+
+
 def test_a_disk_that_stays_broken_ends_the_requeueing():
     expected = reference()
     lasting = crash.shim("lasting", PATH="stages/", OPS="write", AT=3, FOR=0, DO="EIO")  # each start; its journal can be written
