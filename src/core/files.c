@@ -281,11 +281,13 @@ rl_status rl_copy_file(const char *from, const char *to, rl_error *err)
     return status;
 }
 
+/* NAME.tmp.PID, and NAME.tmp.PID.locktest.JOB: Open MPI tries locks beside a file that it opens. */
 static bool is_temporary(const char *name)
 {
-    static const char mark[] = ".tmp.";
+    static const char mark[] = ".tmp.", locks[] = ".locktest.";
     const char *at = strstr(name, mark), *digits = at ? at + sizeof mark - 1 : "";
-    return at && at != name && *digits && digits[strspn(digits, "0123456789")] == '\0';
+    const char *rest = digits + strspn(digits, "0123456789");
+    return at && at != name && rest != digits && (*rest == '\0' || !strncmp(rest, locks, sizeof locks - 1));
 }
 
 rl_status rl_remove_temporaries(const char *path, rl_error *err)
