@@ -21,6 +21,9 @@ extern "C" {
  * (RL_ERR_INTERNAL names the back end when they differ). backend: NULL = RELEARN_GEMM from the environment, else the
  * build's best. Idempotent; call once per process before any kernel. */
 rl_status rl_linalg_init(const char *backend, rl_error *err);
+/* Before the first call of a process into BLAS itself (double precision has no other way): OpenBLAS takes 128 MiB for its buffers then, and
+ * where a limit refuses them it asks again for ever. RL_ERR_MEMORY instead. */
+rl_status rl_linalg_check_room(rl_error *err);
 const char *rl_gemm_backend(void);                        /* "onednn" or "cblas" in use */
 /* The library behind it, its version and the kernel it picked for this CPU: another one may give other bits, so this is
  * part of every stage key. Valid until the next call. */

@@ -4,10 +4,12 @@
 #include "linalg_internal.h"
 
 #include <cblas.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #ifdef RELEARN_HAVE_ONEDNN
 #include <oneapi/dnnl/dnnl.h>
 #endif
@@ -243,6 +245,17 @@ rl_cut_rule rl_gemm_cut_rule(void)
     return learnt[backend_in_use].rule;
 }
 
+rl_status rl_linalg_check_room(rl_error *err)
+{
+    const size_t needed = (size_t)136 << 20; /* with what malloc adds */
+    void *probe = mmap(NULL, needed, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); /* never touched: addresses alone */
+    if (probe == MAP_FAILED)
+        return rl_fail(err, RL_ERR_MEMORY, "BLAS needs %zu MiB for its buffers, and this process may not have them: %s; raise its limit (ulimit -v)",
+                       needed >> 20, strerror(errno));
+    munmap(probe, needed);
+    return RL_OK;
+}
+
 rl_status rl_linalg_init(const char *backend, rl_error *err)
 {
     static bool checked[NUM_BACKENDS];
@@ -253,6 +266,7 @@ rl_status rl_linalg_init(const char *backend, rl_error *err)
         return rl_fail(err, RL_ERR_INPUT, "%s%s: unknown matrix product back end; this build has %s%s",
                        backend ? "" : "RELEARN_GEMM=", name, backend_names[0], NUM_BACKENDS > 1 ? " and cblas" : "");
     keep_single_threaded();
+    if (!checked[chosen] && !strcmp(backend_names[chosen], "cblas")) RL_TRY(rl_linalg_check_room(err));
     if (!checked[chosen]) RL_TRY(rl_gemm_check(backend_names[chosen], backend_products[chosen], err));
     checked[chosen] = true;
     RL_TRY(rl_linalg_select_isa(environment("RELEARN_ISA"), err));

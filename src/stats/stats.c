@@ -93,7 +93,8 @@ rl_status rl_stats_compute(MPI_Comm comm, const char *directory, json_t **findin
     MPI_Comm plain = rl_store_plain_comm(comm);
     char *path = rl_path_join(directory, "results.h5", err);
     MPI_Comm_rank(comm, &rank);
-    RL_TRY(rl_store_agree(comm, path ? RL_OK : RL_ERR_MEMORY, err));
+    status = path ? rl_linalg_check_room(err) : RL_ERR_MEMORY; /* ScaLAPACK's products */
+    RL_TRY(rl_store_agree(comm, status, err));
     RL_TRY(rl_stats_outputs(&outputs, plain, path, &found, err));
     RL_TRY(rl_store_agree(comm, rank == 0 ? rl_outputs_write(&outputs, path, err) : RL_OK, err));
     *findings = found;

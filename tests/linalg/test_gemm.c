@@ -1,6 +1,8 @@
 /* Every back end multiplies right, in all transpositions and strides; a wrong one is refused at the start. */
 #include "linalg_cases.h"
 
+#include <sys/resource.h>
+
 static void reference_product(bool transpose_a, bool transpose_b, int64_t M, int64_t N, int64_t K, float alpha,
                               const float *A, int64_t lda, const float *B, int64_t ldb, float beta, const float *before,
                               double *C, int64_t ldc)
@@ -126,9 +128,25 @@ static void test_linear_backward(void **state)
     check_linear_backward(&l, before, true);
 }
 
+/* OpenBLAS would ask for ever. */
+static void test_a_limit_without_room_for_blas_is_refused(void **state)
+{
+    rl_error err = {0};
+    struct rlimit before, tight;
+    (void)state;
+    assert_ok(rl_linalg_check_room(&err), err);
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    tight = (struct rlimit){1 << 20, before.rlim_max}; /* less than the process has: nothing more is given */
+    assert_int_equal(setrlimit(RLIMIT_AS, &tight), 0);
+    rl_status status = rl_linalg_check_room(&err);
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+    assert_fails(status, RL_ERR_MEMORY, err, "ulimit -v");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_transpositions_on_all_back_ends),
+                                       cmocka_unit_test(test_a_limit_without_room_for_blas_is_refused),
                                        cmocka_unit_test(test_empty_products),
                                        cmocka_unit_test(test_linear_forward_is_x_times_weight_transposed),
                                        cmocka_unit_test(test_linear_backward)};
