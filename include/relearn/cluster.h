@@ -15,7 +15,7 @@ extern "C" {
 typedef struct rl_sweep_progress {
     rl_sweep_counts runs;
     int64_t nodes_done, nodes_total, nodes_failed;
-    double elapsed_s, eta_s;          /* eta NaN when unknown */
+    double elapsed_s, eta_s;          /* eta: the forecast at first, then corrected by what stages take */
     double tokens_per_second;         /* training tokens over all ranks, last reports */
     double last_f1;                   /* NaN before the first */
     const char *last_event;           /* one line, e.g. "finished retrain 2 of run 0123.. F1 0.9213" */
@@ -24,6 +24,7 @@ typedef struct rl_sweep_progress {
 typedef struct rl_cluster_options {
     const char *directory;
     const char *metrics_file;         /* Prometheus text format; NULL: DIR/metrics.prom */
+    double forecast_s;                /* wall seconds that the plan predicts; 0: unknown, the work divided by the workers */
     void *context;
     void (*on_progress)(void *context, const rl_sweep_progress *progress);
     void (*on_notice)(void *context, const char *text); /* one line: something damaged was set aside and is made again; may be NULL */

@@ -166,6 +166,7 @@ typedef struct rl_sweep_counts {
     int64_t planned, done, failed, running, waiting, left_out;
 } rl_sweep_counts;
 rl_sweep_counts rl_scheduler_counts(const rl_scheduler *scheduler);
+double rl_scheduler_path_seconds(const rl_scheduler *scheduler, int32_t node); /* predicted, from the node's start to the end of what needs it */
 double rl_scheduler_remaining_seconds(const rl_scheduler *scheduler); /* predicted work left, all workers together */
 int32_t rl_scheduler_num_ready(const rl_scheduler *scheduler);
 /* The whole invariant, for tests and asserts: RL_ERR_INTERNAL names what is broken. */

@@ -121,8 +121,8 @@ static double free_bytes_at(const char *directory)
     return bytes;
 }
 
-/* Before hours of work: is there room for one stage at all, and likely for all that will lie there at once? */
-static rl_status check_disk(const rl_plan *plan, const char *directory, int num_ranks, int rank, rl_error *err)
+/* Before hours of work: is there room for one stage at all, and likely for all that will lie there at once? *forecast_s: how long it may take. */
+static rl_status check_disk(double *forecast_s, const rl_plan *plan, const char *directory, int num_ranks, int rank, rl_error *err)
 {
     char need[32], have[32];
     rl_simulation forecast;
@@ -136,6 +136,7 @@ static rl_status check_disk(const rl_plan *plan, const char *directory, int num_
     if (room >= 0 && room < least)
         return rl_fail(err, RL_ERR_IO, "%s: %s are free where one stage alone needs %s; nothing was computed", directory, have, need);
     rl_status status = rl_simulate(&forecast, plan, &of, err);
+    if (status == RL_OK) *forecast_s = forecast.makespan_s;
     if (status != RL_OK || room < 0 || rank != 0) return status;
     double held = 0; /* what lies there already is not free any more */
     for (int32_t n = 0; n < plan->num_nodes; n++) /* shards twice: results.h5 has them too */
@@ -213,12 +214,12 @@ rl_status rl_planned_work(const rl_planned *p, const char *metrics_file, double 
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
     rl_sweep_outcome outcome = {0};
-    const rl_cluster_options cluster = {
+    rl_cluster_options cluster = {
         .directory = p->directory, .metrics_file = metrics_file, .context = &view, .on_progress = on_progress,
         .on_notice = on_notice};
     if (rank == 0) rl_planned_warn_of_past(p);
     rl_status status = check_machine(p->plan, rank, num_ranks, err);
-    if (status == RL_OK) status = check_disk(p->plan, p->directory, num_ranks, rank, err);
+    if (status == RL_OK) status = check_disk(&cluster.forecast_s, p->plan, p->directory, num_ranks, rank, err);
     if (status == RL_OK && rank == 0) status = check_metrics(metrics_file, err); /* the coordinator's file: other nodes need no such folder */
     status = rl_cluster_agree(MPI_COMM_WORLD, status, err);
     if (status != RL_OK) return status;

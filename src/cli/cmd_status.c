@@ -39,32 +39,63 @@ static rl_status print_json(const rl_sweep_status *s, rl_error *err)
     return status;
 }
 
-/* "seed=0 prune.select=concept": the axes in which the runs differ. */
-static void print_axes(const rl_sweep_status *s, const rl_run_status *run)
+/* Axes in which the runs differ: the others say nothing of a run. */
+static json_t *varying_axes(const rl_sweep_status *s)
+{
+    json_t *varying = json_object(), *first = json_object();
+    const char *name;
+    json_t *value;
+    for (int64_t r = 0; r < s->num_runs; r++)
+        json_object_foreach(s->runs[r].axes, name, value)
+        {
+            const json_t *seen = json_object_get(first, name);
+            if (!seen) json_object_set(first, name, value);
+            else if (!json_equal(seen, value)) json_object_set_new(varying, name, json_true());
+        }
+    json_decref(first);
+    return varying;
+}
+
+/* "seed=0 prune.select=concept" */
+static void print_axes(const json_t *varying, const rl_run_status *run)
 {
     const char *name;
     json_t *value;
     json_object_foreach(run->axes, name, value)
-    {
-        bool varies = false;
-        for (int64_t r = 0; r < s->num_runs && !varies; r++)
-            varies = s->runs[r].axes && !json_equal(json_object_get(s->runs[r].axes, name), value);
-        if (varies) printf(" %s=%s", name, json_string_value(value));
-    }
+        if (json_object_get(varying, name)) printf(" %s=%s", name, json_string_value(value));
 }
 
-static void print_runs(const rl_sweep_status *s)
+/* The runs in one state that people ask for: ten thousand done ones nobody reads. */
+static void print_runs(const rl_sweep_status *s, const json_t *varying, const char *state, int64_t count)
 {
-    for (int64_t r = 0; r < s->num_runs; r++) {
+    enum { most = 20 };
+    int64_t printed = 0;
+    for (int64_t r = 0; r < s->num_runs && printed < most; r++) {
         const rl_run_status *run = &s->runs[r];
-        const char *colour = !strcmp(run->state, "failed") ? rl_red(stdout) : !strcmp(run->state, "done") ? rl_green(stdout) : "";
         char f1[16] = "     -";
+        if (strcmp(run->state, state)) continue;
+        printed++;
         if (isfinite(run->f1)) snprintf(f1, sizeof f1, "%6.4f", run->f1);
-        printf("  %s  %s%-8s%s F1 %s  %8.1f s ", run->id, colour, run->state, rl_plain(stdout), f1, run->seconds);
-        print_axes(s, run);
+        printf("  %s  %s%-8s%s F1 %s  %8.1f s ", run->id, !strcmp(state, "failed") ? rl_red(stdout) : "", run->state, rl_plain(stdout), f1, run->seconds);
+        print_axes(varying, run);
         printf("%s%s\n", run->error ? "  " : "", run->error ? run->error : "");
     }
+    if (count > printed) printf("  ... and %lld more %s: --json names all\n", (long long)(count - printed), state);
+}
+
+static void print_failed_and_running(const rl_sweep_status *s)
+{
+    json_t *varying = varying_axes(s);
+    print_runs(s, varying, "failed", s->counts.failed);
     if (s->counts.failed) printf("relearn run SWEEP.yaml --out DIR --retry-failed redoes exactly the failed runs; logs/ says more\n");
+    print_runs(s, varying, "running", s->counts.running);
+    json_decref(varying);
+}
+
+/* Finished also with failed runs: the sweep has ended by itself, and they are named. */
+static const char *state_of(const rl_sweep_status *s)
+{
+    return s->alive ? "running" : s->counts.done + s->counts.failed == s->counts.planned ? "finished" : "not running";
 }
 
 /* ----------------------------------------------------------------------------------------------------- watching */
@@ -74,9 +105,10 @@ static void print_line(const rl_sweep_status *s)
     char eta[32], speed[32];
     rl_format_seconds(eta, s->eta_s);
     rl_format_number(speed, isfinite(s->tokens_per_second) ? s->tokens_per_second : 0);
-    printf("%s %s %s: %lld/%lld runs, %lld failed, %lld running, stages %lld/%lld, %s tokens/s, ETA %s\n", s->updated, s->name,
-           s->alive ? "running" : "not running", (long long)s->counts.done, (long long)s->counts.planned, (long long)s->counts.failed,
-           (long long)s->counts.running, (long long)s->nodes_done, (long long)s->nodes_total, speed, eta);
+    printf("%s %s %s: %lld/%lld runs, %lld failed, %lld running, stages %lld/%lld", s->updated, s->name, state_of(s), (long long)s->counts.done,
+           (long long)s->counts.planned, (long long)s->counts.failed, (long long)s->counts.running, (long long)s->nodes_done, (long long)s->nodes_total);
+    if (s->alive) printf(", %s tokens/s, ETA %s", speed, eta);
+    printf("\n");
 }
 
 static void print_bar(const rl_sweep_status *s, int width)
@@ -170,7 +202,7 @@ static void print_screen(const rl_sweep_status *s)
     rl_format_number(speed, isfinite(s->tokens_per_second) ? s->tokens_per_second : 0);
     rl_format_bytes(disk, json_number_value(json_object_get(s->live, "disk_free_bytes")));
     printf("\033[H\033[2J%s%.*s%s\n", rl_bold(stdout), width, s->name, rl_plain(stdout));
-    print_clipped(width, "%s  started %s, now %s", s->alive ? "running" : "not running", s->started, now);
+    print_clipped(width, "%s  started %s, now %s", state_of(s), s->started, now);
     print_bar(s, width);
     print_clipped(width, "runs    %lld done, %lld failed, %lld running, %lld waiting", (long long)s->counts.done, (long long)s->counts.failed,
                   (long long)s->counts.running, (long long)s->counts.waiting);
@@ -188,7 +220,7 @@ static void print_text(const rl_sweep_status *s)
     rl_format_seconds(eta, s->eta_s);
     rl_format_number(speed, isfinite(s->tokens_per_second) ? s->tokens_per_second : 0);
     printf("%s%s%s: %s; started %s, last event %s\n", rl_bold(stdout), s->name, rl_plain(stdout),
-           s->alive ? "running" : s->counts.done == s->counts.planned ? "finished" : "not running", s->started, s->updated);
+           state_of(s), s->started, s->updated);
     printf("runs: %lld planned, %lld done, %lld failed, %lld running, %lld waiting", (long long)s->counts.planned, (long long)s->counts.done,
            (long long)s->counts.failed, (long long)s->counts.running, (long long)s->counts.waiting);
     if (s->counts.left_out) printf(" (%lld more are not asked for now)", (long long)s->counts.left_out);
@@ -199,7 +231,7 @@ static void print_text(const rl_sweep_status *s)
     if (s->damaged_records)
         printf("journal: %lld damaged record%s skipped\n", (long long)s->damaged_records, s->damaged_records == 1 ? "" : "s");
     print_notices(s, 10);
-    print_runs(s);
+    print_failed_and_running(s);
 }
 
 static void pause_watching(void)
@@ -254,6 +286,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
 
 const rl_command rl_command_status = {"status", "DIR [--watch] [--json]",
                                       "progress, rate, ETA and failures of a live or finished sweep", 1, 1, options,
-                                      "--watch fills the terminal: runs by state, what each rank works on, rate, ETA and the last failures. Where output is\n"
-                                      "no terminal it prints a line every 2 seconds. Times are UTC.\n",
+                                      "Counts runs by state and names those that failed and that run, twenty of each; --json has all. --watch fills the terminal:\n"
+                                      "runs by state, what each rank works on, rate, ETA and the last failures. Where output is no terminal it prints a line every\n"
+                                      "2 seconds. ETA is the plan's forecast at first, then corrected by what stages take. Times are UTC.\n",
                                       run, false};

@@ -10,6 +10,10 @@ static const double tick_interval_s = 1.0, progress_file_interval_s = 2.0, estim
 static const double upkeep_interval_s = 0.05; /* at most so long does a record wait for its fsync while messages keep coming */
 static const double least_patience_s = 5.0; /* times policy.stuck_after */
 
+typedef struct pace { /* by kind; last: shards */
+    double seen_s[RL_NUM_WORK_KINDS], predicted_s[RL_NUM_WORK_KINDS];
+} pace;
+
 typedef struct coordinator {
     const rl_work *work;
     const rl_cluster_options *options;
@@ -32,13 +36,15 @@ typedef struct coordinator {
     double last_watch_s, last_upkeep_s, last_sync_s;
     bool sync_due;         /* the journal has records that a crash shall not lose */
     int64_t *finished, num_finished; /* [num_runs] runs whose stages may be deleted */
-    double left_s[RL_NUM_WORK_KINDS], seen_s[RL_NUM_WORK_KINDS], modelled_s[RL_NUM_WORK_KINDS];
+    double left_s[RL_NUM_WORK_KINDS]; /* predicted, by kind; last: shards */
+    pace pace;             /* of this start's finished stages */
+    double stretch;        /* the forecast / work divided by workers: at least 1 */
     json_t *failures;      /* the newest ten */
     double *speed;         /* [num_workers] tokens/s, 0 = none */
     double *took_s;        /* [num_nodes] what this start made; 0 = not (yet) */
     double start_s, last_tick_s, last_file_s, last_f1;
     double last_estimate_s, eta_s, tokens_per_second;
-    int64_t nodes_done, nodes_failed;
+    int64_t nodes_done, nodes_total, nodes_failed; /* of the runs that this start asks for, or finds done */
     char event[512];
     rl_status status;      /* the journal or progress file refused: the sweep stops, nothing is lost */
     rl_error *err;
@@ -83,29 +89,55 @@ static void record(coordinator *c, json_t *event, bool sync)
 
 /* ------------------------------------------------------------------------------------------------- progress */
 
-/* Per kind of stage: predicted seconds left, by how much this start's stages differed from theirs. */
-static double factor_of(const coordinator *c, int kind)
+/* By how much stages differed from their predictions; before the first, not at all. */
+static double factor_of_all(const pace *p)
 {
-    double seen = 0, modelled = 0;
-    if (c->modelled_s[kind] > 0) return c->seen_s[kind] / c->modelled_s[kind];
-    for (int k = 0; k < RL_NUM_STAGE_KINDS; k++) seen += c->seen_s[k], modelled += c->modelled_s[k];
-    return modelled > 0 ? seen / modelled : 1;
+    double seen = 0, predicted = 0;
+    for (int k = 0; k < RL_NUM_STAGE_KINDS; k++) seen += p->seen_s[k], predicted += p->predicted_s[k];
+    return predicted > 0 ? seen / predicted : 1;
 }
 
+static double factor_of(const pace *p, int kind) { return p->predicted_s[kind] > 0 ? p->seen_s[kind] / p->predicted_s[kind] : factor_of_all(p); }
+
+/* What runs already takes longer than it should is as slow as if it ended now, or slower. */
+static pace pace_by_now(const coordinator *c, double now)
+{
+    pace p = c->pace;
+    for (int32_t w = 0; w < c->num_workers; w++) {
+        if (c->running[w] < 0) continue;
+        const rl_node *node = &c->work->plan->nodes[c->running[w]];
+        double elapsed = now - c->running_since[w];
+        if (elapsed <= node->seconds * factor_of(&c->pace, rl_work_kind(node))) continue;
+        p.seen_s[rl_work_kind(node)] += elapsed;
+        p.predicted_s[rl_work_kind(node)] += node->seconds;
+    }
+    return p;
+}
+
+/* What is left over all workers, as much longer as the plan's forecast was than such a division; no less than what must still follow the
+ * stages that run, one after the other: at the end a few workers have all that is left. */
 static double estimate_left(const coordinator *c)
 {
-    double left = 0, now = rl_now_s(), seen = 0;
-    for (int k = 0; k < RL_NUM_WORK_KINDS; k++) {
-        left += c->left_s[k] * factor_of(c, k);
-        seen += c->seen_s[k];
-    }
-    if (seen <= 0) return NAN; /* nothing measured yet */
+    double left = 0, path = 0, now = rl_now_s();
+    const pace p = pace_by_now(c, now);
+    for (int k = 0; k < RL_NUM_WORK_KINDS; k++) left += c->left_s[k] * factor_of(&p, k);
     for (int32_t w = 0; w < c->num_workers; w++)
         if (c->running[w] >= 0) {
             const rl_node *node = &c->work->plan->nodes[c->running[w]];
-            left -= fmin(now - c->running_since[w], node->seconds * factor_of(c, rl_work_kind(node)));
+            double mine = node->seconds * factor_of(&p, rl_work_kind(node)), done = fmin(now - c->running_since[w], mine);
+            left -= done;
+            path = fmax(path, mine - done + (rl_scheduler_path_seconds(c->scheduler, c->running[w]) - node->seconds) * factor_of_all(&p));
         }
-    return fmax(left, 0) / c->num_workers;
+    return fmax(fmax(left, 0) / c->num_workers * c->stretch, path);
+}
+
+static void sum_left(coordinator *c)
+{
+    memset(c->left_s, 0, sizeof c->left_s);
+    for (int32_t n = 0; n < c->work->plan->num_nodes; n++) {
+        rl_node_state state = rl_scheduler_state(c->scheduler, n);
+        if (state != RL_NODE_DONE && state != RL_NODE_FAILED) c->left_s[rl_work_kind(&c->work->plan->nodes[n])] += c->work->plan->nodes[n].seconds;
+    }
 }
 
 /* Both look at every worker: 0.1 ms for 4,096, as much as two messages may cost. So not for every stage that ends. */
@@ -122,7 +154,7 @@ static rl_sweep_progress progress_of(coordinator *c, bool is_event)
     if (!is_event || rl_now_s() - c->last_estimate_s >= estimate_interval_s) estimate(c);
     return (rl_sweep_progress){.runs = rl_scheduler_counts(c->scheduler),
                                .nodes_done = c->nodes_done,
-                               .nodes_total = c->work->plan->num_nodes,
+                               .nodes_total = c->nodes_total,
                                .nodes_failed = c->nodes_failed,
                                .elapsed_s = rl_now_s() - c->start_s,
                                .eta_s = c->eta_s,
@@ -271,8 +303,8 @@ static void node_done(coordinator *c, int32_t worker, const rl_report *report, c
     c->took_s[report->node] = report->seconds;
     c->state->node_seconds[report->node] = c->state->earlier_s[report->node] + report->seconds;
     c->left_s[kind] -= node->seconds;
-    c->seen_s[kind] += report->seconds;
-    c->modelled_s[kind] += node->seconds;
+    c->pace.seen_s[kind] += report->seconds;
+    c->pace.predicted_s[kind] += node->seconds;
     json_t *event = node_event(c, "done", worker, report->node);
     json_object_set_new(event, "seconds", json_real(report->seconds));
     json_object_set_new(event, "modelled_s", json_real(node->modelled_s));
@@ -298,7 +330,7 @@ static void node_failed(coordinator *c, int32_t worker, const rl_report *report,
     }
     rl_scheduler_failed(c->scheduler, worker, report->node);
     c->nodes_failed++;
-    c->left_s[rl_work_kind(&c->work->plan->nodes[report->node])] -= c->work->plan->nodes[report->node].seconds;
+    sum_left(c); /* all that needed it will not come either */
     blame_runs(c, report);
     snprintf(c->event, sizeof c->event, "FAILED %s: %.200s", what, report->error.message);
 }
@@ -376,7 +408,7 @@ static bool takes_too_long(const coordinator *c, int32_t worker)
     double multiple = c->work->plan->sweep->policy.stuck_after;
     if (multiple <= 0 || c->running[worker] < 0) return false;
     const rl_node *node = &c->work->plan->nodes[c->running[worker]];
-    double predicted = node->seconds * fmax(factor_of(c, rl_work_kind(node)), 1);
+    double predicted = node->seconds * fmax(factor_of(&c->pace, rl_work_kind(node)), 1);
     return rl_now_s() - c->running_since[worker] > multiple * fmax(predicted, least_patience_s);
 }
 
@@ -532,7 +564,7 @@ static rl_status record_start(coordinator *c, int num_ranks)
         c->journal,
         json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "event", "start", "sweep", sweep->name, "version",
                   RL_VERSION, "host", host, "pid", (int)getpid(), "ranks", num_ranks, "threads", (int)sweep->policy.threads_per_rank, "nodes",
-                  (int)c->work->plan->num_nodes, "gemm_backend", rl_gemm_backend(), "gemm_version", rl_gemm_backend_version(), "isa",
+                  (int)c->nodes_total, "gemm_backend", rl_gemm_backend(), "gemm_version", rl_gemm_backend_version(), "isa",
                   rl_isa_name(), "axes", axes, "values", values, "runs", runs, "left_out", left_out),
         true, c->err);
     if (status != RL_OK) return status;
@@ -549,13 +581,28 @@ static rl_status record_start(coordinator *c, int num_ranks)
     return RL_OK;
 }
 
-static void count_left(coordinator *c)
+/* What only left-out runs need is neither done nor to be done. */
+static rl_status count_left(coordinator *c, rl_error *err)
 {
-    for (int32_t n = 0; n < c->work->plan->num_nodes; n++) {
-        const rl_node *node = &c->work->plan->nodes[n];
-        c->nodes_done += node->done;
-        if (!node->done) c->left_s[rl_work_kind(node)] += node->seconds;
-    }
+    rl_status status = RL_OK;
+    const rl_plan *plan = c->work->plan;
+    double left = 0;
+    bool *counted = NULL;
+    RL_ALLOC(counted, plan->num_nodes, err);
+    for (int64_t r = 0; r < plan->sweep->num_runs; r++)
+        for (int32_t i = 0; i < plan->num_run_nodes[r] && !plan->sweep->runs[r].skipped; i++) {
+            int32_t n = plan->run_nodes[r][i];
+            if (counted[n]) continue;
+            counted[n] = true;
+            c->nodes_total++;
+            c->nodes_done += plan->nodes[n].done;
+        }
+    sum_left(c);
+    for (int k = 0; k < RL_NUM_WORK_KINDS; k++) left += c->left_s[k];
+    c->stretch = left > 0 ? fmax(c->options->forecast_s * c->num_workers / left, 1) : 1;
+cleanup:
+    rl_free(counted);
+    return status;
 }
 
 rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_options *options, rl_journal *journal,
@@ -587,7 +634,7 @@ rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_opt
     c.many = num_ranks > 1;
     c.reserve_bytes = rl_disk_reserve_bytes(work->plan);
     for (int32_t w = c.num_workers; w > 0; w--) c.running[w - 1] = -1, c.idle[c.num_idle++] = w - 1;
-    count_left(&c);
+    RL_TRY(count_left(&c, err));
     RL_TRY(record_start(&c, num_ranks));
     if (num_ranks > 1)
         drive_ranks(&c, comm);

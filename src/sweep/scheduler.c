@@ -332,6 +332,8 @@ void rl_scheduler_stop(rl_scheduler *s) { s->stopped = true; }
 bool rl_scheduler_finished(const rl_scheduler *s) { return s->num_running == 0 && (s->stopped || s->ready.size == 0); }
 int32_t rl_scheduler_num_ready(const rl_scheduler *s) { return s->stopped ? 0 : s->ready.size; }
 rl_node_state rl_scheduler_state(const rl_scheduler *s, int32_t node) { return (rl_node_state)s->state[node]; }
+double rl_scheduler_path_seconds(const rl_scheduler *s, int32_t node) { return s->priority[node]; }
+
 double rl_scheduler_remaining_seconds(const rl_scheduler *s) { return s->remaining_s > 0 ? s->remaining_s : 0; }
 
 rl_sweep_counts rl_scheduler_counts(const rl_scheduler *s)

@@ -126,6 +126,7 @@ def test_asking_for_less_loses_nothing():
     relearn("run", "sweep.yaml", "--out", "all", "--set", "seed=5", "--filter", "prune.select=concept")
     state = json.loads(relearn("status", "all", "--json").stdout)
     assert state["done"] == 5 and state["left_out"] == 1 and state["failed"] == 0, state
+    assert state["stages_done"] == state["stages_total"] == 2 * 16 + 9, "what only the run left out needs is no stage of this start"
     assert "seed: 0" not in (world / "all/sweep.yaml").read_text()
 
 
@@ -352,9 +353,25 @@ def test_status_names_axes_and_watches():
     assert {run["axes"]["prune.select"] for run in state["runs"]} == {"concept", "random"}, state["runs"][0]
     assert state["live"] is None and state["alive"] is False
     text = relearn("status", "seen").stdout
-    assert "seed=1 prune.select=random" in text and "model=" not in text, text
+    assert ": finished;" in text and "4 done" in text and not any(run["id"] in text for run in state["runs"]), f"done runs are counted, not listed: {text}"
     lines = relearn("status", "seen", "--watch").stdout.splitlines()
-    assert len(lines) == 1 and "4/4 runs" in lines[0] and "\033" not in lines[0], lines
+    assert len(lines) == 1 and "finished: 4/4 runs" in lines[0] and "ETA" not in lines[0] and "\033" not in lines[0], lines
+
+
+def test_status_names_failed_runs_and_no_others():
+    """With a failed stage nobody waits for what needed it; with many failed runs the first twenty are named, and --json has all."""
+    rates = "train.learning_rate=[5e-3, 900]"
+    relearn("run", "sweep.yaml", "--out", "diverged", "--set", rates, code=1)
+    state = json.loads(relearn("status", "diverged", "--json").stdout)
+    failed = [run["id"] for run in state["runs"] if run["state"] == "failed"]
+    text = relearn("status", "diverged").stdout
+    assert state["done"] == state["failed"] == 4 and all(run["id"] in text for run in state["runs"] if run["state"] == "failed"), text
+    assert text.count(" failed   ") == 4 and ": finished;" in text and "seed=1 prune.select=random train.learning_rate=900" in text and "model=" not in text, text
+    assert json.loads((world / "diverged/progress.json").read_text())["eta_s"] < 0.01, "nothing is left to wait for"
+    relearn("run", "sweep.yaml", "--out", "diverged", "--set", "train.learning_rate=[900]", "--set", "seed=0..11", code=1)
+    text = relearn("status", "diverged").stdout
+    assert text.count(" failed   ") == 20 and "... and 4 more failed: --json names all" in text, text
+    assert failed[0] in {run["id"] for run in json.loads(relearn("status", "diverged", "--json").stdout)["runs"] if run["state"] == "failed"}
 
 
 def test_watch_follows_a_living_sweep():

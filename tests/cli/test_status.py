@@ -91,6 +91,7 @@ def test_json_while_it_runs():
     assert {run["state"] for run in state["runs"]} <= {"running", "waiting"}
     worker = state["live"]["workers"][0]
     assert worker["rank"] == 0 and "finetune" in worker["task"] and worker["seconds"] >= 0 and worker["predicted_s"] > 0, worker
+    assert state["stages_done"] == 0 and state["eta_s"] > 0, "before the first stage ends the forecast is all there is, and it is told"
     assert state["stages_done"] < state["stages_total"] and state["elapsed_s"] > 0 and state["updated"].endswith("Z"), state
     samples = parse_prometheus((world / "lives/metrics.prom").read_text())
     of = {name: value for (name, labels), value in samples.items() if len(labels) == 1}
