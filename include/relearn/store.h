@@ -51,6 +51,10 @@ const char *rl_shard_stage_name(const rl_shard *shard, int32_t stage);
 const char *rl_shard_stage_model_key(const rl_shard *shard, int32_t stage);
 /* "run", "model", "concept", "seed", every configuration path, ... as text; NULL if absent. */
 const char *rl_shard_attribute(const rl_shard *shard, const char *name);
+/* What a run was asked to be, as one text (text is replaced): equal for its settings and its shard, whatever machine and content of files
+ * made it. Without the seed: equal for all seeds of one configuration. */
+rl_status rl_settings_identity(rl_buffer *text, const rl_run_settings *settings, bool with_seed, rl_error *err);
+rl_status rl_shard_identity(rl_buffer *text, const rl_shard *shard, bool with_seed, rl_error *err);
 rl_status rl_shard_read_scores(const rl_shard *shard, int32_t stage, rl_score *word, rl_score *subword,
                                rl_score *test_word, rl_error *err);
 rl_status rl_shard_read_neurons(const rl_shard *shard, int32_t stage, rl_neuron_table **out, rl_error *err);

@@ -108,6 +108,9 @@ rl_status rl_plan_create_runnable(rl_plan **out, rl_sweep *sweep, rl_cycle *cycl
 /* Look at DIR again: done and needed anew, after something was moved away. The predictions stay those of the first look. */
 rl_status rl_plan_refresh(rl_plan *plan, const char *directory, rl_error *err);
 void rl_plan_free(rl_plan *plan);
+/* What DIR holds for a run that is not asked for is another shard than its own: computed by other kernels, or from files that have changed
+ * since. The run takes its id, and is done; the plan's sums change with the next rl_plan_leave_out. */
+rl_status rl_plan_take_over(rl_plan *plan, int64_t run, const char *id, rl_error *err);
 /* Nothing is computed for these runs in this start: leave_out [num_runs]. */
 rl_status rl_plan_leave_out(rl_plan *plan, const bool *leave_out, rl_error *err);
 /* The run is not asked for, not there, and not refused or failed. */

@@ -4,13 +4,12 @@
 
 #include "relearn/stats.h"
 
-#include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const rl_option options[] = {
-    {"budget", "TIME", "wall time for this night: 90m, 2h, 45s"},
+    {"budget", "TIME", "wall time for this night: 2h, 90m, 1h30m, 45s"},
     {"out", "DIR", "the folder that grows (default: results/NAME of the sweep)"},
     {"q", "Q", "false discovery rate over all metrics (default 0.05)"},
     {"seeds", "N", "at most so many new seeds"},
@@ -25,97 +24,202 @@ static const char separator[] = "  ";
 
 /* ------------------------------------------------------------------------------------------------ what DIR holds */
 
-/* F1 by metric ("prune.select=concept  retrained_1  f1") of finished runs; a metric's values in two groups. */
+/* Whose values: earlier seeds with tonight's settings; tonight's; earlier seeds of the same cell with other settings, which stand in where
+ * there are none with these (a learning rate that was changed). */
+enum { BEFORE, NOW, OTHERS, NUM_GROUPS };
+
+typedef struct series { /* of one metric: a value a seed */
+    double *values;
+    int32_t *seeds, *times; /* several runs of a seed (OTHERS alone can have them): their mean */
+    int64_t count, room;
+} series;
+
+/* F1 by metric ("prune.select=concept  retrained_1  f1") of finished runs. */
 typedef struct collected {
-    const rl_sweep *asked;  /* whose axes but the seed make the cells */
+    const rl_sweep *asked; /* whose axes but the seed make the cells */
+    rl_names *cells, *settings; /* what is asked for but the seed, by its axes and whole: id = cell */
     rl_names *ids, *metrics, *seeds;
-    double **values[2];     /* [before, now][metric][count] */
-    int64_t *counts[2], *room[2];
-    int64_t *seed_runs;     /* [seeds] finished runs */
-    size_t metric_capacity, seed_capacity;
+    rl_names *held;        /* "SEED CELL" of finished runs */
+    series *values[NUM_GROUPS]; /* [metric] */
+    size_t metric_capacity;
+    int64_t *seed_cells, largest_seed; /* [seeds] cells held */
+    size_t seed_capacity;
 } collected;
 
 static void collected_clear(collected *c)
 {
-    for (int g = 0; g < 2; g++) {
-        for (int32_t i = 0; c->metrics && i < rl_names_count(c->metrics); i++) rl_free(c->values[g][i]);
+    for (int g = 0; g < NUM_GROUPS; g++) {
+        for (int32_t i = 0; c->values[g] && i < rl_names_count(c->metrics); i++) {
+            rl_free(c->values[g][i].values);
+            rl_free(c->values[g][i].seeds);
+            rl_free(c->values[g][i].times);
+        }
         rl_free(c->values[g]);
-        rl_free(c->counts[g]);
-        rl_free(c->room[g]);
     }
-    rl_names_free(c->ids);
-    rl_names_free(c->metrics);
-    rl_names_free(c->seeds);
-    rl_free(c->seed_runs);
+    rl_names *const names[] = {c->cells, c->settings, c->ids, c->metrics, c->seeds, c->held};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) rl_names_free(names[i]);
+    rl_free(c->seed_cells);
+}
+
+static rl_status collected_create(collected *c, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_names **const names[] = {&c->cells, &c->settings, &c->ids, &c->metrics, &c->seeds, &c->held};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) RL_TRY(rl_names_create(names[i], err));
+cleanup:
+    return status;
 }
 
 static rl_status grow_metrics(collected *c, rl_error *err)
 {
     size_t old = c->metric_capacity, capacity = old ? 2 * old : 64;
-    for (int g = 0; g < 2; g++) {
-        double **values = rl_regrow(c->values[g], old, capacity, sizeof *values, err);
+    for (int g = 0; g < NUM_GROUPS; g++) {
+        series *values = rl_regrow(c->values[g], old, capacity, sizeof *values, err);
         if (!values) return RL_ERR_MEMORY;
         c->values[g] = values;
-        int64_t *counts = rl_regrow(c->counts[g], old, capacity, sizeof *counts, err);
-        if (!counts) return RL_ERR_MEMORY;
-        c->counts[g] = counts;
-        int64_t *room = rl_regrow(c->room[g], old, capacity, sizeof *room, err);
-        if (!room) return RL_ERR_MEMORY;
-        c->room[g] = room;
     }
     c->metric_capacity = capacity;
     return RL_OK;
 }
 
-static rl_status add_value(collected *c, int group, const char *metric, double value, rl_error *err)
+static rl_status grow_series(series *s, rl_error *err)
+{
+    size_t old = (size_t)s->room, room = old ? 2 * old : 8;
+    double *values = rl_regrow(s->values, old, room, sizeof *values, err);
+    if (!values) return RL_ERR_MEMORY;
+    s->values = values;
+    int32_t *seeds = rl_regrow(s->seeds, old, room, sizeof *seeds, err);
+    if (!seeds) return RL_ERR_MEMORY;
+    s->seeds = seeds;
+    int32_t *times = rl_regrow(s->times, old, room, sizeof *times, err);
+    if (!times) return RL_ERR_MEMORY;
+    s->times = times;
+    s->room = (int64_t)room;
+    return RL_OK;
+}
+
+/* Seeds are what is drawn at random: two runs of one are no two observations. */
+static rl_status add_value(collected *c, int group, const char *metric, int32_t seed, double value, rl_error *err)
 {
     rl_status status = RL_OK;
     int32_t id = 0;
     if (!isfinite(value)) return RL_OK;
     if ((size_t)rl_names_count(c->metrics) == c->metric_capacity) RL_TRY(grow_metrics(c, err));
     RL_TRY(rl_names_intern(c->metrics, metric, strlen(metric), &id, err));
-    int64_t n = c->counts[group][id];
-    if (n == c->room[group][id]) {
-        int64_t room = n ? 2 * n : 8;
-        double *grown = rl_regrow(c->values[group][id], (size_t)n, (size_t)room, sizeof *grown, err);
-        if (!grown) return RL_ERR_MEMORY;
-        c->values[group][id] = grown;
-        c->room[group][id] = room;
-    }
-    c->values[group][id][c->counts[group][id]++] = value;
+    series *s = &c->values[group][id];
+    int64_t at = 0;
+    while (at < s->count && s->seeds[at] != seed) at++;
+    if (at == s->room) RL_TRY(grow_series(s, err));
+    if (at == s->count) s->values[s->count] = 0, s->times[s->count] = 0, s->seeds[s->count++] = seed;
+    s->times[at]++;
+    s->values[at] += (value - s->values[at]) / s->times[at];
 cleanup:
     return status;
 }
 
-static rl_status name_cell(rl_buffer *text, const collected *c, const rl_shard *shard, rl_error *err)
+/* Axes with one value say nothing. */
+static bool varies(const rl_sweep *asked, int32_t axis)
+{
+    for (int64_t r = 1; r < asked->num_runs; r++)
+        if (strcmp(asked->runs[r].axis_values[axis], asked->runs[0].axis_values[axis]) != 0) return true;
+    return false;
+}
+
+/* "prune.select=concept  ": of an asked run, or of a shard where settings is NULL. */
+static rl_status name_cell(rl_buffer *text, const collected *c, const rl_run_settings *settings, const rl_shard *shard, rl_error *err)
 {
     rl_status status = RL_OK;
+    text->length = 0;
+    RL_TRY(rl_buffer_append(text, "", 0, err));
     for (int32_t a = 0; a < c->asked->num_axes; a++) {
-        const char *value = rl_shard_attribute(shard, c->asked->axes[a]);
-        bool several = false; /* axes with one value say nothing */
-        for (int64_t r = 1; r < c->asked->num_runs && !several; r++)
-            several = strcmp(c->asked->runs[r].axis_values[a], c->asked->runs[0].axis_values[a]) != 0;
-        if (!strcmp(c->asked->axes[a], "seed") || !several) continue;
-        RL_TRY(rl_buffer_printf(text, err, "%s=%s%s", c->asked->axes[a], value ? value : "", separator));
+        const char *axis = c->asked->axes[a];
+        if (!strcmp(axis, "seed") || !varies(c->asked, a)) continue;
+        char *own = settings ? rl_settings_get(settings, axis, err) : NULL;
+        const char *value = settings ? own : rl_shard_attribute(shard, axis);
+        status = settings && !own ? RL_ERR_INTERNAL : rl_buffer_printf(text, err, "%s=%s%s", axis, value ? value : "", separator);
+        rl_free(own);
+        if (status != RL_OK) goto cleanup;
     }
 cleanup:
     return status;
 }
 
-static rl_status count_seed(collected *c, const char *seed, rl_error *err)
+/* A cell has one configuration: its axes, and the file's other settings. */
+static rl_status list_cells(collected *c, rl_error *err)
 {
     rl_status status = RL_OK;
+    rl_buffer name = {0}, settings = {0};
     int32_t id = 0;
+    for (int64_t r = 0; r < c->asked->num_runs; r++) {
+        const rl_run_settings *run = &c->asked->runs[r].settings;
+        RL_TRY(name_cell(&name, c, run, NULL, err));
+        RL_TRY(rl_settings_identity(&settings, run, false, err));
+        RL_TRY(rl_buffer_append(&settings, name.data, name.length, err)); /* an axis may be no setting of a shard */
+        RL_TRY(rl_names_intern(c->cells, name.data, name.length, &id, err));
+        RL_TRY(rl_names_intern(c->settings, settings.data, settings.length, &id, err));
+    }
+    RL_REQUIRE(rl_names_count(c->cells) == rl_names_count(c->settings), err);
+cleanup:
+    rl_buffer_free(&name);
+    rl_buffer_free(&settings);
+    return status;
+}
+
+/* The asked cell that a shard belongs to, or -1. *same: with all of its settings. */
+static rl_status find_cell(int32_t *cell, bool *same, const collected *c, const rl_shard *shard, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_buffer name = {0}, settings = {0};
+    RL_TRY(name_cell(&name, c, NULL, shard, err));
+    RL_TRY(rl_shard_identity(&settings, shard, false, err));
+    RL_TRY(rl_buffer_append(&settings, name.data, name.length, err));
+    *cell = rl_names_find(c->settings, settings.data, settings.length);
+    *same = *cell >= 0;
+    if (!*same) *cell = rl_names_find(c->cells, name.data, name.length);
+cleanup:
+    rl_buffer_free(&name);
+    rl_buffer_free(&settings);
+    return status;
+}
+
+static rl_status count_cell(int32_t *seed, collected *c, const char *name, int32_t cell, rl_error *err)
+{
+    rl_status status = RL_OK;
+    char pair[64];
+    int32_t id = 0, before = rl_names_count(c->held);
+    int64_t number = strtoll(name, NULL, 10);
     if ((size_t)rl_names_count(c->seeds) == c->seed_capacity) {
         size_t capacity = c->seed_capacity ? 2 * c->seed_capacity : 64;
-        int64_t *grown = rl_regrow(c->seed_runs, c->seed_capacity, capacity, sizeof *grown, err);
+        int64_t *grown = rl_regrow(c->seed_cells, c->seed_capacity, capacity, sizeof *grown, err);
         if (!grown) return RL_ERR_MEMORY;
-        c->seed_runs = grown;
+        c->seed_cells = grown;
         c->seed_capacity = capacity;
     }
-    RL_TRY(rl_names_intern(c->seeds, seed, strlen(seed), &id, err));
-    c->seed_runs[id]++;
+    RL_TRY(rl_names_intern(c->seeds, name, strlen(name), seed, err));
+    if (number > c->largest_seed) c->largest_seed = number;
+    int length = snprintf(pair, sizeof pair, "%d %d", (int)*seed, (int)cell);
+    RL_TRY(rl_names_intern(c->held, pair, (size_t)length, &id, err));
+    c->seed_cells[*seed] += id == before;
 cleanup:
+    return status;
+}
+
+static rl_status read_scores(collected *c, int group, int32_t cell, int32_t seed, const rl_shard *shard, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_buffer metric = {0};
+    for (int32_t s = 0; s < rl_shard_num_stages(shard); s++) {
+        rl_score word, subword, test;
+        RL_TRY(rl_shard_read_scores(shard, s, &word, &subword, &test, err));
+        metric.length = 0;
+        RL_TRY(rl_buffer_printf(&metric, err, "%s%s%sf1", rl_names_get(c->cells, cell), rl_shard_stage_name(shard, s), separator));
+        RL_TRY(add_value(c, group, metric.data, seed, word.f1, err));
+        if (!isfinite(test.f1)) continue;
+        RL_TRY(rl_buffer_printf(&metric, err, " (test)"));
+        RL_TRY(add_value(c, group, metric.data, seed, test.f1, err));
+    }
+cleanup:
+    rl_buffer_free(&metric);
     return status;
 }
 
@@ -123,47 +227,17 @@ static rl_status read_shard(collected *c, int group, const char *path, rl_error 
 {
     rl_status status = RL_OK;
     rl_shard *shard = NULL;
-    rl_buffer cell = {0}, metric = {0};
     rl_error why = {0};
+    int32_t cell = -1, seed = 0;
+    bool same = false;
     if (rl_shard_open(&shard, path, &why) != RL_OK) return RL_OK; /* damaged: the next run sets it aside */
-    const char *seed = rl_shard_attribute(shard, "seed");
-    RL_TRY(count_seed(c, seed ? seed : "", err));
-    RL_TRY(name_cell(&cell, c, shard, err));
-    for (int32_t s = 0; s < rl_shard_num_stages(shard); s++) {
-        rl_score word, subword, test;
-        RL_TRY(rl_shard_read_scores(shard, s, &word, &subword, &test, err));
-        metric.length = 0;
-        RL_TRY(rl_buffer_printf(&metric, err, "%s%s%sf1", cell.length ? cell.data : "", rl_shard_stage_name(shard, s), separator));
-        RL_TRY(add_value(c, group, metric.data, word.f1, err));
-        if (!isfinite(test.f1)) continue;
-        RL_TRY(rl_buffer_printf(&metric, err, " (test)"));
-        RL_TRY(add_value(c, group, metric.data, test.f1, err));
-    }
+    const char *name = rl_shard_attribute(shard, "seed");
+    RL_TRY(find_cell(&cell, &same, c, shard, err));
+    if (cell < 0 || !name) goto cleanup;
+    RL_TRY(count_cell(&seed, c, name, cell, err));
+    status = read_scores(c, group == BEFORE && !same ? OTHERS : group, cell, seed, shard, err);
 cleanup:
     rl_shard_close(shard);
-    rl_buffer_free(&cell);
-    rl_buffer_free(&metric);
-    return status;
-}
-
-static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
-
-/* Shards of a folder by name: the order of metrics must not be the file system's. *names points into *found. */
-static rl_status list_shards(rl_names **found, const char ***names, const char *folder, rl_error *err)
-{
-    rl_status status = RL_OK;
-    int32_t id = 0;
-    DIR *open_folder = opendir(folder); /* an absent folder has none */
-    RL_TRY(rl_names_create(found, err));
-    for (struct dirent *entry; open_folder && (entry = readdir(open_folder));) {
-        const char *dot = strrchr(entry->d_name, '.');
-        if (dot && strcmp(dot, ".h5") == 0) RL_TRY(rl_names_intern(*found, entry->d_name, strlen(entry->d_name), &id, err));
-    }
-    RL_ALLOC(*names, rl_names_count(*found), err);
-    for (int32_t i = 0; i < rl_names_count(*found); i++) (*names)[i] = rl_names_get(*found, i);
-    qsort(*names, (size_t)rl_names_count(*found), sizeof **names, by_text);
-cleanup:
-    if (open_folder) closedir(open_folder);
     return status;
 }
 
@@ -175,7 +249,7 @@ static rl_status read_new_shards(collected *c, int group, const char *directory,
     const char **names = NULL;
     char *folder = rl_path_join(directory, "runs", err), *path = NULL;
     if (!folder) return RL_ERR_MEMORY;
-    RL_TRY(list_shards(&found, &names, folder, err));
+    RL_TRY(rl_list_shards(&found, &names, directory, err));
     for (int32_t i = 0; i < rl_names_count(found); i++) {
         int32_t id = 0, before = rl_names_count(c->ids);
         RL_TRY(rl_names_intern(c->ids, names[i], strlen(names[i]), &id, err));
@@ -195,20 +269,20 @@ cleanup:
 
 /* ------------------------------------------------------------------------------------------------------- seeds */
 
-/* Unfinished ones first seen, then unseen: ascending from the sweep's smallest. seeds [MAX_SEEDS] */
-static void next_seeds(int64_t *seeds, const collected *c)
+static bool is_whole(const collected *c, int64_t seed)
 {
-    int64_t smallest = c->asked->runs[0].settings.seed, most = 0, n = 0;
-    for (int64_t r = 0; r < c->asked->num_runs; r++)
-        if (c->asked->runs[r].settings.seed < smallest) smallest = c->asked->runs[r].settings.seed;
-    for (int32_t i = 0; i < rl_names_count(c->seeds); i++)
-        if (c->seed_runs[i] > most) most = c->seed_runs[i];
-    for (int64_t seed = smallest; n < MAX_SEEDS; seed++) {
-        char text[32];
-        int length = snprintf(text, sizeof text, "%lld", (long long)seed);
-        int32_t id = rl_names_find(c->seeds, text, (size_t)length);
-        if (id < 0 || c->seed_runs[id] < most) seeds[n++] = seed;
-    }
+    char text[32];
+    int length = snprintf(text, sizeof text, "%lld", (long long)seed);
+    int32_t id = rl_names_find(c->seeds, text, (size_t)length);
+    return id >= 0 && c->seed_cells[id] == rl_names_count(c->cells);
+}
+
+static int64_t smallest_seed(const rl_sweep *asked)
+{
+    int64_t smallest = asked->runs[0].settings.seed;
+    for (int64_t r = 0; r < asked->num_runs; r++)
+        if (asked->runs[r].settings.seed < smallest) smallest = asked->runs[r].settings.seed;
+    return smallest;
 }
 
 static rl_status seeds_option(char **set, const int64_t *seeds, int64_t count, rl_error *err)
@@ -232,6 +306,56 @@ static rl_status plan_seeds(rl_planned *out, char **set, const rl_planning *base
     if (status != RL_OK) return status;
     planning.sets[planning.num_sets++] = *set;
     return rl_planned_make(out, &planning, err);
+}
+
+/* A seed whose missing runs failed by themselves, or are excluded, would be taken night after night. */
+static bool has_work(const rl_plan *plan, int64_t seed)
+{
+    for (int64_t r = 0; r < plan->sweep->num_runs; r++) {
+        const rl_run *run = &plan->sweep->runs[r];
+        int32_t count = plan->num_run_nodes[r];
+        if (run->settings.seed == seed && !run->skipped && !plan->run_error[r] && count && !plan->nodes[plan->run_nodes[r][count - 1]].done) return true;
+    }
+    return false;
+}
+
+static rl_status keep_workable(int64_t *seeds, int64_t *count, const rl_planning *base, rl_error *err)
+{
+    rl_planned p = {0};
+    char *set = NULL;
+    int64_t kept = 0;
+    rl_status status = *count ? plan_seeds(&p, &set, base, seeds, *count, err) : RL_OK;
+    for (int64_t i = 0; status == RL_OK && i < *count; i++)
+        if (has_work(p.plan, seeds[i])) seeds[kept++] = seeds[i];
+    if (status == RL_OK) *count = kept;
+    rl_planned_clear(&p);
+    rl_free(set);
+    return status;
+}
+
+/* Seeds that an earlier night began and no run of which was finished are in the journal alone. */
+static void look_for_begun_seeds(collected *c, const char *directory)
+{
+    rl_error why = {0};
+    rl_sweep_status *known = NULL;
+    if (rl_sweep_status_read(&known, directory, &why) != RL_OK) return; /* the first night */
+    for (int64_t r = 0; r < known->num_runs; r++) {
+        const char *seed = json_string_value(json_object_get(known->runs[r].axes, "seed"));
+        int64_t number = seed ? strtoll(seed, NULL, 10) : INT64_MIN;
+        if (number > c->largest_seed) c->largest_seed = number;
+    }
+    rl_sweep_status_free(known);
+}
+
+/* Ascending from the sweep's smallest: those that lack runs that can still come, then unseen ones. seeds [MAX_SEEDS] */
+static rl_status next_seeds(int64_t *seeds, const collected *c, const rl_planning *base, rl_error *err)
+{
+    int64_t n = 0, seed = smallest_seed(c->asked);
+    for (; seed <= c->largest_seed && n < MAX_SEEDS; seed++)
+        if (!is_whole(c, seed)) seeds[n++] = seed;
+    rl_status status = keep_workable(seeds, &n, base, err);
+    for (; n < MAX_SEEDS; seed++) seeds[n++] = seed;
+    return status;
 }
 
 static rl_status predict(double *seconds, const rl_planning *base, const int64_t *seeds, int64_t count, rl_error *err)
@@ -274,7 +398,20 @@ cleanup:
     return status;
 }
 
+static void print_tonight(const collected *c, const int64_t *seeds, int64_t count)
+{
+    int64_t begun = 0;
+    while (begun < count && seeds[begun] <= c->largest_seed) begun++;
+    if (begun) printf("tonight: %lld seed%s that lack%s runs, from %lld on\n", (long long)begun, begun == 1 ? "" : "s", begun == 1 ? "s" : "", (long long)seeds[0]);
+    if (begun == count) return;
+    printf("tonight: %lld new seed%s, %lld to %lld\n", (long long)(count - begun), count - begun == 1 ? "" : "s", (long long)seeds[begun],
+           (long long)seeds[count - 1]);
+}
+
 /* ------------------------------------------------------------------------------------------------------ report */
+
+/* Where no earlier seed had tonight's settings, those with other ones are what it is compared with. */
+static int group_before(const collected *c, int32_t metric) { return c->values[BEFORE][metric].count ? BEFORE : OTHERS; }
 
 static rl_status make_drifts(rl_drift **out, const collected *c, double q, int64_t *num_moved, rl_error *err)
 {
@@ -282,14 +419,23 @@ static rl_status make_drifts(rl_drift **out, const collected *c, double q, int64
     int32_t n = rl_names_count(c->metrics);
     rl_drift *drifts = NULL;
     RL_ALLOC(drifts, n, err);
-    for (int32_t i = 0; i < n; i++)
-        drifts[i] = (rl_drift){.before = c->values[0][i], .num_before = c->counts[0][i], .now = c->values[1][i], .num_now = c->counts[1][i]};
+    for (int32_t i = 0; i < n; i++) {
+        const series *before = &c->values[group_before(c, i)][i], *now = &c->values[NOW][i];
+        drifts[i] = (rl_drift){.before = before->values, .num_before = before->count, .now = now->values, .num_now = now->count};
+    }
     RL_TRY(rl_drift_compare(drifts, n, q, num_moved, err));
     *out = drifts;
     return RL_OK;
 cleanup:
     rl_free(drifts);
     return status;
+}
+
+static int32_t count_compared(const collected *c, const rl_drift *drifts)
+{
+    int32_t compared = 0;
+    for (int32_t i = 0; i < rl_names_count(c->metrics); i++) compared += isfinite(drifts[i].p);
+    return compared;
 }
 
 static json_t *report_of(const collected *c, const rl_drift *drifts, int64_t num_moved, double q)
@@ -301,15 +447,15 @@ static json_t *report_of(const collected *c, const rl_drift *drifts, int64_t num
         const rl_drift *d = &drifts[i];
         bool both = d->num_before && d->num_now;
         json_array_append_new(
-            metrics, json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "metric", rl_names_get(c->metrics, i), "seeds_before",
-                               (json_int_t)d->num_before, "seeds_now", (json_int_t)d->num_now, "mean_before",
+            metrics, json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "metric", rl_names_get(c->metrics, i), "compared_with",
+                               group_before(c, i) == BEFORE ? "same settings" : "other settings", "seeds_before", (json_int_t)d->num_before, "seeds_now", (json_int_t)d->num_now, "mean_before",
                                rl_json_number(both ? d->mean_before : NAN), "mean_now", rl_json_number(both ? d->mean_now : NAN),
                                "predicted_low", rl_json_number(d->low), "predicted_high", rl_json_number(d->high), "p",
                                rl_json_number(d->p), "smallest_possible_p", rl_json_number(d->smallest), "adjusted_p",
                                rl_json_number(d->adjusted), "exact", (int)d->exact, "moved", (int)d->moved));
     }
     return json_pack("{s:s, s:f, s:I, s:I, s:o}", "time", now, "q", q, "metrics_moved", (json_int_t)num_moved, "metrics_compared",
-                     (json_int_t)rl_names_count(c->metrics), "metrics", metrics);
+                     (json_int_t)count_compared(c, drifts), "metrics", metrics);
 }
 
 static void print_drift(const char *name, const rl_drift *d)
@@ -318,26 +464,45 @@ static void print_drift(const char *name, const rl_drift *d)
            rl_plain(stdout), d->mean_before, (long long)d->num_before, d->mean_now, (long long)d->num_now, d->low, d->high, d->adjusted);
 }
 
+static bool is_outside(const rl_drift *d) { return isfinite(d->low) && (d->mean_now < d->low || d->mean_now > d->high); }
+
+/* What moved, or what did not and lies outside its prediction interval nevertheless: one in twenty does. */
+static void print_metrics(const collected *c, const rl_drift *drifts, bool moved)
+{
+    bool any = moved;
+    for (int32_t i = 0; i < rl_names_count(c->metrics); i++) {
+        if (drifts[i].moved != moved || (!moved && !is_outside(&drifts[i]))) continue;
+        if (!any) printf("outside the 95 %% prediction interval, which alone is no drift:\n");
+        any = true;
+        print_drift(rl_names_get(c->metrics, i), &drifts[i]);
+    }
+}
+
 static void print_verdict(const collected *c, const rl_drift *drifts, int64_t num_moved, double q, const char *file)
 {
     double smallest = 1;
-    int32_t n = rl_names_count(c->metrics), compared = 0;
+    int32_t n = rl_names_count(c->metrics), compared = count_compared(c, drifts);
+    int64_t now = 0;
+    bool others = false;
     for (int32_t i = 0; i < n; i++) {
+        now += drifts[i].num_now;
         if (!isfinite(drifts[i].p)) continue;
-        compared++;
+        others |= group_before(c, i) == OTHERS;
         if (drifts[i].smallest < smallest) smallest = drifts[i].smallest;
     }
+    if (others) printf("no earlier seed has tonight's settings: compared with those of other settings\n");
     if (num_moved)
         printf("%sDRIFT%s: %lld of %d metrics moved (false discovery rate %g)\n", rl_red(stdout), rl_plain(stdout), (long long)num_moved, compared, q);
+    else if (now == 0)
+        printf("nothing to compare: none of tonight's runs was finished\n");
     else if (compared == 0)
         printf("nothing to compare with yet: these are the first seeds\n");
     else if (smallest > q)
         printf("nothing can be said with so few seeds: the smallest possible p is %.3f; see the prediction intervals\n", smallest);
     else
         printf("no drift: none of %d metrics moved (false discovery rate %g)\n", compared, q);
-    for (int32_t i = 0; i < n; i++)
-        if (drifts[i].moved || (isfinite(drifts[i].low) && (drifts[i].mean_now < drifts[i].low || drifts[i].mean_now > drifts[i].high)))
-            print_drift(rl_names_get(c->metrics, i), &drifts[i]);
+    print_metrics(c, drifts, true);
+    print_metrics(c, drifts, false);
     printf("report: %s\n", file);
 }
 
@@ -369,25 +534,28 @@ cleanup:
 
 /* ------------------------------------------------------------------------------------------------------- whole */
 
-/* "2h", "90m", "45s", "1h30m", or seconds. */
-static rl_status parse_budget(double *seconds, const rl_args *args, rl_error *err)
+/* "2h", "90m", "45s", "1h30m"; a number alone: seconds. "1h30" could be either, so it is neither. */
+static bool read_time(double *seconds, const char *text)
 {
-    const char *text = NULL, *at = NULL;
-    double total = 0;
-    rl_status status = rl_args_need(&text, args, "budget", err);
-    if (status != RL_OK) return status;
-    for (at = text; *at;) {
+    *seconds = 0;
+    for (const char *at = text; *at;) {
         char *end = NULL;
         double value = strtod(at, &end);
-        if (end == at || !(value >= 0)) break;
-        double unit = *end == 'd' ? 86400 : *end == 'h' ? 3600 : *end == 'm' ? 60 : 1;
-        total += value * unit;
-        at = end + (*end && strchr("dhms", *end) != NULL);
-        if (at == end && *end) break;
+        if (end == at || (size_t)(end - at) != strspn(at, "0123456789.")) return false;
+        const char *unit = *end ? strchr("smhd", *end) : at == text ? "s" : NULL;
+        if (!unit) return false;
+        *seconds += value * (*unit == 'd' ? 86400 : *unit == 'h' ? 3600 : *unit == 'm' ? 60 : 1);
+        at = *end ? end + 1 : end;
     }
-    if (*at || !(total > 0) || !isfinite(total)) return rl_fail(err, RL_ERR_USAGE, "--budget: '%s' is no time such as 2h, 90m or 1h30m", text);
-    *seconds = total;
-    return RL_OK;
+    return *seconds > 0 && isfinite(*seconds);
+}
+
+static rl_status parse_budget(double *seconds, const rl_args *args, rl_error *err)
+{
+    const char *text = NULL;
+    rl_status status = rl_args_need(&text, args, "budget", err);
+    if (status == RL_OK && !read_time(seconds, text)) status = rl_fail(err, RL_ERR_USAGE, "--budget: '%s' is no time such as 2h, 90m or 1h30m", text);
+    return status;
 }
 
 static rl_status parse_q(double *q, const rl_args *args, rl_error *err)
@@ -399,6 +567,7 @@ static rl_status parse_q(double *q, const rl_args *args, rl_error *err)
     return RL_OK;
 }
 
+/* The sweep as the file asks for it, the folder, and what the folder holds. */
 static rl_status begin(collected *c, rl_sweep **asked, rl_planning *planning, char **directory, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -409,10 +578,10 @@ static rl_status begin(collected *c, rl_sweep **asked, rl_planning *planning, ch
     planning->directory = *directory;
     planning->must_have_folder = planning->both = true;
     c->asked = *asked;
-    RL_TRY(rl_names_create(&c->ids, err));
-    RL_TRY(rl_names_create(&c->metrics, err));
-    RL_TRY(rl_names_create(&c->seeds, err));
-    RL_TRY(read_new_shards(c, 0, *directory, err));
+    RL_TRY(collected_create(c, err));
+    RL_TRY(list_cells(c, err));
+    RL_TRY(read_new_shards(c, BEFORE, *directory, err));
+    look_for_begun_seeds(c, *directory);
 cleanup:
     return status;
 }
@@ -423,7 +592,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     rl_planning planning = rl_planning_from(args);
     rl_planned p = {0};
     rl_sweep *asked = NULL;
-    collected c = {0};
+    collected c = {.largest_seed = INT64_MIN};
     char *directory = NULL, *set = NULL;
     int64_t seeds[MAX_SEEDS], count = 0, most = MAX_SEEDS;
     double budget_s = 0, q = 0;
@@ -436,14 +605,15 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     if (status == RL_OK) status = rl_args_int(&most, args, "seeds", MAX_SEEDS, 1, err);
     if (status == RL_OK) status = begin(&c, &asked, &planning, &directory, err);
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
-    next_seeds(seeds, &c);
-    if (rank == 0) /* rates are measured: each rank would choose for itself */
+    if (rank == 0) status = next_seeds(seeds, &c, &planning, err);
+    if (rank == 0 && status == RL_OK) /* rates are measured: each rank would choose for itself */
         status = choose_count(&count, &planning, seeds, most < MAX_SEEDS ? most : MAX_SEEDS, budget_s, err);
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
     MPI_Bcast(&count, 1, MPI_INT64_T, 0, MPI_COMM_WORLD);
+    MPI_Bcast(seeds, (int)count, MPI_INT64_T, 0, MPI_COMM_WORLD);
     status = plan_seeds(&p, &set, &planning, seeds, count, err);
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
-    if (rank == 0) printf("tonight: %lld new seed%s, %lld to %lld\n", (long long)count, count == 1 ? "" : "s", (long long)seeds[0], (long long)seeds[count - 1]);
+    if (rank == 0) print_tonight(&c, seeds, count);
     if (rl_args_flag(args, "dry-run")) {
         if (rank == 0) status = rl_print_plan(stdout, p.plan, num_ranks, p.directory, err);
         status = rl_cluster_agree(MPI_COMM_WORLD, status, err);
@@ -451,7 +621,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     }
     if (!rl_args_flag(args, "oversubscribe")) RL_TRY(rl_cluster_check_cores(MPI_COMM_WORLD, p.sweep->policy.threads_per_rank, err));
     RL_TRY(rl_planned_work(&p, rl_args_text(args, "metrics", NULL), budget_s, exit_code, err));
-    if (rank == 0) status = read_new_shards(&c, 1, directory, err);
+    if (rank == 0) status = read_new_shards(&c, NOW, directory, err);
     if (rank == 0 && status == RL_OK) {
         bool moved = false;
         status = report(&moved, &c, directory, q, err);
@@ -472,7 +642,10 @@ cleanup:
 const rl_command rl_command_nightly = {
     "nightly", "SWEEP.yaml --budget TIME [--out DIR] [--dry-run]", "new seeds that fit the budget, then: did any metric move? exit 3 when it did", 1, 1, options,
     "Takes the next seeds that DIR does not hold, as many as are predicted to fit, adds their runs to DIR and its results.h5, and\n"
-    "compares their F1 per cell and stage with all earlier seeds': a 95 % prediction interval, an exact permutation test, and\n"
-    "Benjamini-Hochberg over all metrics. A sweep file whose settings changed since is compared too: its new values become an axis\n"
-    "of the store. DIR/nightly/<UTC>.json keeps the report. For scrontab or cron; a night that is cut short is finished by the next.\n",
+    "compares their F1 per cell and stage with all earlier seeds': a 95 % prediction interval, a permutation test (exact to 200,000\n"
+    "splits, 99,999 drawn ones beyond), and Benjamini-Hochberg over all metrics; the test alone decides. Earlier seeds are those with\n"
+    "the same settings, a night that drifted included. Where there are none, as after a setting was changed, those with other\n"
+    "settings stand in, once; the new values become an axis of the store. Another back end or changed data files are no settings: they\n"
+    "are what is looked for. DIR/nightly/<UTC>.json keeps the report. For scrontab or cron; a night that is cut short is finished by\n"
+    "the next.\n",
     run, true};

@@ -2,6 +2,7 @@
 #include "planning.h"
 
 #include <dirent.h>
+#include <stdlib.h>
 #include <string.h>
 
 rl_planning rl_planning_from(const rl_args *args)
@@ -24,18 +25,37 @@ void rl_planned_clear(rl_planned *planned)
     *planned = (rl_planned){0};
 }
 
-static bool holds_finished_runs(const char *directory)
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+rl_status rl_list_shards(rl_names **found, const char ***names, const char *directory, rl_error *err)
 {
-    bool found = false;
-    char *path = rl_path_join(directory, "runs", NULL);
-    DIR *folder = path ? opendir(path) : NULL;
-    for (struct dirent *entry; folder && !found && (entry = readdir(folder));) {
+    rl_status status = RL_OK;
+    int32_t id = 0;
+    char *path = rl_path_join(directory, "runs", err);
+    DIR *folder = path ? opendir(path) : NULL; /* an absent folder has none */
+    if (!path) return RL_ERR_MEMORY;
+    RL_TRY(rl_names_create(found, err));
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
         const char *dot = strrchr(entry->d_name, '.');
-        found = dot && !strcmp(dot, ".h5");
+        if (dot && strcmp(dot, ".h5") == 0) RL_TRY(rl_names_intern(*found, entry->d_name, strlen(entry->d_name), &id, err));
     }
+    RL_ALLOC(*names, rl_names_count(*found), err);
+    for (int32_t i = 0; i < rl_names_count(*found); i++) (*names)[i] = rl_names_get(*found, i);
+    qsort(*names, (size_t)rl_names_count(*found), sizeof **names, by_text);
+cleanup:
     if (folder) closedir(folder);
     rl_free(path);
-    return found;
+    return status;
+}
+
+static bool holds_finished_runs(const char *directory)
+{
+    rl_names *found = NULL;
+    const char **names = NULL;
+    bool any = rl_list_shards(&found, &names, directory, NULL) == RL_OK && rl_names_count(found) > 0;
+    rl_free(names);
+    rl_names_free(found);
+    return any;
 }
 
 /* The folder, and the sweep with what the folder holds beside it. */
@@ -62,6 +82,73 @@ static rl_status find_folder(rl_planned *p, const rl_planning *planning, rl_erro
     }
 cleanup:
     rl_free(previous);
+    return status;
+}
+
+/* A run that this start does not ask for and whose own shard is not there: the text that its shard would bear, -> run. */
+static rl_status list_missing(rl_names *missing, int64_t **runs, const rl_plan *plan, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_buffer text = {0};
+    int32_t id = 0;
+    RL_ALLOC(*runs, plan->sweep->num_runs, err);
+    for (int64_t r = 0; r < plan->sweep->num_runs; r++) {
+        if (!rl_plan_leaves_out(plan, r) || plan->num_run_nodes[r] == 0) continue;
+        RL_TRY(rl_settings_identity(&text, &plan->sweep->runs[r].settings, true, err));
+        RL_TRY(rl_names_intern(missing, text.data, text.length, &id, err));
+        (*runs)[id] = r;
+    }
+cleanup:
+    rl_buffer_free(&text);
+    return status;
+}
+
+static rl_status take_over_shard(rl_plan *plan, const char *path, const rl_names *missing, const int64_t *runs, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_shard *shard = NULL;
+    rl_buffer text = {0};
+    rl_error why = {0};
+    if (rl_shard_open(&shard, path, &why) != RL_OK) return RL_OK; /* damaged: nobody asks for it */
+    const char *id = rl_shard_attribute(shard, "run");
+    RL_TRY(rl_shard_identity(&text, shard, true, err));
+    int32_t found = rl_names_find(missing, text.data, text.length);
+    if (found >= 0 && id && rl_plan_leaves_out(plan, runs[found])) status = rl_plan_take_over(plan, runs[found], id, err);
+cleanup:
+    rl_shard_close(shard);
+    rl_buffer_free(&text);
+    return status;
+}
+
+/* Shards that other kernels made, or that were made before a file changed, bear other ids than the plan's. What this start asks for is
+ * computed anew; the others are what the folder holds of those runs, and a results.h5 without them would replace one that has them. */
+static rl_status keep_what_is_held(rl_plan *plan, const char *directory, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_names *missing = NULL, *found = NULL, *own = NULL;
+    const char **names = NULL;
+    int64_t *runs = NULL;
+    int32_t id = 0;
+    char *path = NULL;
+    RL_TRY(rl_names_create(&missing, err));
+    RL_TRY(rl_names_create(&own, err));
+    RL_TRY(list_missing(missing, &runs, plan, err));
+    if (rl_names_count(missing) == 0) goto cleanup;
+    for (int64_t r = 0; r < plan->sweep->num_runs; r++) RL_TRY(rl_names_intern(own, plan->sweep->runs[r].id, RL_RUN_ID - 1, &id, err));
+    RL_TRY(rl_list_shards(&found, &names, directory, err));
+    for (int32_t i = 0; i < rl_names_count(found); i++) {
+        if (rl_names_find(own, names[i], strlen(names[i]) - 3) >= 0) continue; /* without ".h5" */
+        rl_free(path);
+        path = rl_format(err, "%s/runs/%s", directory, names[i]);
+        RL_TRY(path ? take_over_shard(plan, path, missing, runs, err) : RL_ERR_MEMORY);
+    }
+cleanup:
+    rl_free(path);
+    rl_free(runs);
+    rl_free(names);
+    rl_names_free(found);
+    rl_names_free(own);
+    rl_names_free(missing);
     return status;
 }
 
@@ -94,6 +181,7 @@ rl_status rl_planned_make(rl_planned *out, const rl_planning *planning, rl_error
         RL_TRY(rl_plan_create_runnable(&p.plan, p.sweep, p.cycle, p.directory, planning->num_ranks, err));
     else
         RL_TRY(rl_plan_create(&p.plan, p.sweep, p.cycle, p.directory, planning->num_ranks, 0, err));
+    if (p.directory) RL_TRY(keep_what_is_held(p.plan, p.directory, err));
     if (p.directory) RL_TRY(rl_sweep_past_read(&p.past, p.directory, err));
     if (planning->like) RL_TRY(learn_from(&p.past, planning->like, err));
     RL_TRY(rl_sweep_past_apply(&p.past, p.plan, planning->retry_failed, err));
@@ -134,7 +222,7 @@ void rl_planned_warn_of_past(const rl_planned *planned)
     int64_t lost = count_lost(planned);
     if (past->num_starts > 0 && other)
         fprintf(stderr,
-                "relearn: warning: %s was computed with %s %s on %s, this start has %s %s on %s: bits may differ, so everything is computed anew; "
+                "relearn: warning: %s was computed with %s %s on %s, this start has %s %s on %s: bits may differ, so all that it asks for is computed anew; "
                 "RELEARN_GEMM and RELEARN_ISA choose what both have, --out another folder keeps them apart\n",
                 planned->directory, past->gemm_backend, past->gemm_version, past->isa, rl_gemm_backend(), rl_gemm_backend_version(), rl_isa_name());
     else if (lost > 0)

@@ -26,6 +26,8 @@ rl_status rl_planned_make(rl_planned *out, const rl_planning *planning, rl_error
 void rl_planned_clear(rl_planned *planned);
 /* cmd_run.c: execute, gather, statistics; progress and outcome are printed. budget_s > 0: stops after that. Collective. */
 rl_status rl_planned_work(const rl_planned *planned, const char *metrics_file, double budget_s, int *exit_code, rl_error *err);
+/* Shards of DIR/runs by name: their order must not be the file system's. *names (rl_free) points into *found (rl_names_free). */
+rl_status rl_list_shards(rl_names **found, const char ***names, const char *directory, rl_error *err);
 /* Says when what lies there was computed by other kernels than this start's, and when finished runs of the last start are not among this one's
  * (their files' contents changed, say): nothing of them can be used again. */
 void rl_planned_warn_of_past(const rl_planned *planned);

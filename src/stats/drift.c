@@ -19,6 +19,7 @@ static double mean_of(const double *x, int64_t n)
 static int64_t count_splits(int64_t n, int64_t k)
 {
     double splits = 1;
+    if (k > n - k) k = n - k; /* as many, and no partial product above the result */
     for (int64_t i = 1; i <= k; i++) {
         splits = splits * (double)(n - k + i) / (double)i;
         if (splits > (double)most_splits * 1e6) return -1;

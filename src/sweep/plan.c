@@ -495,6 +495,19 @@ bool rl_plan_leaves_out(const rl_plan *plan, int64_t run)
     return !failed && plan->sweep->runs && plan->sweep->runs[run].skipped; /* simulated plans have neither */
 }
 
+rl_status rl_plan_take_over(rl_plan *plan, int64_t run, const char *id, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_run *taking = &((rl_sweep *)(uintptr_t)plan->sweep)->runs[run];
+    int32_t count = plan->num_run_nodes[run];
+    RL_REQUIRE(count > 0 && taking->skipped && strlen(id) == RL_RUN_ID - 1, err);
+    memcpy(taking->id, id, RL_RUN_ID);
+    taking->skipped = false; /* it is there: nothing is left out */
+    plan->nodes[plan->run_nodes[run][count - 1]].done = true;
+cleanup:
+    return status;
+}
+
 rl_status rl_plan_leave_out(rl_plan *plan, const bool *leave_out, rl_error *err)
 {
     rl_status status = RL_OK;

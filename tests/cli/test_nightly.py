@@ -1,5 +1,6 @@
 """relearn nightly: new seeds go into the store that is there, unchanged nights pass, a real change is named."""
 import json
+import shutil
 import subprocess
 import time
 
@@ -43,12 +44,14 @@ def test_an_unchanged_night_extends_the_store_and_passes():
     assert before.items() <= shards("nights").items(), "old shards changed"
     last = reports()[-1]
     assert last["metrics_compared"] == 2 * 8 and last["metrics_moved"] == 0, last
+    assert {m["compared_with"] for m in last["metrics"]} == {"same settings"}
     assert {(m["seeds_before"], m["seeds_now"]) for m in last["metrics"]} == {(8, 3)}
 
 
 def test_another_learning_rate_is_drift():
     out = nightly("--seeds", "3", "--set", "train.learning_rate=1e-5", code=3)
     assert "DRIFT" in out and "base  f1" in out, out
+    assert "no earlier seed has tonight's settings" in out, out
     last = reports()[-1]
     moved = [m for m in last["metrics"] if m["moved"]]
     assert moved and all(m["adjusted_p"] <= 0.05 and not m["predicted_low"] <= m["mean_now"] <= m["predicted_high"] for m in moved), last
@@ -61,6 +64,54 @@ def test_another_learning_rate_is_drift():
     assert 'state="left_out"} 28' in (world / "nights/metrics.prom").read_text()
     done = [run for run in runs if run["state"] == "done"]
     assert len(done) == 2 * 14 and len({run["axes"]["train.learning_rate"] for run in done}) == 2, "the store lost runs"
+
+
+def stored(out):
+    """Runs by seed and status in results.h5, as status has them: shards that lie there."""
+    state = json.loads(relearn("status", out, "--json").stdout)
+    return sorted((int(run["axes"]["seed"]), run["state"]) for run in state["runs"]), state
+
+
+def test_a_changed_setting_that_is_taken_back_leaves_the_baseline_alone():
+    """Seeds of another learning rate are no earlier seeds of this one: 11, not 14; its own next night is compared with its own."""
+    shutil.copytree(world / "nights", world / "back")
+    relearn("nightly", "sweep.yaml", "--out", "back", "--budget", "1h", "--seeds", "1")
+    last = json.loads(max((world / "back/nightly").glob("*.json")).read_text())
+    assert {(m["seeds_before"], m["seeds_now"]) for m in last["metrics"]} == {(11, 1)}, last
+    out = relearn("nightly", "sweep.yaml", "--out", "back", "--budget", "1h", "--seeds", "2", "--set", "train.learning_rate=1e-5").stdout
+    assert "no earlier seed" not in out and "nothing can be said with so few seeds: the smallest possible p is 0.100" in out, out
+
+
+def test_a_grid_that_became_narrower():
+    """Only seeds of the same cell are compared, each once, and a seed that has what is asked for now is not taken again."""
+    shutil.copytree(world / "nights", world / "narrow")
+    for first in (14, 16):
+        out = relearn("nightly", "sweep.yaml", "--out", "narrow", "--budget", "1h", "--seeds", "2", "--set", "prune.select=[random]").stdout
+        assert f"2 new seeds, {first} to {first + 1}" in out, out
+        last = json.loads(max((world / "narrow/nightly").glob("*.json")).read_text())
+        assert {(m["seeds_before"], m["seeds_now"]) for m in last["metrics"]} == {(first - 3, 2)}, last
+    out = relearn("nightly", "sweep.yaml", "--out", "narrow", "--budget", "1h", "--seeds", "5", "--dry-run").stdout
+    assert "4 seeds that lack runs, from 14 on" in out and "1 new seed, 18 to 18" in out, out
+
+
+def test_seeds_that_failed_by_themselves_are_not_taken_again():
+    shutil.copytree(world / "nights", world / "failing")
+    for first in (14, 16):
+        night = relearn("nightly", "sweep.yaml", "--out", "failing", "--budget", "1h", "--seeds", "2", "--set", "train.learning_rate=900", code=1)
+        assert f"2 new seeds, {first} to {first + 1}" in night.stdout and "none of tonight's runs was finished" in night.stdout, night.stdout
+
+
+def test_another_back_end_keeps_what_the_store_holds():
+    """Its runs have other ids, so the earlier seeds' shards are not found by theirs: they stay in results.h5 all the same."""
+    shutil.copytree(world / "nights", world / "other")
+    before = shards("other")
+    night = relearn("nightly", "sweep.yaml", "--out", "other", "--budget", "1h", "--seeds", "2", env={"RELEARN_ISA": "baseline"})
+    assert "all that it asks for is computed anew" in night.stderr and "2 new seeds, 14 to 15" in night.stdout, night
+    assert "32 of 32 runs done" in night.stdout, night.stdout
+    runs, state = stored("other")
+    assert state["done"] == 32 and {seed for seed, _ in runs} == set(range(16)), state
+    assert before.items() <= shards("other").items() and len(shards("other")) == 32
+    assert ": 32 of " in relearn("show", "other").stdout.splitlines()[0], "results.h5 lost runs"
 
 
 def test_drift_is_said_of_a_night_that_was_cut_short():
@@ -78,9 +129,10 @@ def test_drift_is_said_of_a_night_that_was_cut_short():
 
 def test_bad_budgets():
     refused("nightly", "sweep.yaml", says="--budget is missing")
-    for text in ("soon", "2x", "-1h", "0", "1h30"):
-        if text != "1h30":
-            refused("nightly", "sweep.yaml", "--budget", text, says="is no time such as 2h")
+    for text in ("soon", "2x", "-1h", "0", "1h30", "1h-30m", "0x10", "1e3", "inf", "nan", "2 days", "1.2.3h", "."):
+        refused("nightly", "sweep.yaml", "--budget", text, says="is no time such as 2h")
+    for text in ("2h", "90m", "1h30m", "1.5h", "3600", "1d"):
+        assert "1 new seed" in relearn("nightly", "sweep.yaml", "--out", "none", "--budget", text, "--seeds", "1", "--dry-run").stdout
     refused("nightly", "sweep.yaml", "--out", "short", "--budget", "0.001s", says="one new seed is predicted to take")
     refused("nightly", "sweep.yaml", "--budget", "1h", "--q", "2", says="--q: '2' is no number between 0 and 1")
 

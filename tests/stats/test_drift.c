@@ -36,6 +36,22 @@ static void test_halves_have_a_mirror_image(void **state)
     assert_close(d.smallest, 2.0 / 6, 1e-12, 0);
 }
 
+/* One earlier seed, 59 new ones: there are 60 splits, however many halves of 60 there are. */
+static void test_few_splits_of_many_seeds_are_counted(void **state)
+{
+    rl_error err = {0};
+    int64_t moved = 0;
+    double now[59];
+    const double before[] = {100};
+    (void)state;
+    for (int i = 0; i < 59; i++) now[i] = i;
+    rl_drift d = {.before = before, .num_before = 1, .now = now, .num_now = 59};
+    assert_ok(rl_drift_compare(&d, 1, 0.05, &moved, &err), err);
+    assert_true(d.exact && d.moved);
+    assert_close(d.p, 1.0 / 60, 1e-12, 0);
+    assert_close(d.smallest, 1.0 / 60, 1e-12, 0);
+}
+
 static void test_empty_sides_say_nothing(void **state)
 {
     rl_error err = {0};
@@ -126,6 +142,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_p_values_counted_by_hand), cmocka_unit_test(test_halves_have_a_mirror_image),
+        cmocka_unit_test(test_few_splits_of_many_seeds_are_counted),
         cmocka_unit_test(test_empty_sides_say_nothing),
         cmocka_unit_test(test_many_seeds_are_sampled),
         cmocka_unit_test(test_the_order_of_values_does_not_matter),
