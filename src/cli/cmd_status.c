@@ -134,7 +134,11 @@ static void print_clipped(int width, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    printf("%.*s\n", width, line);
+    if (strlen(line) > (size_t)width) {
+        while (width > 0 && ((unsigned char)line[width] & 0xC0) == 0x80) width--; /* no half of a letter */
+        line[width] = '\0';
+    }
+    printf("%s\n", line);
 }
 
 static void print_workers(const json_t *live, int rows, int width)
@@ -142,9 +146,9 @@ static void print_workers(const json_t *live, int rows, int width)
     int task = width >= 96 ? 52 : width >= 76 ? width - 44 : width - 20;
     bool narrow = width < 76;
     const json_t *workers = json_object_get(live, "workers"), *worker;
-    size_t i;
-    printf("\n%s%5s  %-*s %10s", rl_bold(stdout), "rank", task, "works on", "since");
-    if (!narrow) printf(" %10s %10s", "predicted", "tokens/s");
+    size_t i, hidden = 0, idle = 0;
+    printf("\n%s%5s  %-*s %11s", rl_bold(stdout), "rank", task, "works on", "since");
+    if (!narrow) printf(" %11s %10s", "predicted", "tokens/s");
     printf("%s\n", rl_plain(stdout));
     json_array_foreach(workers, i, worker)
     {
@@ -152,33 +156,30 @@ static void print_workers(const json_t *live, int rows, int width)
         const json_t *seconds = json_object_get(worker, "seconds"), *expected = json_object_get(worker, "predicted_s");
         double tokens = json_number_value(json_object_get(worker, "tokens_per_second"));
         if ((int)i >= rows) {
-            printf("       ... and %zu more\n", json_array_size(workers) - i);
-            break;
+            hidden++;
+            idle += !json_is_number(seconds);
+            continue;
         }
         if (json_is_number(seconds)) rl_format_seconds(since, json_number_value(seconds));
         if (json_is_number(expected)) rl_format_seconds(predicted, json_number_value(expected));
         if (tokens > 0) rl_format_number(speed, tokens);
-        printf("%5lld  %-*.*s %10s", (long long)json_integer_value(json_object_get(worker, "rank")), task, task,
+        printf("%5lld  %-*.*s %11s", (long long)json_integer_value(json_object_get(worker, "rank")), task, task,
                json_string_value(json_object_get(worker, "task")), since);
         if (narrow)
             printf("\n");
         else
-            printf(" %10s %10s\n", predicted, speed);
+            printf(" %11s %10s\n", predicted, speed);
     }
+    if (hidden) printf("       ... and %zu more, %zu of them idle\n", hidden, idle);
 }
 
-static void print_failures(const json_t *live, int width, int rows)
+static void print_failures(const json_t *failures, int width, int rows)
 {
-    const json_t *failures = json_object_get(live, "failures");
     size_t n = json_array_size(failures);
-    size_t most = rows < 1 ? 1 : rows < 5 ? (size_t)rows : 5;
-    if (n) printf("\n%slast failures%s\n", rl_bold(stdout), rl_plain(stdout));
-    for (size_t i = n > most ? n - most : 0; i < n; i++) {
+    printf("\n%slast failures%s\n", rl_bold(stdout), rl_plain(stdout));
+    for (size_t i = n > (size_t)rows ? n - (size_t)rows : 0; i < n; i++) {
         const json_t *failure = json_array_get(failures, i);
-        char line[512];
-        snprintf(line, sizeof line, "  %s: %s", json_string_value(json_object_get(failure, "task")),
-                 json_string_value(json_object_get(failure, "error")));
-        printf("%.*s\n", width - 1, line);
+        print_clipped(width - 1, "  %s: %s", json_string_value(json_object_get(failure, "task")), json_string_value(json_object_get(failure, "error")));
     }
 }
 
@@ -191,11 +192,23 @@ static void print_notices(const rl_sweep_status *s, size_t most)
     }
 }
 
+/* How many ranks and failures fit below the six lines of the sweep and above the hint: what scrolls takes the first lines away. */
+static void share_room(int *workers, int *failures, int height)
+{
+    int room = height - 6 - 2, known = *failures < 5 ? *failures : 5, some = height / 8 > 1 ? height / 8 : 1;
+    *failures = known < some ? known : some;
+    if (room - 2 - (*failures + 2) < 2) *failures = 0;
+    if (*failures) room -= *failures + 2;
+    room -= 2; /* a blank line and the heading */
+    if (*workers > room) *workers = room > 1 ? room - 1 : 0; /* the last says how many more */
+}
+
 static void print_screen(const rl_sweep_status *s)
 {
     char elapsed[32], eta[32], speed[32], now[21], disk[32];
-    int width = rl_terminal_width(stdout), height = rl_terminal_height(stdout), workers = (int)json_array_size(json_object_get(s->live, "workers"));
-    int room = height - 12 > 1 ? height - 12 : 1, rows = workers < room ? workers : room; /* 12 lines are for the rest */
+    const json_t *failures = json_object_get(s->live, "failures");
+    int width = rl_terminal_width(stdout), workers = (int)json_array_size(json_object_get(s->live, "workers")), failed = (int)json_array_size(failures);
+    share_room(&workers, &failed, rl_terminal_height(stdout));
     rl_utc_timestamp(now);
     rl_format_seconds(elapsed, s->elapsed_s);
     rl_format_seconds(eta, s->eta_s);
@@ -204,13 +217,13 @@ static void print_screen(const rl_sweep_status *s)
     printf("\033[H\033[2J%s%.*s%s\n", rl_bold(stdout), width, s->name, rl_plain(stdout));
     print_clipped(width, "%s  started %s, now %s", state_of(s), s->started, now);
     print_bar(s, width);
-    print_clipped(width, "runs    %lld done, %lld failed, %lld running, %lld waiting", (long long)s->counts.done, (long long)s->counts.failed,
-                  (long long)s->counts.running, (long long)s->counts.waiting);
+    print_clipped(width, "runs    %lld done, %lld failed, %lld running, %lld waiting, %lld left out", (long long)s->counts.done,
+                  (long long)s->counts.failed, (long long)s->counts.running, (long long)s->counts.waiting, (long long)s->counts.left_out);
     print_clipped(width, "stages  %lld of %lld; ETA %s", (long long)s->nodes_done, (long long)s->nodes_total, eta);
     print_clipped(width, "speed   %s tokens/s; %s elapsed; %s free", speed, elapsed, disk);
-    if (s->live) print_workers(s->live, rows, width);
-    if (s->live) print_failures(s->live, width, height - 12 - rows);
-    printf("\n%s%.*s%s\n", rl_dim(stdout), width, "Ctrl-C leaves; the sweep goes on", rl_plain(stdout));
+    if (workers) print_workers(s->live, workers, width);
+    if (failed) print_failures(failures, width, failed);
+    printf("\n%s%.*s%s", rl_dim(stdout), width, "Ctrl-C leaves; the sweep goes on", rl_plain(stdout)); /* no new line: the last one is the screen's */
 }
 
 static void print_text(const rl_sweep_status *s)

@@ -150,4 +150,23 @@ def test_terminals_of_all_kinds():
     stop(sweep)
 
 
+def test_many_ranks_and_failures_fit_the_screen():
+    """What is one line too long scrolls the first ones away: the sweep's name, its state and the bar."""
+    stop(start())
+    why = "training diverged: loss n\u00e4n, expected finite numbers " + "\u00e4" * 200
+    (world / "lives/progress.json").write_text(json.dumps({
+        "elapsed_s": 86000, "eta_s": 170000, "tokens_per_second": 1e7, "nodes_done": 1, "disk_free_bytes": 8e10,
+        "failures": [{"task": f"finetune of run {i:012x}", "error": why} for i in range(10)],
+        "workers": [{"rank": i + 1, "task": f"retrain 2 of run {i:012x}" if i % 9 else "idle", "seconds": 3599 if i % 9 else None,
+                     "predicted_s": 4000 if i % 9 else None, "tokens_per_second": 1e6 if i % 9 else None} for i in range(63)]}))
+    with (world / "lives/lock").open("w") as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+        for columns, rows in ((200, 50), (80, 24), (60, 16), (40, 12), (30, 8)):
+            lines = screen_of(look(columns, rows))
+            assert len(lines) <= rows and all(len(line) <= columns for line in lines), (columns, rows, lines)
+            assert lines[0] == "tiny" and lines[2].startswith("[") and lines[-1].startswith("Ctrl-C"), lines
+            assert rows < 12 or any("more, " in line and "of them idle" in line for line in lines), lines
+            assert rows < 24 or sum("training diverged" in line for line in lines) == min(5, rows // 8), lines
+
+
 run_tests(globals())
