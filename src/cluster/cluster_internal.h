@@ -102,7 +102,7 @@ double rl_disk_reserve_bytes(const rl_plan *plan);
 
 /* metrics.c: the file for node_exporter's textfile collector, replaced whole. */
 typedef struct rl_metrics {
-    const char *sweep;
+    const char *sweep, *directory; /* two folders of one sweep may be watched at once: their series must differ */
     const rl_sweep_progress *progress;
     int32_t num_workers, num_busy;
     int64_t messages, retries;

@@ -201,7 +201,7 @@ static void write_progress_file(coordinator *c, const rl_sweep_progress *p, bool
     if (path && root) rl_json_write(path, root, NULL); /* only for onlookers: its failure harms nothing */
     rl_free(path);
     json_decref(root);
-    const rl_metrics metrics = {c->work->plan->sweep->name, p, c->num_workers, busy, c->outcome->messages, c->retries,
+    const rl_metrics metrics = {c->work->plan->sweep->name, c->options->directory, p, c->num_workers, busy, c->outcome->messages, c->retries,
                                 c->outcome->messages_s, c->outcome->busy_s, disk_free, finished};
     if (c->metrics_file) rl_metrics_write(c->metrics_file, &metrics);
     c->last_file_s = rl_now_s();

@@ -2,18 +2,35 @@
 #include "cluster_internal.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* The folder as all hosts and working directories name it, with what the format wants escaped. */
+static void escape_directory(rl_buffer *out, const char *directory)
+{
+    char *whole = realpath(directory, NULL);
+    rl_buffer_append(out, "", 0, NULL);
+    for (const char *at = whole ? whole : directory; *at; at++) {
+        if (*at == '\\' || *at == '"') rl_buffer_append(out, "\\", 1, NULL);
+        rl_buffer_append(out, *at == '\n' ? "\\n" : at, *at == '\n' ? 2 : 1, NULL);
+    }
+    free(whole); /* realpath's allocation, not ours */
+}
 
 static void add(rl_buffer *text, const rl_metrics *m, const char *name, const char *type, const char *help, const char *label, double value)
 {
     if (!isfinite(value)) return; /* unknown: no sample */
     if (help) rl_buffer_printf(text, NULL, "# HELP relearn_%s %s\n# TYPE relearn_%s %s\n", name, help, name, type);
-    rl_buffer_printf(text, NULL, "relearn_%s{sweep=\"%s\"%s} %.17g\n", name, m->sweep, label, value);
+    rl_buffer_printf(text, NULL, "relearn_%s{sweep=\"%s\",directory=\"%s\"%s} %.17g\n", name, m->sweep, m->directory, label, value);
 }
 
-void rl_metrics_write(const char *file, const rl_metrics *m)
+void rl_metrics_write(const char *file, const rl_metrics *given)
 {
-    rl_buffer text = {0};
+    rl_buffer text = {0}, directory = {0};
+    rl_metrics escaped = *given;
+    const rl_metrics *m = &escaped;
+    escape_directory(&directory, given->directory);
+    escaped.directory = directory.data ? directory.data : "";
     const rl_sweep_progress *p = m->progress;
     add(&text, m, "runs", "gauge", "Runs of the sweep by state.", ",state=\"done\"", (double)p->runs.done);
     add(&text, m, "runs", "gauge", NULL, ",state=\"failed\"", (double)p->runs.failed);
@@ -37,4 +54,5 @@ void rl_metrics_write(const char *file, const rl_metrics *m)
     add(&text, m, "finished", "gauge", "1 once this start has ended.", "", m->finished ? 1 : 0);
     if (text.length) rl_write_file(file, text.data, text.length, NULL); /* only for onlookers: its failure harms nothing */
     rl_buffer_free(&text);
+    rl_buffer_free(&directory);
 }

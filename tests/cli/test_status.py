@@ -94,7 +94,7 @@ def test_json_while_it_runs():
     assert state["stages_done"] == 0 and state["eta_s"] > 0, "before the first stage ends the forecast is all there is, and it is told"
     assert state["stages_done"] < state["stages_total"] and state["elapsed_s"] > 0 and state["updated"].endswith("Z"), state
     samples = parse_prometheus((world / "lives/metrics.prom").read_text())
-    of = {name: value for (name, labels), value in samples.items() if len(labels) == 1}
+    of = {name: value for (name, labels), value in samples.items() if len(labels) == 2}
     assert of["relearn_finished"] == 0 and of["relearn_workers"] == 1 and of["relearn_disk_free_bytes"] > 0, of
     assert sum(value for (name, _), value in samples.items() if name == "relearn_runs") == 4, samples
     stop(sweep)
@@ -102,6 +102,16 @@ def test_json_while_it_runs():
     assert state["alive"] is False and state["live"] is None and state["running"] == 0, state
     samples = parse_prometheus((world / "lives/metrics.prom").read_text())
     assert [value for (name, _), value in samples.items() if name == "relearn_finished"] == [1.0]
+
+
+def test_two_folders_of_one_sweep_are_two_series():
+    """node_exporter drops all it has collected where two files say the same series. The folder's name is a label, so it is escaped."""
+    for name in ("plain", 'qu"ote\\ back'):
+        relearn("run", "sweep.yaml", "--out", name, "--filter", "seed==0")
+    series = [parse_prometheus((world / name / "metrics.prom").read_text()) for name in ("plain", 'qu"ote\\ back')]
+    assert not series[0].keys() & series[1].keys(), series
+    shown = dict(next(labels for (_, labels) in series[1]))["directory"]
+    assert shown == str((world / 'qu"ote\\ back').resolve()).replace("\\", "\\\\").replace('"', '\\"'), shown
 
 
 def look(columns, rows, **env):
