@@ -4,6 +4,7 @@
 
 #include "relearn/stats.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,7 @@ typedef struct collected {
     rl_names *cells, *settings; /* what is asked for but the seed, by its axes and whole: id = cell */
     rl_names *ids, *metrics, *seeds;
     rl_names *held;        /* "SEED CELL" of finished runs */
+    json_t *reported;      /* shards that the last report knows; NULL: there was none */
     series *values[NUM_GROUPS]; /* [metric] */
     size_t metric_capacity;
     int64_t *seed_cells, largest_seed; /* [seeds] cells held */
@@ -59,6 +61,7 @@ static void collected_clear(collected *c)
     rl_names *const names[] = {c->cells, c->settings, c->ids, c->metrics, c->seeds, c->held};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) rl_names_free(names[i]);
     rl_free(c->seed_cells);
+    json_decref(c->reported);
 }
 
 static rl_status collected_create(collected *c, rl_error *err)
@@ -256,7 +259,8 @@ static rl_status read_new_shards(collected *c, int group, const char *directory,
         if (id != before) continue;
         rl_free(path);
         path = rl_path_join(folder, names[i], err);
-        status = path ? read_shard(c, group, path, err) : RL_ERR_MEMORY;
+        bool unreported = c->reported && !json_object_get(c->reported, names[i]);
+        status = path ? read_shard(c, unreported ? NOW : group, path, err) : RL_ERR_MEMORY;
         if (status != RL_OK) goto cleanup;
     }
 cleanup:
@@ -264,6 +268,41 @@ cleanup:
     rl_names_free(found);
     rl_free(folder);
     rl_free(path);
+    return status;
+}
+
+/* DIR/nightly/<UTC>.json, the newest by name; NULL: none. */
+static rl_status newest_report(char **path, const char *folder, rl_error *err)
+{
+    char name[256] = "";
+    DIR *open_folder = opendir(folder); /* an absent folder has none */
+    for (struct dirent *entry; open_folder && (entry = readdir(open_folder));) {
+        const char *dot = strrchr(entry->d_name, '.');
+        if (dot && !strcmp(dot, ".json") && strcmp(entry->d_name, name) > 0) snprintf(name, sizeof name, "%s", entry->d_name);
+    }
+    if (open_folder) closedir(open_folder);
+    if (name[0]) *path = rl_path_join(folder, name, err);
+    return name[0] && !*path ? RL_ERR_MEMORY : RL_OK;
+}
+
+/* A night that was killed made seeds and no report. They were compared with nothing yet, and as earlier seeds they would hide a drift that
+ * began with them: what the newest report does not know is new. */
+static rl_status find_reported(collected *c, const char *directory, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_error why = {0};
+    json_t *root = NULL, *name;
+    size_t i;
+    char *path = NULL, *folder = rl_path_join(directory, "nightly", err);
+    if (!folder) return RL_ERR_MEMORY;
+    RL_TRY(newest_report(&path, folder, err));
+    if (path && rl_json_read(&root, path, &why) == RL_OK && json_is_array(json_object_get(root, "shards"))) c->reported = json_object();
+    json_array_foreach(json_object_get(root, "shards"), i, name)
+        if (c->reported && json_is_string(name)) json_object_set_new(c->reported, json_string_value(name), json_true());
+cleanup:
+    json_decref(root);
+    rl_free(path);
+    rl_free(folder);
     return status;
 }
 
@@ -441,8 +480,9 @@ static int32_t count_compared(const collected *c, const rl_drift *drifts)
 static json_t *report_of(const collected *c, const rl_drift *drifts, int64_t num_moved, double q)
 {
     char now[21];
-    json_t *metrics = json_array();
+    json_t *metrics = json_array(), *shards = json_array();
     rl_utc_timestamp(now);
+    for (int32_t i = 0; i < rl_names_count(c->ids); i++) json_array_append_new(shards, json_string(rl_names_get(c->ids, i)));
     for (int32_t i = 0; i < rl_names_count(c->metrics); i++) {
         const rl_drift *d = &drifts[i];
         bool both = d->num_before && d->num_now;
@@ -454,8 +494,8 @@ static json_t *report_of(const collected *c, const rl_drift *drifts, int64_t num
                                rl_json_number(d->p), "smallest_possible_p", rl_json_number(d->smallest), "adjusted_p",
                                rl_json_number(d->adjusted), "exact", (int)d->exact, "moved", (int)d->moved));
     }
-    return json_pack("{s:s, s:f, s:I, s:I, s:o}", "time", now, "q", q, "metrics_moved", (json_int_t)num_moved, "metrics_compared",
-                     (json_int_t)count_compared(c, drifts), "metrics", metrics);
+    return json_pack("{s:s, s:f, s:I, s:I, s:o, s:o}", "time", now, "q", q, "metrics_moved", (json_int_t)num_moved, "metrics_compared",
+                     (json_int_t)count_compared(c, drifts), "metrics", metrics, "shards", shards);
 }
 
 static void print_drift(const char *name, const rl_drift *d)
@@ -580,6 +620,7 @@ static rl_status begin(collected *c, rl_sweep **asked, rl_planning *planning, ch
     c->asked = *asked;
     RL_TRY(collected_create(c, err));
     RL_TRY(list_cells(c, err));
+    RL_TRY(find_reported(c, *directory, err));
     RL_TRY(read_new_shards(c, BEFORE, *directory, err));
     look_for_begun_seeds(c, *directory);
 cleanup:

@@ -114,6 +114,24 @@ def test_another_back_end_keeps_what_the_store_holds():
     assert ": 32 of " in relearn("show", "other").stdout.splitlines()[0], "results.h5 lost runs"
 
 
+def test_seeds_of_a_night_that_was_killed_are_compared_by_the_next():
+    """They are new until a report has seen them: taken for earlier seeds they would hide a drift that began with them."""
+    shutil.copytree(world / "nights", world / "killed")
+    command = ["nightly", "sweep.yaml", "--out", "killed", "--budget", "1h", "--set", "train.learning_rate=1e-6"]
+    before = len(shards("killed"))
+    night = subprocess.Popen([options.program, *command, "--seeds", "60"], cwd=world, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len(shards("killed")) < before + 8 and night.poll() is None:
+        time.sleep(0.01)
+    night.kill()
+    night.wait()
+    finished = (len(shards("killed")) - before) // 2
+    assert finished >= 3 and len(list((world / "killed/nightly").glob("*.json"))) == len(reports())
+    out = relearn(*command, "--seeds", "1", code=3).stdout
+    last = json.loads(max((world / "killed/nightly").glob("*.json")).read_text())
+    assert "DRIFT" in out and max(m["seeds_now"] for m in last["metrics"]) >= finished, (out, finished)
+    assert len(last["shards"]) == len(shards("killed"))
+
+
 def test_drift_is_said_of_a_night_that_was_cut_short():
     """By its budget or by a signal: 3, not 75."""
     before = shards("nights")
