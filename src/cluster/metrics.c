@@ -1,6 +1,7 @@
 /* metrics.c -- a sweep's state in Prometheus' text format, for node_exporter's textfile collector. */
 #include "cluster_internal.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,13 +9,13 @@
 /* The folder as all hosts and working directories name it, with what the format wants escaped. */
 static void escape_directory(rl_buffer *out, const char *directory)
 {
-    char *whole = realpath(directory, NULL);
+    char resolved[PATH_MAX];
+    const char *whole = realpath(directory, resolved);
     rl_buffer_append(out, "", 0, NULL);
     for (const char *at = whole ? whole : directory; *at; at++) {
         if (*at == '\\' || *at == '"') rl_buffer_append(out, "\\", 1, NULL);
         rl_buffer_append(out, *at == '\n' ? "\\n" : at, *at == '\n' ? 2 : 1, NULL);
     }
-    free(whole); /* realpath's allocation, not ours */
 }
 
 static void add(rl_buffer *text, const rl_metrics *m, const char *name, const char *type, const char *help, const char *label, double value)
