@@ -21,7 +21,7 @@ Environment: `RELEARN_GEMM` (onednn, cblas) and `RELEARN_ISA` (baseline, avx2, a
 instruction set; both are part of every stage key. `NO_COLOR` turns colours off.
 
 TEXT
-for command in run plan simulate nightly status show gather report export finetune eval neurons doctor; do
+for command in $("$program" --help | awk '/^  [a-z]/ { print $1 }'); do
     printf '## %s\n\n```\n' "$command"
     "$program" "$command" --help
     printf '```\n\n'
