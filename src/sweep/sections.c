@@ -222,6 +222,16 @@ cleanup:
     return status;
 }
 
+/* It stands in tables, and in lists that commas part. */
+static rl_status check_concept_name(const rl_yaml *name, rl_error *err)
+{
+    bool good = name->text[0] != '\0';
+    for (const char *c = name->text; *c; c++) good &= *c != ',' && !iscntrl((unsigned char)*c);
+    if (!good) return rl_yaml_fail(name, err, "concepts: '%s' is no name; one without commas and control characters was expected", name->text);
+    if (strcmp(name->text, "all") && strcmp(name->text, "none")) return RL_OK;
+    return rl_yaml_fail(name, err, "concepts: '%s' is a word of analyse.also; expected another name", name->text);
+}
+
 static rl_status read_concepts(rl_sweep_file *file, const rl_yaml *root, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -233,8 +243,7 @@ static rl_status read_concepts(rl_sweep_file *file, const rl_yaml *root, rl_erro
     RL_ALLOC(file->scope.concepts, concepts->count, err);
     for (size_t i = 0; i < concepts->count; i++) {
         file->scope.num_concepts++; /* counted first: what it holds is freed on failure too */
-        if (!strcmp(concepts->keys[i]->text, "all") || !strcmp(concepts->keys[i]->text, "none")) /* words of analyse.also */
-            RL_TRY(rl_yaml_fail(concepts->keys[i], err, "concepts: '%s' is a word of analyse.also; expected another name", concepts->keys[i]->text));
+        RL_TRY(check_concept_name(concepts->keys[i], err));
         RL_TRY(read_concept(&file->scope.concepts[i], &file->scope, concepts->keys[i], concepts->values[i], err));
     }
 cleanup:

@@ -164,6 +164,8 @@ static const struct {
     {"sweep: s\nconcepts: {l: {tokens: [a], labels: labels.txt, positive: a}}\n",
      {.line = 2, .column = 24, .says = {"tokens"}}},
     {"sweep: s\nconcepts: {all: {ner: LOC}}\n", {.line = 2, .column = 12, .says = {"'all'", "another name"}}},
+    {"sweep: s\nconcepts: {\"a,b\": {ner: LOC}}\n", {.line = 2, .column = 12, .says = {"'a,b'", "no name"}}},
+    {"sweep: s\nconcepts: {\"a\\nb\": {ner: LOC}}\n", {.line = 2, .column = 12, .says = {"no name", "control characters"}}},
     {"sweep: s\nconcepts: {l: 3}\n", {.line = 2, .column = 15, .says = {"mapping"}}},
 };
 static const fault data_faults[] = {
