@@ -34,6 +34,7 @@ typedef struct rl_sweep_outcome {
     bool stopped;              /* a stop was requested, or the disk is full: exit 75 */
     bool disk_full;
     int32_t num_hung;          /* ranks that answer no more: nothing collective can follow; the caller ends the job with 75 */
+    int64_t failed_before;     /* of runs.failed: in earlier starts, and this one does not ask for them */
     int64_t stages_computed;   /* by this process group, in this start */
     double busy_s;             /* of all workers together: stages and shards */
     double bound_s;            /* no schedule of what was made is shorter: the larger of its longest path and busy_s / workers */

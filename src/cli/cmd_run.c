@@ -97,6 +97,7 @@ static void print_outcome(const rl_sweep_outcome *outcome, const char *directory
     if (outcome->runs.failed)
         printf(", %s%lld failed%s (relearn status %s says why)", rl_red(stdout), (long long)outcome->runs.failed,
                rl_plain(stdout), directory);
+    if (outcome->failed_before) printf(", %lld of them in earlier starts and not asked for now", (long long)outcome->failed_before);
     printf("; %lld stages computed in %s", (long long)outcome->stages_computed, elapsed);
     if (outcome->stages_computed && outcome->elapsed_s > 0) {
         rl_format_seconds(bound, outcome->bound_s);
@@ -234,7 +235,7 @@ rl_status rl_planned_work(const rl_planned *p, const char *metrics_file, double 
         MPI_Abort(MPI_COMM_WORLD, 75);
     }
     make_statistics(&outcome, p->directory, rank);
-    *exit_code = outcome.stopped ? 75 : outcome.runs.failed ? 1 : 0;
+    *exit_code = outcome.stopped ? 75 : outcome.runs.failed > outcome.failed_before ? 1 : 0;
     return RL_OK;
 }
 

@@ -99,6 +99,8 @@ def test_seeds_that_failed_by_themselves_are_not_taken_again():
     for first in (14, 16):
         night = relearn("nightly", "sweep.yaml", "--out", "failing", "--budget", "1h", "--seeds", "2", "--set", "train.learning_rate=900", code=1)
         assert f"2 new seeds, {first} to {first + 1}" in night.stdout and "none of tonight's runs was finished" in night.stdout, night.stdout
+    night = relearn("nightly", "sweep.yaml", "--out", "failing", "--budget", "1h", "--seeds", "1")  # asks for none of them: exit 0
+    assert "8 failed" in night.stdout and "8 of them in earlier starts and not asked for now" in night.stdout, night.stdout
 
 
 def test_another_back_end_keeps_what_the_store_holds():
