@@ -70,9 +70,24 @@ static void configure(void)
     _tile_loadconfig(&config);
 }
 
+/* What is fetched meanwhile: lines that the next tile is packed from, and the rows of C that follow, for writing. */
+typedef struct ahead {
+    rl_bf16_lines *lines;
+    int64_t lines_a_step, rows_a_step, row;
+    const float *next_C;
+} ahead;
+
+RL_INLINE void fetch_ahead(const int vectors, ahead *a, int64_t ldc)
+{
+    for (int64_t i = 0; i < a->lines_a_step && a->lines->count > 0; i++, a->lines->count--) fetch_line(a->lines);
+    for (int64_t i = 0; i < a->rows_a_step && a->row < ROWS; i++, a->row++)
+#pragma GCC unroll 3
+        for (int v = 0; v < vectors; v++) __builtin_prefetch(a->next_C + a->row * ldc + 16 * v, 1, 3);
+}
+
 /* vectors is a constant at every call. C has sixteen rows of that many vectors. */
 RL_INLINE void multiply_block(const int vectors, float *C, int64_t ldc, bool add, const uint32_t *A, const uint32_t *B, int64_t pairs,
-                              rl_bf16_lines *lines, int64_t lines_a_step)
+                              ahead *a, int64_t next_ldc)
 {
     const int64_t c_stride = ldc * (int64_t)sizeof *C, a_stride = pairs * (int64_t)sizeof *A, b_stride = RL_BF16_COLUMNS * (int64_t)sizeof *B;
     if (add) {
@@ -86,7 +101,7 @@ RL_INLINE void multiply_block(const int vectors, float *C, int64_t ldc, bool add
     }
     for (int64_t pair = 0; pair < pairs; pair += STEP) {
         const uint32_t *b = B + pair * RL_BF16_COLUMNS;
-        for (int64_t i = 0; i < lines_a_step && lines->count > 0; i++, lines->count--) fetch_line(lines);
+        fetch_ahead(vectors, a, next_ldc);
         _tile_loadd(3, A + pair, a_stride);
         _tile_loadd(4, b, b_stride);
         _tile_dpbf16ps(0, 3, 4);
@@ -113,7 +128,7 @@ void rl_amx_multiply(float *C, int64_t ldc, bool add, const uint32_t *A, const u
                      rl_bf16_lines *lines)
 {
     const int64_t vectors = (width + 15) / 16, stride = whole_steps(pairs), steps = (M + ROWS - 1) / ROWS * (stride / STEP);
-    const int64_t lines_a_step = (lines->count + steps - 1) / steps;
+    ahead a = {.lines = lines, .lines_a_step = (lines->count + steps - 1) / steps, .rows_a_step = (ROWS * STEP + stride - 1) / stride};
     _Alignas(64) float edge[ROWS * RL_BF16_COLUMNS];
     configure();
     for (int64_t m = 0; m < M; m += ROWS) {
@@ -121,11 +136,12 @@ void rl_amx_multiply(float *C, int64_t ldc, bool add, const uint32_t *A, const u
         const bool whole = rows == ROWS && width % 16 == 0;
         float *at = C + m * ldc, *block = whole ? at : edge;
         const int64_t ld = whole ? ldc : RL_BF16_COLUMNS;
+        a.next_C = at + (m + 2 * ROWS <= M ? ROWS * ldc : 0), a.row = 0;
         if (!whole && add) move_rows(edge, ld, at, ldc, rows, width);
         settle(block);
-        if (vectors == 1) multiply_block(1, block, ld, add, A + m * stride, tile, stride, lines, lines_a_step);
-        if (vectors == 2) multiply_block(2, block, ld, add, A + m * stride, tile, stride, lines, lines_a_step);
-        if (vectors == 3) multiply_block(3, block, ld, add, A + m * stride, tile, stride, lines, lines_a_step);
+        if (vectors == 1) multiply_block(1, block, ld, add, A + m * stride, tile, stride, &a, ldc);
+        if (vectors == 2) multiply_block(2, block, ld, add, A + m * stride, tile, stride, &a, ldc);
+        if (vectors == 3) multiply_block(3, block, ld, add, A + m * stride, tile, stride, &a, ldc);
         if (!whole) move_rows(at, ldc, edge, ld, rows, width);
     }
     _tile_release();
