@@ -544,8 +544,12 @@ static rl_status refuse_when_all_broken(const rl_plan *plan, rl_error *err)
     return rl_fail(err, RL_ERR_INPUT, "%s", plan->run_error[0]);
 }
 
-/* Share of this product's rate that whole stages sustain: the quick sweep's wall time on one and on two working cores (tests/cluster/test_forecast.py). */
-static double default_gflops(void) { return 0.70 * rl_gemm_rate(rl_gemm_backend(), 160, 1152, 384, 0.02); }
+/* Of one worker, while all work. The share of this product's rate that whole stages sustain: the quick sweep's wall time on one and on two
+ * working cores (tests/cluster/test_forecast.py). */
+static double default_gflops(const rl_grouping *grouping)
+{
+    return 0.70 * rl_gemm_rate_side_by_side(rl_gemm_backend(), 160, 1152, 384, 0.05, grouping->num_workers);
+}
 
 static rl_status create(rl_plan **out, builder b, rl_error *err)
 {
@@ -586,14 +590,15 @@ cleanup:
 rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, int32_t num_ranks, double gflops,
                          rl_error *err)
 {
-    const builder b = {.sweep = sweep, .cycle = cycle, .directory = directory, .gflops = gflops > 0 ? gflops : default_gflops(),
-                       .grouping = rl_grouping_of(sweep, num_ranks), .may_lack = true};
+    const rl_grouping grouping = rl_grouping_of(sweep, num_ranks);
+    const builder b = {.sweep = sweep, .cycle = cycle, .directory = directory, .gflops = gflops > 0 ? gflops : default_gflops(&grouping),
+                       .grouping = grouping, .may_lack = true};
     return create(out, b, err);
 }
 
 rl_status rl_plan_create_runnable(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, int32_t num_ranks, rl_error *err)
 {
-    const builder b = {.sweep = sweep, .cycle = cycle, .directory = directory, .gflops = default_gflops(),
-                       .grouping = rl_grouping_of(sweep, num_ranks)};
+    const rl_grouping grouping = rl_grouping_of(sweep, num_ranks);
+    const builder b = {.sweep = sweep, .cycle = cycle, .directory = directory, .gflops = default_gflops(&grouping), .grouping = grouping};
     return create(out, b, err);
 }
