@@ -93,6 +93,7 @@ typedef struct rl_plan {
     int32_t *num_run_nodes;
     int64_t num_stages_unshared; /* what it would be without sharing */
     char **run_error;      /* [num_runs] NULL, or why this run cannot work (its model folder is broken): found before computing */
+    int64_t num_failed_before; /* runs that earlier starts failed and this one does not ask for (rl_sweep_past_apply) */
     char *unused_concept;  /* NULL, or what is wrong with a concept of the file that no run looks at: worth a warning */
     char **run_lacks;      /* [num_runs] NULL, or what must be downloaded before the run can work; its cost is estimated */
     double total_seconds, remaining_seconds; /* of every rank that works */

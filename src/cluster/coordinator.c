@@ -642,7 +642,7 @@ rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_opt
         drive_alone(&c);
     keep_up(&c);
     outcome->runs = rl_scheduler_counts(c.scheduler);
-    for (int64_t r = 0; r < work->plan->sweep->num_runs; r++) outcome->failed_before += state->run_errors[r] && work->plan->sweep->runs[r].skipped;
+    outcome->failed_before = work->plan->num_failed_before;
     outcome->elapsed_s = rl_now_s() - c.start_s;
     outcome->num_workers = c.num_workers;
     outcome->stopped = rl_stop_requested() && outcome->runs.done + outcome->runs.failed < outcome->runs.planned;

@@ -159,6 +159,7 @@ rl_status rl_sweep_past_apply(const rl_sweep_past *past, rl_plan *plan, bool ret
         if (retry_failed) {
             leave_out[r] = id < 0;
         } else if (id >= 0 && !past->machines[id]) { /* the same seed would fail in the same way */
+            plan->num_failed_before += plan->sweep->runs[r].skipped;
             plan->run_error[r] = rl_strdup(past->reasons[id], err);
             leave_out[r] = true;
             if (!plan->run_error[r]) status = RL_ERR_MEMORY;
