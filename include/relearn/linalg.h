@@ -78,7 +78,7 @@ void rl_linear_in_out_backward(float *dx, float *dweight, float *dbias, const fl
 /* ------------------------------------------------------------------------------------------------ bf16 */
 
 /* The linear layers with both factors of each product rounded to bfloat16 (8 bits of mantissa, nearest even) and sums kept
- * in float32, as torch.autocast does: up to twice float32's FLOPs a second where the processor has AVX512-BF16, ten times and more where
+ * in float32, as torch.autocast does: up to twice float32's FLOPs a second where the processor has AVX512-BF16, several times where
  * it has AMX; shared by the threads, same bits at any number of them. What comes in and goes out is float32. One object holds the rounded
  * factor of the call under way: one call at a time. */
 typedef struct rl_bf16 rl_bf16;

@@ -24,9 +24,7 @@ static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static int64_t panel_rows(int64_t M) { return (M + 15) / 16 * 16; }
 
-static int64_t whole_steps(int64_t pairs) { return (pairs + RL_BF16_STEP - 1) / RL_BF16_STEP * RL_BF16_STEP; }
-
-size_t rl_bf16_tiles_scratch(int64_t M, int64_t K) { return (size_t)(panel_rows(M) * whole_steps((K + 1) / 2)); }
+size_t rl_bf16_tiles_scratch(int64_t M, int64_t K) { return (size_t)(panel_rows(M) * rl_bf16_whole_steps((K + 1) / 2)); }
 
 static uint32_t *packed_from(const product *p, int64_t k) { return p->packed + panel_rows(p->shape.M) * (k / 2); }
 
@@ -74,7 +72,7 @@ static void multiply_columns(const product *p, int64_t k, int64_t from, int64_t 
     const int64_t depth = smaller(p->shape.K - k, DEEPEST), pairs = (depth + 1) / 2;
     const rl_bf16_factor B = from_depth(p->B, k);
     _Alignas(64) uint32_t tile[DEEPEST / 2 * RL_BF16_COLUMNS];
-    memset(tile + pairs * RL_BF16_COLUMNS, 0, (size_t)((whole_steps(pairs) - pairs) * RL_BF16_COLUMNS) * sizeof *tile);
+    memset(tile + pairs * RL_BF16_COLUMNS, 0, (size_t)((rl_bf16_whole_steps(pairs) - pairs) * RL_BF16_COLUMNS) * sizeof *tile);
     for (int64_t n = from; n < to; n += RL_BF16_COLUMNS) {
         int64_t width = smaller(to - n, RL_BF16_COLUMNS), next = n + width;
         rl_bf16_lines lines = lines_of(columns_from(B, next < to ? next : n), depth, smaller(to - next, RL_BF16_COLUMNS));

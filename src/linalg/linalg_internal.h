@@ -176,6 +176,7 @@ typedef struct rl_bf16_lines {
 /* Rows from .. to - 1 of op(A) as the next function wants them: panels of RL_BF16_ROWS; for AMX, row after row, its pairs filled up with
  * zeros to a multiple of RL_BF16_STEP. Filled up to a multiple of 16 rows, from a multiple of 16. */
 enum { RL_BF16_STEP = 16 };
+static inline int64_t rl_bf16_whole_steps(int64_t pairs) { return (pairs + RL_BF16_STEP - 1) / RL_BF16_STEP * RL_BF16_STEP; }
 typedef void rl_bf16_pack_left_function(uint32_t *out, rl_bf16_factor x, int64_t depth, int64_t from, int64_t to);
 rl_bf16_pack_left_function rl_bf16_pack_left, rl_amx_pack_left;
 /* C[M, width <= RL_BF16_COLUMNS] = A tile [+ C]; tile in one panel of RL_BF16_COLUMNS, filled up to a multiple of RL_BF16_STEP pairs. */

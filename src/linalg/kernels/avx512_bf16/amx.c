@@ -31,11 +31,9 @@ bool rl_amx_usable(void)
 
 /* ------------------------------------------------------------------------------------------------- packing */
 
-static int64_t whole_steps(int64_t pairs) { return (pairs + STEP - 1) / STEP * STEP; }
-
 void rl_amx_pack_left(uint32_t *out, rl_bf16_factor x, int64_t depth, int64_t from, int64_t to)
 {
-    const int64_t stride = whole_steps((depth + 1) / 2);
+    const int64_t stride = rl_bf16_whole_steps((depth + 1) / 2);
     for (int64_t j = from; j < to; j += ROWS)
         for (int64_t k = 0; k < depth; k += 2 * STEP) {
             uint32_t *at = out + j * stride + k / 2;
@@ -127,7 +125,7 @@ static void move_rows(float *to, int64_t to_ld, const float *from, int64_t from_
 void rl_amx_multiply(float *C, int64_t ldc, bool add, const uint32_t *A, const uint32_t *tile, int64_t M, int64_t width, int64_t pairs,
                      rl_bf16_lines *lines)
 {
-    const int64_t vectors = (width + 15) / 16, stride = whole_steps(pairs), steps = (M + ROWS - 1) / ROWS * (stride / STEP);
+    const int64_t vectors = (width + 15) / 16, stride = rl_bf16_whole_steps(pairs), steps = (M + ROWS - 1) / ROWS * (stride / STEP);
     ahead a = {.lines = lines, .lines_a_step = (lines->count + steps - 1) / steps, .rows_a_step = (ROWS * STEP + stride - 1) / stride};
     _Alignas(64) float edge[ROWS * RL_BF16_COLUMNS];
     configure();
