@@ -76,15 +76,17 @@ def own_seconds():
 
 with tempfile.TemporaryDirectory(prefix="relearn-bench-") as place:
     before = None
-    for ranks in options.ranks:
-        folder = pathlib.Path(place) / f"ranks{ranks}"
+    for turn, ranks in enumerate(options.ranks):
+        folder = pathlib.Path(place) / f"{turn}-ranks{ranks}"
         plan = ask("plan", ranks, folder)
         like = ask("plan", ranks, folder, "--like", str(before)) if before else None
         watch = DiskWatch(folder)
         watch.start()
         start, others = time.monotonic(), busy_seconds() - own_seconds()
-        subprocess.run([options.mpiexec, "-n", str(ranks), "--oversubscribe", options.program, "run", options.sweep, "--out", str(folder),
-                        *options.more], check=True, capture_output=True)
+        done = subprocess.run([options.mpiexec, "-n", str(ranks), "--oversubscribe", options.program, "run", options.sweep, "--out", str(folder),
+                               *options.more], capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{options.mpiexec} -n {ranks} ... run: exit {done.returncode}\n{done.stderr[-3000:]}")
         wall, others = time.monotonic() - start, busy_seconds() - own_seconds() - others
         events = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines() if line]
         end = [e for e in events if e["event"] == "end"][-1]
@@ -100,6 +102,7 @@ with tempfile.TemporaryDirectory(prefix="relearn-bench-") as place:
             line.update(predicted_like_s=round(like["wall_seconds"], 2), predicted_like_over_wall=round(like["wall_seconds"] / wall, 3))
         if end["messages"]:
             line.update(messages=end["messages"], coordinator_us_per_message=round(1e6 * end["messages_s"] / end["messages"], 1),
+                        coordinator_cpu_us_per_message=round(1e6 * end["messages_cpu_s"] / end["messages"], 1),
                         upkeep_us_per_message=round(1e6 * end["upkeep_s"] / end["messages"], 1))
         print(json.dumps(line), flush=True)
         before = folder

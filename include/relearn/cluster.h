@@ -41,6 +41,7 @@ typedef struct rl_sweep_outcome {
     int32_t num_workers;
     int64_t messages;          /* that the coordinator handled, */
     double messages_s;         /* and how long that took it, from the message's arrival to the next stage's assignment, journal written; */
+    double messages_cpu_s;     /* of that, what a core worked: less where the coordinator shares its core with workers; */
     double upkeep_s;           /* then, when no message waits: fsync of the journal, side files, deleting (alone: after each report) */
     double elapsed_s;
 } rl_sweep_outcome;

@@ -249,6 +249,7 @@ rl_status rl_json_read_summed(json_t **out, const char *path, rl_error *err);
 /* ---------------------------------------------------------------------------------------- clock and stop */
 
 double rl_now_s(void); /* monotonic seconds */
+double rl_thread_cpu_s(void); /* seconds of a core that this thread has had: waiting for a core, or a disk, is not in it */
 /* "2026-11-22T21:52:05Z" */
 void rl_utc_timestamp(char text[21]);
 /* SIGTERM, SIGINT, SIGUSR1 -> rl_stop_requested(). A second SIGINT kills as usual. */

@@ -30,11 +30,12 @@ const char *rl_gemm_backend(void);                        /* "onednn" or "cblas"
 const char *rl_gemm_backend_version(void);
 const char *rl_isa_name(void);                            /* "baseline", "avx2" or "avx512" in use; RELEARN_ISA lowers it */
 size_t rl_gemm_backends(const char *const **names);       /* back ends compiled in */
-/* GFLOP/s of one back end on [M,K]x[K,N] products for about seconds_budget; 0 when not compiled in. */
+/* GFLOP/s of one back end on [M,K]x[K,N] products, the best of what fits into about seconds_budget: what the core can do. 0 when not compiled in. */
 double rl_gemm_rate(const char *backend, int64_t M, int64_t N, int64_t K, double seconds_budget);
-/* The mean of at_once such measurements, side by side on as many of this process's cores as there are: cores share clocks, caches and, on a
- * virtual machine, other guests, so what one has alone is not what each of several has. */
-double rl_gemm_rate_side_by_side(const char *backend, int64_t M, int64_t N, int64_t K, double seconds_budget, int at_once);
+/* What it sustains, as GFLOP/s of core time: the mean over at_once measurements, side by side on as many of this process's cores as there are.
+ * Cores share clocks, caches and, on a virtual machine, other guests: what one has alone, or at its best, is not what each of several has.
+ * For least_s where the rate is steady, and up to most_s where it is not. 0 when not compiled in. */
+double rl_gemm_sustained_rate(const char *backend, int64_t M, int64_t N, int64_t K, double least_s, double most_s, int at_once);
 double rl_fma_peak_gflops(void);                          /* measured FMA peak of one core with the ISA in use */
 
 /* ----------------------------------------------------------------------------------------------- threads */

@@ -81,7 +81,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     if (status == RL_OK) status = rl_sweep_status_read(&known, directory, err);
     if (status == RL_OK) status = rl_sweep_read(&sweep, file, NULL, 0, NULL, err);
     if (status == RL_OK) status = rl_cycle_create(&cycle, directory, NULL, err);
-    if (status == RL_OK) status = rl_plan_create(&plan, sweep, cycle, directory, 1, 0, err); /* gives the runs their ids */
+    if (status == RL_OK) status = rl_plan_create(&plan, sweep, cycle, directory, 1, 1, err); /* gives the runs their ids; what they would cost is nobody's question */
     if (status == RL_OK) status = make_lists(&runs, &paths, sweep->num_runs, err);
     if (status == RL_OK) status = describe_runs(runs, paths, sweep, known, directory, err);
     if (status == RL_OK) status = keep_others_out(&lock, directory, rank, err);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const rl_option options[] = {
-    {"budget", "TIME", "wall time for this night: 2h, 90m, 1h30m, 45s"},
+    {"budget", "TIME", "wall time for this night: 2h, 90m, 1h30m, 45s; a bare number is seconds"},
     {"out", "DIR", "the folder that grows (default: results/NAME of the sweep)"},
     {"q", "Q", "false discovery rate over all metrics (default 0.05)"},
     {"seeds", "N", "at most so many new seeds"},
@@ -656,7 +656,10 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
     if (rank == 0) print_tonight(&c, seeds, count);
     if (rl_args_flag(args, "dry-run")) {
-        if (rank == 0) status = rl_print_plan(stdout, p.plan, num_ranks, p.directory, err);
+        if (rank == 0) {
+            status = rl_print_plan(stdout, p.plan, num_ranks, p.directory, err);
+            rl_planned_warn_of_past(&p);
+        }
         status = rl_cluster_agree(MPI_COMM_WORLD, status, err);
         goto cleanup;
     }

@@ -239,6 +239,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
         status = rl_print_plan_json(stdout, p.plan, (int)ranks, err);
     else
         status = rl_print_plan(stdout, p.plan, (int)ranks, p.directory, err);
+    rl_planned_warn_of_past(&p);
 cleanup:
     rl_planned_clear(&p);
     return status;

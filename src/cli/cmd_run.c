@@ -259,7 +259,10 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
     if (!rl_args_flag(args, "dry-run") && !rl_args_flag(args, "oversubscribe"))
         RL_TRY(rl_cluster_check_cores(MPI_COMM_WORLD, p.sweep->policy.threads_per_rank, err));
-    if (!rl_args_flag(args, "dry-run")) status = rl_planned_work(&p, rl_args_text(args, "metrics", NULL), 0, exit_code, err);
+    if (!rl_args_flag(args, "dry-run"))
+        status = rl_planned_work(&p, rl_args_text(args, "metrics", NULL), 0, exit_code, err);
+    else if (rank == 0)
+        rl_planned_warn_of_past(&p);
 cleanup:
     rl_planned_clear(&p);
     return status;

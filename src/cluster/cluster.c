@@ -53,7 +53,7 @@ static rl_status agree_on_plan(MPI_Comm comm, const rl_plan *plan, rl_error *err
 /* What a sweep writes lies in its own folder (the folder itself may be a link): a link in its place would lead the writing elsewhere. */
 static rl_status refuse_links(const char *directory, rl_error *err)
 {
-    static const char *const names[] = {"stages", "runs", "logs", "quarantine", "nightly", "lock", "journal.jsonl"};
+    static const char *const names[] = {"stages", "runs", "logs", "quarantine", "quarantine/stages", "quarantine/runs", "nightly", "lock", "journal.jsonl"};
     rl_status status = RL_OK;
     struct stat info;
     for (size_t i = 0; status == RL_OK && i < sizeof names / sizeof *names; i++) {
@@ -403,11 +403,11 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     result.runs.done -= num_damaged;
     if (rank == 0)
         status = rl_journal_append(h.journal,
-                                   json_pack("{s:s, s:I, s:I, s:b, s:f, s:f, s:f, s:i, s:I, s:f, s:f}", "event", "end", "done",
+                                   json_pack("{s:s, s:I, s:I, s:b, s:f, s:f, s:f, s:i, s:I, s:f, s:f, s:f}", "event", "end", "done",
                                              (json_int_t)result.runs.done, "failed", (json_int_t)result.runs.failed, "stopped",
                                              (int)result.stopped, "elapsed_s", result.elapsed_s, "bound_s", result.bound_s, "busy_s", result.busy_s, "workers",
                                              (int)result.num_workers, "messages", (json_int_t)result.messages, "messages_s",
-                                             result.messages_s, "upkeep_s", result.upkeep_s),
+                                             result.messages_s, "messages_cpu_s", result.messages_cpu_s, "upkeep_s", result.upkeep_s),
                                    true, err);
     RL_TRY(rl_cluster_agree(comm, status, err));
     *outcome = result;

@@ -492,7 +492,7 @@ static bool receive_one(coordinator *c, MPI_Comm comm)
     rl_report report;
     MPI_Iprobe(MPI_ANY_SOURCE, RL_TAG_REPORT, comm, &waiting, &from);
     if (!waiting) return false;
-    double start = rl_now_s();
+    double start = rl_now_s(), cpu_start = rl_thread_cpu_s();
     report.log[0] = '\0';
     MPI_Recv(&report, (int)sizeof report, MPI_BYTE, from.MPI_SOURCE, RL_TAG_REPORT, comm, &from);
     int32_t worker = rl_grouping_worker(&c->work->grouping, from.MPI_SOURCE);
@@ -502,6 +502,7 @@ static bool receive_one(coordinator *c, MPI_Comm comm)
     }
     c->outcome->messages++;
     c->outcome->messages_s += rl_now_s() - start;
+    c->outcome->messages_cpu_s += rl_thread_cpu_s() - cpu_start;
     return true;
 }
 

@@ -6,9 +6,6 @@
 #include <cblas.h>
 #include <errno.h>
 #include <math.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,6 +115,12 @@ static size_t find_backend(const char *name)
     size_t i = 0;
     while (i < NUM_BACKENDS && strcmp(name, backend_names[i]) != 0) i++;
     return i;
+}
+
+rl_gemm_function *rl_gemm_product_of(const char *backend)
+{
+    size_t found = find_backend(backend);
+    return found < NUM_BACKENDS ? backend_products[found] : NULL;
 }
 
 /* OpenMP keeps the number for each thread that asks. */
@@ -291,86 +294,4 @@ void rl_gemm_of_library(bool transpose_a, bool transpose_b, int64_t M, int64_t N
 rl_gemm_function *rl_gemm_product(void)
 {
     return learnt[backend_in_use].turning ? rl_gemm_turning : rl_gemm_of_library;
-}
-
-/* The best of the calls that fit into the budget: other work on the core only ever lowers a rate. */
-double rl_gemm_rate(const char *backend, int64_t M, int64_t N, int64_t K, double seconds_budget)
-{
-    size_t chosen = find_backend(backend);
-    if (chosen == NUM_BACKENDS || M <= 0 || N <= 0 || K <= 0) return 0.0;
-    float *A = rl_calloc((size_t)(M * K), sizeof *A, NULL), *B = rl_calloc((size_t)(K * N), sizeof *B, NULL),
-          *C = rl_calloc((size_t)(M * N), sizeof *C, NULL);
-    double best = 0.0, begin = rl_now_s();
-    keep_single_threaded();
-    for (int64_t i = 0; A && i < M * K; i++) A[i] = 1.0f;
-    for (int64_t i = 0; B && i < K * N; i++) B[i] = 1.0f;
-    for (int calls = 0; A && B && C && (calls < 3 || rl_now_s() - begin < seconds_budget); calls++) {
-        double from = rl_now_s();
-        backend_products[chosen](false, false, M, N, K, 1.0f, A, K, B, N, 0.0f, C, N);
-        double seconds = rl_now_s() - from, rate = seconds > 0 ? 2e-9 * (double)M * (double)N * (double)K / seconds : 0;
-        best = rate > best ? rate : best;
-    }
-    rl_free(A);
-    rl_free(B);
-    rl_free(C);
-    return best;
-}
-
-typedef struct measurement {
-    const char *backend;
-    int64_t M, N, K;
-    double seconds_budget, rate;
-    pthread_t thread;
-} measurement;
-
-static void *measure(void *context)
-{
-    measurement *m = context;
-    m->rate = rl_gemm_rate(m->backend, m->M, m->N, m->K, m->seconds_budget);
-    return NULL;
-}
-
-/* The first `most` cores of this process; how many there are of them. */
-static int list_cores(int list[], int most)
-{
-    cpu_set_t cores;
-    int count = 0;
-    if (sched_getaffinity(0, sizeof cores, &cores) != 0) return 0; /* more than the set has room for */
-    for (int i = 0; i < CPU_SETSIZE && count < most; i++)
-        if (CPU_ISSET(i, &cores)) list[count++] = i;
-    return count;
-}
-
-/* Left to itself a new thread may share its parent's core for longer than a measurement lasts. Stop requests are the main thread's (threads.c). */
-static bool start_on(int core, measurement *m)
-{
-    cpu_set_t only;
-    sigset_t every, before;
-    CPU_ZERO(&only);
-    CPU_SET(core, &only);
-    sigfillset(&every);
-    pthread_sigmask(SIG_SETMASK, &every, &before);
-    bool started = pthread_create(&m->thread, NULL, measure, m) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (started) pthread_setaffinity_np(m->thread, sizeof only, &only);
-    return started;
-}
-
-double rl_gemm_rate_side_by_side(const char *backend, int64_t M, int64_t N, int64_t K, double seconds_budget, int at_once)
-{
-    enum { MOST = 64 };
-    int cores[MOST], count = list_cores(cores, at_once < MOST ? at_once : MOST), started = 0;
-    measurement all[MOST];
-    double sum = 0;
-    if (count < 2) return rl_gemm_rate(backend, M, N, K, seconds_budget);
-    for (int i = 0; i < count; i++) {
-        all[i] = (measurement){backend, M, N, K, seconds_budget, 0, 0};
-        if (!start_on(cores[i], &all[i])) break;
-        started++;
-    }
-    for (int i = 0; i < started; i++) {
-        pthread_join(all[i].thread, NULL);
-        sum += all[i].rate;
-    }
-    return started ? sum / started : rl_gemm_rate(backend, M, N, K, seconds_budget);
 }

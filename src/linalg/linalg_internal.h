@@ -114,6 +114,8 @@ static inline void rl_gemm_fill_sample(float *x, int64_t n)
 }
 /* Which of the two is in use for products of one thread. */
 rl_gemm_function *rl_gemm_product(void);
+/* One back end's own; NULL: this build has none of that name. */
+rl_gemm_function *rl_gemm_product_of(const char *backend);
 
 /* [0, n) cut into `count` pieces of whole units (the last may end early); none is empty. */
 typedef struct rl_pieces {

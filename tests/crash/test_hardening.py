@@ -56,8 +56,9 @@ def test_links_in_the_folder_lead_nothing_outside():
     outside.mkdir()
     (outside / "kept").write_text("kept")
     crash.run("linked")
-    for name in ("stages", "runs", "logs", "quarantine", "nightly", "lock", "journal.jsonl"):
+    for name in ("stages", "runs", "logs", "quarantine", "quarantine/runs", "quarantine/stages", "nightly", "lock", "journal.jsonl"):
         inside, aside = world / "linked" / name, world / "linked" / f"{name}.aside"
+        inside.parent.mkdir(exist_ok=True)
         if inside.exists():
             inside.rename(aside)
         inside.symlink_to(outside if "." not in name and name != "lock" else outside / "kept")

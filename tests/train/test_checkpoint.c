@@ -146,14 +146,17 @@ static void test_fit_depends_on_everything(void **state)
     toy_data toy;
     rl_error err = {0};
     rl_model *model = tiny_model("bert", 0.1);
-    rl_train_settings base = toy_settings(), s;
+    rl_train_settings base = toy_settings();
     const int64_t offsets[] = {3, 4};
     rl_weight_mask mask = {offsets, 1}, longer = {offsets, 2};
     int n = 0;
     (void)state;
     toy_fill(&toy);
-    const rl_train_settings variants[] = {base, (s = base, s.epochs = 4, s), (s = base, s.dropout = 0, s),
-                                          (s = base, s.shuffle = false, s), (s = base, s.optimizer = RL_ADAMW_HF, s)};
+    rl_train_settings variants[] = {base, base, base, base, base};
+    variants[1].epochs = 4;
+    variants[2].dropout = 0;
+    variants[3].shuffle = false;
+    variants[4].optimizer = RL_ADAMW_HF;
     for (int i = 0; i < 5; i++)
         assert_ok(rl_checkpoint_fit(digests[n++], model, &toy.encoded, &variants[i], 1, NULL, &err), err);
     assert_ok(rl_checkpoint_fit(digests[n++], model, &toy.encoded, &base, 2, NULL, &err), err);
