@@ -101,11 +101,12 @@ typedef struct rl_plan {
 } rl_plan;
 /* Checks every input once (rl_cycle_check_inputs per distinct combination). A broken model folder marks its runs in run_error; when
  * every run is broken, or the fault is in data or concept files, the whole plan is RL_ERR_INPUT. directory NULL: nothing is done yet.
- * num_ranks: of the job, which decides who trains together. gflops: predicted sustained training rate of one rank (0: a default). */
+ * num_ranks: of the job, which decides who trains together. gflops: predicted sustained training rate of one rank (0: it is measured). */
 rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, int32_t num_ranks, double gflops,
                          rl_error *err);
 /* The same for a start that computes: a model that is not downloaded yet is a broken one, its runs fail alone. */
-rl_status rl_plan_create_runnable(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, int32_t num_ranks, rl_error *err);
+rl_status rl_plan_create_runnable(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, int32_t num_ranks, double gflops,
+                                  rl_error *err);
 /* Look at DIR again: done and needed anew, after something was moved away. The predictions stay those of the first look. */
 rl_status rl_plan_refresh(rl_plan *plan, const char *directory, rl_error *err);
 void rl_plan_free(rl_plan *plan);

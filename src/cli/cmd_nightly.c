@@ -641,6 +641,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
     planning.num_ranks = num_ranks;
+    planning.gflops = rank > 0; /* rank 0 forecasts; all at once would measure each other */
     status = parse_budget(&budget_s, args, err);
     if (status == RL_OK) status = parse_q(&q, args, err);
     if (status == RL_OK) status = rl_args_int(&most, args, "seeds", MAX_SEEDS, 1, err);

@@ -136,9 +136,10 @@ static rl_status check_disk(double *forecast_s, const rl_plan *plan, const char 
     rl_format_bytes(need, least);
     if (room >= 0 && room < least)
         return rl_fail(err, RL_ERR_IO, "%s: %s are free where one stage alone needs %s; nothing was computed", directory, have, need);
+    if (rank > 0) return RL_OK;
     rl_status status = rl_simulate(&forecast, plan, &of, err);
     if (status == RL_OK) *forecast_s = forecast.makespan_s;
-    if (status != RL_OK || room < 0 || rank != 0) return status;
+    if (status != RL_OK || room < 0) return status;
     double held = 0; /* what lies there already is not free any more */
     for (int32_t n = 0; n < plan->num_nodes; n++) /* shards twice: results.h5 has them too */
         if (plan->nodes[n].there) held += (plan->nodes[n].kind == RL_NODE_SHARD ? 2 : 1) * plan->nodes[n].disk_bytes;
@@ -249,6 +250,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
     planning.must_have_folder = true;
     planning.num_ranks = num_ranks;
+    planning.gflops = rank > 0; /* rank 0 forecasts; all at once would measure each other */
     planning.retry_failed = rl_args_flag(args, "retry-failed");
     status = rl_planned_make(&p, &planning, err);
     if (status == RL_OK && planning.retry_failed && p.past.num_starts == 0)

@@ -178,9 +178,9 @@ rl_status rl_planned_make(rl_planned *out, const rl_planning *planning, rl_error
     RL_TRY(rl_linalg_set_threads(p.sweep->policy.threads_per_rank, err)); /* before stage keys: they may name the count */
     RL_TRY(rl_cycle_create(&p.cycle, p.directory, NULL, err));
     if (planning->must_have_folder)
-        RL_TRY(rl_plan_create_runnable(&p.plan, p.sweep, p.cycle, p.directory, planning->num_ranks, err));
+        RL_TRY(rl_plan_create_runnable(&p.plan, p.sweep, p.cycle, p.directory, planning->num_ranks, planning->gflops, err));
     else
-        RL_TRY(rl_plan_create(&p.plan, p.sweep, p.cycle, p.directory, planning->num_ranks, 0, err));
+        RL_TRY(rl_plan_create(&p.plan, p.sweep, p.cycle, p.directory, planning->num_ranks, planning->gflops, err));
     if (p.directory) RL_TRY(keep_what_is_held(p.plan, p.directory, err));
     if (p.directory) RL_TRY(rl_sweep_past_read(&p.past, p.directory, err));
     if (planning->like) RL_TRY(learn_from(&p.past, planning->like, err));

@@ -17,6 +17,7 @@ typedef struct rl_planning {
     const char *sets[RL_MAX_GIVEN + 8];
     size_t num_sets;
     int32_t num_ranks; /* of the job that runs or is predicted */
+    double gflops;     /* as in rl_plan_create: 0 where forecasts are looked at, else nothing is measured for them */
     bool must_have_folder, retry_failed;
     bool both; /* settings that contradict the folder's become an axis: nightly looks at what they change */
 } rl_planning;

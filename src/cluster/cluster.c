@@ -50,6 +50,21 @@ static rl_status agree_on_plan(MPI_Comm comm, const rl_plan *plan, rl_error *err
     return rl_cluster_agree(comm, status, err);
 }
 
+/* Rank 0 alone measured this machine: what it predicts of each stage is what all ranks write into their logs. Collective. */
+static rl_status share_forecast(MPI_Comm comm, int rank, rl_plan *plan, rl_error *err)
+{
+    rl_status status = RL_OK;
+    double *seconds = NULL;
+    RL_ALLOC(seconds, plan->num_nodes, err);
+    for (int32_t n = 0; n < plan->num_nodes; n++) seconds[n] = plan->nodes[n].seconds;
+cleanup:
+    status = rl_cluster_agree(comm, status, err);
+    if (status == RL_OK) MPI_Bcast(seconds, plan->num_nodes, MPI_DOUBLE, 0, comm);
+    for (int32_t n = 0; status == RL_OK && rank > 0 && n < plan->num_nodes; n++) plan->nodes[n].seconds = seconds[n];
+    rl_free(seconds);
+    return status;
+}
+
 /* What a sweep writes lies in its own folder (the folder itself may be a link): a link in its place would lead the writing elsewhere. */
 static rl_status refuse_links(const char *directory, rl_error *err)
 {
@@ -371,6 +386,7 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     MPI_Comm_size(comm, &num_ranks);
     work.grouping = rl_grouping_of(plan->sweep, num_ranks);
     RL_TRY(agree_on_plan(comm, plan, err));
+    RL_TRY(share_forecast(comm, rank, plan, err));
     if (rank == 0) status = take_hold(&h, plan, options, err);
     RL_TRY(rl_cluster_agree(comm, status, err));
     RL_TRY(rl_inspect(comm, plan, options, h.journal, err));

@@ -34,7 +34,10 @@ static void product_end(product *p)
     rl_free(p->C);
 }
 
-static void multiply(const product *p) { p->multiply(false, false, p->M, p->N, p->K, 1.0f, p->A, p->K, p->B, p->N, 0.0f, p->C, p->N); }
+static void multiply(const product *p)
+{
+    p->multiply(false, false, p->M, p->N, p->K, 1.0f, p->A, p->K, p->B, p->N, 0.0f, p->C, p->N);
+}
 
 static double gflop(const product *p) { return 2e-9 * (double)p->M * (double)p->N * (double)p->K; }
 
@@ -98,16 +101,21 @@ static double rate_of_block(const product *p)
     return calls * gflop(p) / used;
 }
 
+static bool is_over(const measurement *m, double elapsed_s)
+{
+    return elapsed_s >= m->least_s && (atomic_load(m->unsure) <= 0 || elapsed_s >= m->most_s);
+}
+
 static void *measure(void *context)
 {
     measurement *m = context;
     product p;
+    mean_rate seen = {0};
     bool ready = product_begin(&p, m->backend, m->M, m->N, m->K), sure = !ready;
     if (ready) multiply(&p); /* pages, and kernels that are made at their first call */
     if (sure) atomic_fetch_sub(m->unsure, 1);
-    mean_rate seen = {0};
-    for (double begin = rl_now_s(), now = begin; ready && (seen.count == 0 || now - begin < m->least_s || (atomic_load(m->unsure) > 0 && now - begin < m->most_s));
-         now = rl_now_s()) {
+    double begin = rl_now_s();
+    while (ready && (seen.count == 0 || !is_over(m, rl_now_s() - begin))) {
         add_rate(&seen, rate_of_block(&p));
         if (!sure && is_steady(&seen)) {
             sure = true;
@@ -145,7 +153,8 @@ static bool start_on(int core, measurement *m)
     return started;
 }
 
-double rl_gemm_sustained_rate(const char *backend, int64_t M, int64_t N, int64_t K, double least_s, double most_s, int at_once)
+double rl_gemm_sustained_rate(const char *backend, int64_t M, int64_t N, int64_t K, double least_s, double most_s,
+                              int at_once)
 {
     enum { MOST = 64 };
     int cores[MOST], count = list_cores(cores, at_once < MOST ? at_once : MOST), started = 0;

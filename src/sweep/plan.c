@@ -603,9 +603,11 @@ rl_status rl_plan_create(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const 
     return create(out, b, err);
 }
 
-rl_status rl_plan_create_runnable(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, int32_t num_ranks, rl_error *err)
+rl_status rl_plan_create_runnable(rl_plan **out, rl_sweep *sweep, rl_cycle *cycle, const char *directory, int32_t num_ranks, double gflops,
+                                  rl_error *err)
 {
     const rl_grouping grouping = rl_grouping_of(sweep, num_ranks);
-    const builder b = {.sweep = sweep, .cycle = cycle, .directory = directory, .gflops = default_gflops(&grouping), .grouping = grouping};
+    const builder b = {.sweep = sweep, .cycle = cycle, .directory = directory, .gflops = gflops > 0 ? gflops : default_gflops(&grouping),
+                       .grouping = grouping};
     return create(out, b, err);
 }
