@@ -22,8 +22,7 @@ struct rl_scheduler {
     int32_t *child_start;   /* [num_nodes+1] into children */
     int32_t *children;
     double *priority;       /* [num_nodes] predicted seconds from this node's start to the end of its longest path */
-    ready_heap ready, begun_first; /* the second only where folders are deleted: frugal */
-    bool frugal;
+    ready_heap ready, begun_first; /* the same nodes in both */
     int32_t *running;       /* [num_workers] node or -1 */
     int32_t *last_done;     /* [num_workers] node or -1: its files are in that machine's page cache, its corpora and base states in the worker */
     int32_t num_running;
@@ -94,13 +93,13 @@ static void push_ready(rl_scheduler *s, int32_t node)
 {
     s->state[node] = RL_NODE_READY;
     heap_add(s, &s->ready, node);
-    if (s->frugal) heap_add(s, &s->begun_first, node);
+    heap_add(s, &s->begun_first, node);
 }
 
 static void take_ready(rl_scheduler *s, int32_t node)
 {
     heap_remove(s, &s->ready, node);
-    if (s->frugal) heap_remove(s, &s->begun_first, node);
+    heap_remove(s, &s->begun_first, node);
 }
 
 static rl_status make_heap(ready_heap *h, int32_t num_nodes, rl_error *err)
@@ -188,9 +187,8 @@ rl_status rl_scheduler_create(rl_scheduler **out, const rl_plan *plan, int32_t n
     RL_ALLOC(s->missing, s->num_nodes, err);
     RL_ALLOC(s->priority, s->num_nodes, err);
     RL_TRY(make_heap(&s->ready, s->num_nodes, err));
-    s->frugal = plan->sweep && plan->sweep->policy.keep != RL_KEEP_ALL;
     s->begun_first.by_plan_order = true;
-    if (s->frugal) RL_TRY(make_heap(&s->begun_first, s->num_nodes, err));
+    RL_TRY(make_heap(&s->begun_first, s->num_nodes, err));
     for (int32_t n = 0; n < s->num_nodes; n++)
         if (plan->nodes[n].run >= s->num_runs) s->num_runs = plan->nodes[n].run + 1;
     RL_ALLOC(s->run_workers, s->num_runs, err);
@@ -241,11 +239,11 @@ static int32_t near_at_hand(const rl_scheduler *s, int32_t worker)
     return best;
 }
 
-/* Any order keeps all workers busy until little is left (Graham: makespan <= work / m + longest path), so what is begun may be
- * finished first; near the end the longest path decides again. */
+/* Any order keeps all workers busy until little is left (Graham: makespan <= work / m + longest path), so what is begun is finished
+ * first: runs are complete early, what a stop leaves is whole runs, and folders can be deleted. Near the end the longest path decides. */
 static bool has_slack(const rl_scheduler *s)
 {
-    return s->frugal && s->remaining_s > 3.0 * s->num_workers * s->priority[s->ready.items[0]];
+    return s->remaining_s > 3.0 * s->num_workers * s->priority[s->ready.items[0]];
 }
 
 static int32_t choose(const rl_scheduler *s, int32_t worker)
@@ -357,7 +355,7 @@ static rl_status check_node(const rl_scheduler *s, int32_t n, rl_error *err)
         failed += s->state[node->depends[d]] == RL_NODE_FAILED;
     }
     RL_REQUIRE(missing == s->missing[n], err);
-    for (int h = 0; h < 1 + s->frugal; h++) {
+    for (int h = 0; h < 2; h++) {
         const ready_heap *heap = h ? &s->begun_first : &s->ready;
         RL_REQUIRE((heap->place[n] >= 0) == (s->state[n] == RL_NODE_READY), err);
         RL_REQUIRE(heap->place[n] < 0 || heap->items[heap->place[n]] == n, err);

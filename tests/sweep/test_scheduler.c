@@ -162,6 +162,27 @@ static void test_the_longest_path_goes_first_and_inputs_stay_near(void **state)
     free_plan(&made);
 }
 
+/* Half of the work leaves about half of the runs finished, not all of them half done: what a stop leaves can be used. */
+static void test_what_is_begun_is_finished_first(void **state)
+{
+    enum { RUNS = 60, WORKERS = 2 };
+    rl_error err = {0};
+    rl_scheduler *s = NULL;
+    made_plan made;
+    (void)state;
+    make_plan(&made, RUNS, 3, 2, 5);
+    assert_ok(rl_scheduler_create(&s, &made.plan, WORKERS, &err), err);
+    for (int32_t done = 0; done < made.plan.num_nodes / 2; done += WORKERS) {
+        int32_t now[WORKERS];
+        for (int32_t w = 0; w < WORKERS; w++) now[w] = rl_scheduler_assign(s, w);
+        for (int32_t w = 0; w < WORKERS; w++) rl_scheduler_done(s, w, now[w]);
+    }
+    rl_sweep_counts counts = rl_scheduler_counts(s);
+    assert_true(counts.done >= 2 * RUNS / 5 && counts.done <= RUNS / 2);
+    rl_scheduler_free(s);
+    free_plan(&made);
+}
+
 /* Graham: any list schedule ends within critical path + work / workers; and never before their maximum. */
 static void test_makespan_is_within_the_bounds_of_list_scheduling(void **state)
 {
@@ -209,6 +230,7 @@ int main(void)
         cmocka_unit_test(test_failures_take_dependants_only),
         cmocka_unit_test(test_a_stop_assigns_nothing_more),
         cmocka_unit_test(test_the_longest_path_goes_first_and_inputs_stay_near),
+        cmocka_unit_test(test_what_is_begun_is_finished_first),
         cmocka_unit_test(test_makespan_is_within_the_bounds_of_list_scheduling),
         cmocka_unit_test(test_a_hundred_thousand_runs_on_4096_workers),
     };

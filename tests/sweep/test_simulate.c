@@ -152,7 +152,7 @@ static void test_losses_without_end_are_refused(void **state)
     sweep_dag_clear(&d);
 }
 
-/* keep: none: what is begun is finished first, so few models live at once, and the end comes hardly later. */
+/* What is begun is finished first: with keep: none few models live at once, and the end comes hardly later. */
 static void test_deleting_bounds_the_disk(void **state)
 {
     rl_simulation kept[3];
