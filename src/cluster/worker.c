@@ -95,7 +95,7 @@ static void begin_log(const rl_work *work, const rl_node *node)
     char stage[32] = "shard";
     if (node->kind == RL_NODE_STAGE) snprintf(stage, sizeof stage, "%s %d", rl_stage_kind_name(node->stage.kind), (int)node->stage.round);
     rl_rank_log_begin(work->log, work->plan->sweep->runs[node->run].id, stage);
-    rl_rank_log_line(work->log, "begins, predicted %.1f s", node->seconds);
+    rl_rank_log_line(work->log, "begins, predicted %.3g s", node->seconds);
 }
 
 static void end_log(rl_rank_log *log, rl_report *report)

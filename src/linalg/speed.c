@@ -66,7 +66,7 @@ typedef struct measurement {
     pthread_t thread;
 } measurement;
 
-/* The rates of blocks of calls, each as long as a core may change its pace in; of them the mean and its standard error (Welford). */
+/* The mean of rates, one for each block of calls, and what its standard error is made of (Welford). */
 typedef struct mean_rate {
     int count;
     double mean, squares;
@@ -87,7 +87,7 @@ static bool is_steady(const mean_rate *m)
     return m->count >= LEAST && sqrt(m->squares / (m->count - 1) / m->count) < error_share * m->mean;
 }
 
-/* Seconds of core time: ranks that plan at the same moment share cores, as they will not when they work. */
+/* Seconds of core time: the other ranks wait for this one by polling, on the same cores where nothing binds them. */
 static double rate_of_block(const product *p)
 {
     const double block_s = 0.0125;

@@ -45,6 +45,15 @@ def test_groups_give_the_bytes_of_one_process():
     assert "\nranks_per_run: 2\n" in settings, settings
 
 
+def test_workers_log_the_forecast_of_rank_0():
+    relearn("run", "sweep.yaml", "--out", "told", ranks=2)
+    events = [json.loads(line) for line in (world / "told/journal.jsonl").read_text().splitlines()]
+    modelled = sorted(f"{event['modelled_s']:.3g}" for event in events if event["event"] == "done")
+    log = (world / "told/logs/rank-1.log").read_text()
+    told = sorted(line.split("predicted ")[1].split(" s")[0] for line in log.splitlines() if "begins, predicted" in line)
+    assert modelled and told == modelled, (told, modelled)
+
+
 def test_what_is_left_over_trains_nothing():
     log = (world / "four/logs/rank-3.log").read_text() if (world / "four/logs/rank-3.log").exists() else ""
     assert "finetune" not in log and "retrain" not in log, log
