@@ -79,9 +79,14 @@ rl_status rl_sweep_past_apply(const rl_sweep_past *past, rl_plan *plan, bool ret
 typedef struct rl_journal rl_journal;
 rl_status rl_journal_open(rl_journal **out, const char *directory, rl_error *err);
 void rl_journal_close(rl_journal *journal);
-/* Takes event (a JSON object; reference stolen), adds "time" and "sum", appends; sync: fsync too. */
+/* Takes event (a JSON object; reference stolen), adds "time" and "sum", and keeps it for the next write: records that come together cost one. */
+rl_status rl_journal_hold(rl_journal *journal, json_t *event, rl_error *err);
+/* The same for the members of such an object as text, without braces. */
+rl_status rl_journal_hold_text(rl_journal *journal, const char *members, size_t length, rl_error *err);
+rl_status rl_journal_flush(rl_journal *journal, rl_error *err);  /* writes what is held: all of it or, where that fails, nothing of it */
+rl_status rl_journal_sync(rl_journal *journal, rl_error *err);   /* that, and fsync */
+/* Holds one record and flushes, or synchronises. */
 rl_status rl_journal_append(rl_journal *journal, json_t *event, bool sync, rl_error *err);
-rl_status rl_journal_sync(rl_journal *journal, rl_error *err); /* fsync of all that was appended */
 /* Each intact record in order; damaged ones (a torn last line above all) are counted in *num_damaged. An absent file has none. */
 rl_status rl_journal_read(const char *directory, rl_status (*visit)(void *context, const json_t *event, rl_error *err),
                           void *context, int64_t *num_damaged, rl_error *err);

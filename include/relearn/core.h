@@ -59,6 +59,10 @@ rl_status rl_error_while(rl_error *err, rl_status status, const char *format, ..
 /* The exit code of the contract (design §2): 0, 2, 70 or 75. */
 int rl_exit_code(rl_status status);
 
+/* One line of valid UTF-8, in place, whatever the bytes were and wherever they were cut ('?' for what is none): for terminals, JSON and Prometheus.
+ * Error messages are that already; a path need not be. */
+void rl_make_printable(char *text);
+
 /* In a function that has `rl_status status` and a `cleanup:` label. */
 #define RL_TRY(call)                          \
     do {                                      \
@@ -113,6 +117,7 @@ typedef struct rl_buffer {
 } rl_buffer;
 rl_status rl_buffer_append(rl_buffer *buffer, const void *bytes, size_t length, rl_error *err);
 rl_status rl_buffer_printf(rl_buffer *buffer, rl_error *err, const char *format, ...) RL_PRINTF(3, 4);
+rl_status rl_buffer_vprintf(rl_buffer *buffer, rl_error *err, const char *format, va_list arguments);
 void rl_buffer_free(rl_buffer *buffer);
 
 /* --------------------------------------------------------------------------------------- interned names */
@@ -239,6 +244,7 @@ void rl_lock_release(rl_lock *lock);
 rl_status rl_json_read(json_t **out, const char *path, rl_error *err);
 /* A new reference; JSON has no NaN or infinity: those become null. */
 json_t *rl_json_number(double value);
+json_t *rl_json_text(const char *text); /* a new reference; made printable, since JSON is UTF-8; NULL without memory */
 rl_status rl_json_write(const char *path, const json_t *root, rl_error *err); /* indented, sorted keys, atomic */
 
 /* Files of our own, with "sum": a checksum of everything else in them. Writing adds it; reading takes it off again, and refuses

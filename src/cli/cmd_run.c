@@ -45,19 +45,21 @@ static void on_progress(void *context, const rl_sweep_progress *p)
 {
     screen *s = context;
     char text[512];
+    const double silent_s = rl_now_s() - s->last_line_s;
+    const bool event_line = p->is_event && (silent_s > 0.5 || !strncmp(p->last_event, "FAILED", 6));
     if (s->budget_s > 0 && p->elapsed_s > s->budget_s) rl_stop_request();
+    if (!s->live && !event_line && silent_s <= 10.0) return;
     status_line(text, sizeof text, p);
     if (s->live) {
         if (p->is_event) fprintf(stderr, "\r\033[K%s%s%s\n", rl_dim(stderr), p->last_event, rl_plain(stderr));
         fprintf(stderr, "\r\033[K%.*s", rl_terminal_width(stderr) - 1, text);
-    } else if (p->is_event && (rl_now_s() - s->last_line_s > 0.5 || !strncmp(p->last_event, "FAILED", 6))) {
+    } else if (event_line) {
         fprintf(stderr, "relearn: %s [%s]\n", p->last_event, text);
-        s->last_line_s = rl_now_s();
-    } else if (rl_now_s() - s->last_line_s > 10.0) {
+    } else {
         fprintf(stderr, "relearn: %s\n", text);
-        s->last_line_s = rl_now_s();
     }
     fflush(stderr);
+    s->last_line_s = rl_now_s();
 }
 
 /* mpirun forwards stderr and stdout by separate ways: give the wiped line time to arrive before the outcome is printed. */

@@ -23,8 +23,8 @@ typedef enum rl_report_kind {
 typedef struct rl_report {
     int32_t kind, node;
     double f1, tokens_per_second, seconds;
-    rl_error error;
-    char log[1200]; /* FAILED: the last lines of the rank's log; other reports travel without */
+    rl_error error; /* FAILED, NOTICE; other reports travel without it and what follows */
+    char log[1200]; /* FAILED: the last lines of the rank's log */
 } rl_report;
 
 /* rank_log.c: DIR/logs/rank-N.log */

@@ -8,19 +8,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 struct rl_journal {
     int descriptor;
     char *path;
+    rl_buffer held;  /* whole lines, not yet written */
+    time_t second;   /* that is written out in time[] */
+    char time[21];
 };
 
 /* All of it or nothing: half a record would spoil the next one. */
-static rl_status write_line(rl_journal *journal, const rl_buffer *line, rl_error *err)
+static rl_status write_lines(rl_journal *journal, const rl_buffer *lines, rl_error *err)
 {
     off_t before = lseek(journal->descriptor, 0, SEEK_END);
-    for (size_t done = 0; done < line->length;) {
-        ssize_t written = write(journal->descriptor, line->data + done, line->length - done);
+    for (size_t done = 0; done < lines->length;) {
+        ssize_t written = write(journal->descriptor, lines->data + done, lines->length - done);
         if (written < 0 && errno == EINTR) continue;
         if (written < 0) {
             rl_status status = rl_fail_errno(err, "%s: cannot be written", journal->path);
@@ -41,7 +45,7 @@ static rl_status end_torn_line(rl_journal *journal, rl_error *err)
     if (size > 0 && pread(journal->descriptor, &last, 1, size - 1) != 1)
         return rl_fail_errno(err, "%s: cannot be read", journal->path);
     const rl_buffer newline = {.data = (char[]){"\n"}, .length = 1};
-    return last == '\n' ? RL_OK : write_line(journal, &newline, err);
+    return last == '\n' ? RL_OK : write_lines(journal, &newline, err);
 }
 
 rl_status rl_journal_open(rl_journal **out, const char *directory, rl_error *err)
@@ -72,7 +76,11 @@ cleanup:
 void rl_journal_close(rl_journal *journal)
 {
     if (!journal) return;
-    if (journal->descriptor >= 0) close(journal->descriptor);
+    if (journal->descriptor >= 0) {
+        rl_journal_flush(journal, NULL);
+        close(journal->descriptor);
+    }
+    rl_buffer_free(&journal->held);
     rl_free(journal->path);
     rl_free(journal);
 }
@@ -86,33 +94,58 @@ static int synchronise(int descriptor)
 }
 
 /* {...,"sum":"16 hex digits"}: the sum is over the line as it was without it. */
-rl_status rl_journal_append(rl_journal *journal, json_t *event, bool sync, rl_error *err)
+rl_status rl_journal_hold_text(rl_journal *journal, const char *members, size_t length, rl_error *err)
 {
     rl_status status = RL_OK;
-    rl_buffer line = {0};
-    char time[21], *text = NULL;
-    rl_utc_timestamp(time);
-    json_object_set_new(event, "time", json_string(time));
-    text = json_dumps(event, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    rl_buffer *held = &journal->held;
+    const size_t before = held->length;
+    const time_t now = time(NULL);
+    if (now != journal->second) rl_utc_timestamp(journal->time);
+    journal->second = now;
+    RL_TRY(rl_buffer_append(held, "{", 1, err));
+    RL_TRY(rl_buffer_append(held, members, length, err));
+    RL_TRY(rl_buffer_printf(held, err, ",\"time\":\"%s\"}", journal->time));
+    uint64_t sum = rl_hash64(held->data + before, held->length - before);
+    held->length--;
+    RL_TRY(rl_buffer_printf(held, err, ",\"sum\":\"%016" PRIx64 "\"}\n", sum));
+cleanup:
+    if (status != RL_OK) held->length = before;
+    return status;
+}
+
+rl_status rl_journal_hold(rl_journal *journal, json_t *event, rl_error *err)
+{
+    char *text = json_dumps(event, JSON_COMPACT | JSON_REAL_PRECISION(17));
     json_decref(event);
     if (!text) return rl_fail(err, RL_ERR_MEMORY, "%s: a record cannot be made", journal->path);
-    size_t length = strlen(text);
-    off_t before = lseek(journal->descriptor, 0, SEEK_END);
-    RL_TRY(rl_buffer_append(&line, text, length - 1, err));
-    RL_TRY(rl_buffer_printf(&line, err, ",\"sum\":\"%016" PRIx64 "\"}\n", rl_hash64(text, length)));
-    RL_TRY(write_line(journal, &line, err));
-    if (sync) status = rl_journal_sync(journal, err);
-    if (status != RL_OK && before >= 0 && ftruncate(journal->descriptor, before) != 0) { /* the next start mends it */
-    }
-cleanup:
-    rl_buffer_free(&line);
+    rl_status status = rl_journal_hold_text(journal, text + 1, strlen(text) - 2, err);
     free(text); /* jansson's allocation, not ours */
+    return status;
+}
+
+rl_status rl_journal_flush(rl_journal *journal, rl_error *err)
+{
+    if (journal->held.length == 0) return RL_OK;
+    rl_status status = write_lines(journal, &journal->held, err);
+    journal->held.length = 0;
     return status;
 }
 
 rl_status rl_journal_sync(rl_journal *journal, rl_error *err)
 {
-    return synchronise(journal->descriptor) == 0 ? RL_OK : rl_fail_errno(err, "%s: cannot be synchronised", journal->path);
+    rl_status status = rl_journal_flush(journal, err);
+    if (status == RL_OK && synchronise(journal->descriptor) != 0) status = rl_fail_errno(err, "%s: cannot be synchronised", journal->path);
+    return status;
+}
+
+rl_status rl_journal_append(rl_journal *journal, json_t *event, bool sync, rl_error *err)
+{
+    off_t before = lseek(journal->descriptor, 0, SEEK_END);
+    rl_status status = rl_journal_hold(journal, event, err);
+    if (status == RL_OK) status = sync ? rl_journal_sync(journal, err) : rl_journal_flush(journal, err);
+    if (status != RL_OK && before >= 0 && ftruncate(journal->descriptor, before) != 0) { /* the next start mends it */
+    }
+    return status;
 }
 
 /* The record of an intact line, or NULL. */

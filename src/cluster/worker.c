@@ -137,11 +137,17 @@ typedef struct worker {
     rl_rank_group *group;
 } worker;
 
+/* Most reports have no words, and travel without the room for them. */
+static size_t bytes_to_send(const rl_report *report)
+{
+    if (report->kind == RL_REPORT_FAILED) return sizeof *report;
+    return report->kind == RL_REPORT_NOTICE ? offsetof(rl_report, log) : offsetof(rl_report, error);
+}
+
 static void send_to_coordinator(void *context, const rl_report *report)
 {
     worker *w = context;
-    size_t size = report->kind == RL_REPORT_FAILED ? sizeof *report : offsetof(rl_report, log);
-    MPI_Send(report, (int)size, MPI_BYTE, 0, RL_TAG_REPORT, w->comm);
+    MPI_Send(report, (int)bytes_to_send(report), MPI_BYTE, 0, RL_TAG_REPORT, w->comm);
 }
 
 /* An order that crossed the report of the node it means is of no consequence. */

@@ -20,10 +20,9 @@ static size_t sequence_length(const unsigned char *text)
     return length;
 }
 
-/* One line of valid UTF-8, whatever a file's bytes said and wherever the message was cut: it goes to terminals and into JSON. */
-static void make_printable(char *message)
+void rl_make_printable(char *text)
 {
-    unsigned char *to = (unsigned char *)message;
+    unsigned char *to = (unsigned char *)text;
     for (const unsigned char *from = to; *from;) {
         size_t length = sequence_length(from);
         if (length == 0 || *from < 0x20 || *from == 0x7f) {
@@ -41,7 +40,7 @@ static void set(rl_error *err, rl_status status, const char *prefix, const char 
     err->status = status;
     size_t used = (size_t)snprintf(err->message, sizeof err->message, "%s", prefix);
     if (used < sizeof err->message) vsnprintf(err->message + used, sizeof err->message - used, format, arguments);
-    make_printable(err->message);
+    rl_make_printable(err->message);
 }
 
 rl_status rl_fail(rl_error *err, rl_status status, const char *format, ...)
@@ -98,7 +97,7 @@ rl_status rl_error_while(rl_error *err, rl_status status, const char *format, ..
     va_end(arguments);
     used = strlen(err->message);
     snprintf(err->message + used, sizeof err->message - used, ")");
-    make_printable(err->message);
+    rl_make_printable(err->message);
     return status;
 }
 

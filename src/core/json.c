@@ -28,6 +28,15 @@ rl_status rl_json_read(json_t **out, const char *path, rl_error *err)
 
 json_t *rl_json_number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
 
+json_t *rl_json_text(const char *text)
+{
+    char *printable = rl_strdup(text, NULL);
+    if (printable) rl_make_printable(printable);
+    json_t *string = printable ? json_string(printable) : NULL;
+    rl_free(printable);
+    return string;
+}
+
 rl_status rl_json_write(const char *path, const json_t *root, rl_error *err)
 {
     char *text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));

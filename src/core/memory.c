@@ -164,20 +164,31 @@ rl_status rl_buffer_append(rl_buffer *buffer, const void *bytes, size_t length, 
     return RL_OK;
 }
 
+rl_status rl_buffer_vprintf(rl_buffer *buffer, rl_error *err, const char *format, va_list arguments)
+{
+    rl_status status = RL_OK;
+    size_t room = buffer->capacity - buffer->length;
+    va_list again;
+    va_copy(again, arguments);
+    int length = vsnprintf(room ? buffer->data + buffer->length : NULL, room, format, arguments);
+    if (length < 0) status = rl_fail(err, RL_ERR_INTERNAL, "vsnprintf refused the format '%s'", format);
+    if (status == RL_OK && (size_t)length >= room) {
+        if (room) buffer->data[buffer->length] = '\0';
+        status = reserve(buffer, (size_t)length + 1, err);
+        if (status == RL_OK) vsnprintf(buffer->data + buffer->length, (size_t)length + 1, format, again);
+    }
+    va_end(again);
+    if (status == RL_OK) buffer->length += (size_t)length;
+    return status;
+}
+
 rl_status rl_buffer_printf(rl_buffer *buffer, rl_error *err, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(NULL, 0, format, arguments);
+    rl_status status = rl_buffer_vprintf(buffer, err, format, arguments);
     va_end(arguments);
-    if (length < 0) return rl_fail(err, RL_ERR_INTERNAL, "vsnprintf refused the format '%s'", format);
-    rl_status status = reserve(buffer, (size_t)length + 1, err);
-    if (status != RL_OK) return status;
-    va_start(arguments, format);
-    vsnprintf(buffer->data + buffer->length, (size_t)length + 1, format, arguments);
-    va_end(arguments);
-    buffer->length += (size_t)length;
-    return RL_OK;
+    return status;
 }
 
 void rl_buffer_free(rl_buffer *buffer)

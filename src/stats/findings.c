@@ -168,7 +168,7 @@ rl_status rl_findings_make(json_t **out, const rl_source *s, const rl_outputs *o
     }
     for (int64_t i = 0; i < length_of(o, "/stats/comparisons/comparison"); i++)
         json_array_append_new(comparisons, comparison_json(o, i));
-    *out = json_pack("{s:s, s:s, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, s:o}", "format", RL_STATS_FORMAT, "results", s->path,
+    *out = json_pack("{s:s, s:o, s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, s:o}", "format", RL_STATS_FORMAT, "results", rl_json_text(s->path),
                      "runs", "planned", (json_int_t)s->num_runs, "done", (json_int_t)s->num_done, "failed",
                      (json_int_t)failed, "cells", cells, "comparisons", comparisons, "regression", terms_json(o), "variance",
                      variance_json(o), "skipped", skipped_json(o));

@@ -30,7 +30,7 @@ def relearn(*arguments, ranks=0, code=0, timeout=120, env=None, cwd=None):
     command = [options.program, *map(str, arguments)]
     if ranks:
         command = on_ranks(options.mpiexec, ranks, *command)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd or world,
+    done = subprocess.run(command, capture_output=True, text=True, errors="surrogateescape", timeout=timeout, cwd=cwd or world,
                           env={**os.environ, **(env or {})})
     if code is not None and done.returncode != code:
         raise AssertionError(f"{' '.join(command)}\nexit {done.returncode}, expected {code}\n"

@@ -114,6 +114,16 @@ def test_two_folders_of_one_sweep_are_two_series():
     assert shown == str((world / 'qu"ote\\ back').resolve()).replace("\\", "\\\\").replace('"', '\\"'), shown
 
 
+def test_a_folder_whose_name_is_no_utf8():
+    """JSON and Prometheus have no way to say such a name: it is shown with question marks, and neither file is spoilt."""
+    name = os.fsdecode(b"caf\xe9")
+    relearn("run", "sweep.yaml", "--out", name, "--filter", "seed==0")
+    (_, labels), _ = next(iter(parse_prometheus((world / name / "metrics.prom").read_text(encoding="utf-8")).items()))
+    assert dict(labels)["directory"].endswith("/caf?"), labels
+    assert json.loads(relearn("stats", name, "--json").stdout)["results"] == "caf?/results.h5"
+    assert json.loads(relearn("status", name, "--json").stdout)["done"] == 2
+
+
 def look(columns, rows, **env):
     """What `status --watch` writes on a terminal of that size in its first moments, then Ctrl-C."""
     leader, follower = pty.openpty()

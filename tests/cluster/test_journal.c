@@ -3,6 +3,7 @@
 #include "relearn/cluster.h"
 #include "support.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *folder(const char *name)
@@ -53,6 +54,52 @@ static void test_records_come_back_in_full(void **state)
     append(directory, 1, 10);
     append(directory, 11, 20);
     assert_journal(directory, 20, 210, 0);
+}
+
+static off_t size_of_journal(const char *directory)
+{
+    char path[4200];
+    struct stat entry;
+    snprintf(path, sizeof path, "%s/journal.jsonl", directory);
+    assert_int_equal(stat(path, &entry), 0);
+    return entry.st_size;
+}
+
+/* Nothing is written before a flush, a later record or the end; then all of it, in the order it came. */
+static void test_held_records_are_written_together_and_in_order(void **state)
+{
+    const char *directory = folder("held"), *text = "\"event\":\"x\",\"n\":2,\"r\":0.25";
+    rl_error err = {0};
+    rl_journal *journal = NULL;
+    rl_file_view view = {0};
+    char path[4200];
+    (void)state;
+    assert_ok(rl_journal_open(&journal, directory, &err), err);
+    assert_ok(rl_journal_hold(journal, json_pack("{s:s, s:i}", "event", "x", "n", 1), &err), err);
+    assert_ok(rl_journal_hold_text(journal, text, strlen(text), &err), err);
+    assert_int_equal(size_of_journal(directory), 0);
+    assert_ok(rl_journal_flush(journal, &err), err);
+    assert_journal(directory, 2, 3, 0);
+    assert_ok(rl_journal_hold(journal, json_pack("{s:s, s:i}", "event", "x", "n", 3), &err), err);
+    assert_ok(rl_journal_append(journal, json_pack("{s:s, s:i}", "event", "x", "n", 4), false, &err), err);
+    assert_journal(directory, 4, 10, 0);
+    assert_ok(rl_journal_hold_text(journal, text, strlen(text), &err), err);
+    assert_ok(rl_journal_sync(journal, &err), err);
+    assert_journal(directory, 5, 12, 0);
+    assert_ok(rl_journal_hold(journal, json_pack("{s:s, s:i}", "event", "x", "n", 6), &err), err);
+    rl_journal_close(journal);
+    assert_journal(directory, 6, 18, 0);
+    snprintf(path, sizeof path, "%s/journal.jsonl", directory);
+    assert_ok(rl_file_view_open(&view, path, &err), err);
+    for (int n = 1, at = 0; n <= 6; n++) { /* in the order they came */
+        char member[16];
+        snprintf(member, sizeof member, "\"n\":%d", n == 5 ? 2 : n);
+        const char *line = view.data + at, *end = memchr(line, '\n', view.size - (size_t)at);
+        assert_non_null(end);
+        assert_non_null(memmem(line, (size_t)(end - line), member, strlen(member)));
+        at = (int)(end + 1 - view.data);
+    }
+    rl_file_view_close(&view);
 }
 
 static void test_every_torn_tail_costs_one_record_at_most(void **state)
@@ -223,6 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_records_come_back_in_full),
+        cmocka_unit_test(test_held_records_are_written_together_and_in_order),
         cmocka_unit_test(test_every_torn_tail_costs_one_record_at_most),
         cmocka_unit_test(test_a_flipped_bit_is_noticed),
         cmocka_unit_test(test_a_failed_run_stays_failed_with_its_reason),
