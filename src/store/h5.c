@@ -315,17 +315,27 @@ static bool same_array(const rl_array *a, const rl_array *b)
     return memcmp(a->dims, b->dims, (size_t)a->num_dims * sizeof a->dims[0]) == 0;
 }
 
+static rl_status open_expected(hid_t *out, rl_place place, const char *name, const rl_array *expected, rl_error *err)
+{
+    rl_array found = {0};
+    rl_status status = open_dataset(out, &found, place, name, err);
+    if (status != RL_OK || same_array(&found, expected)) return status;
+    return rl_fail(err, RL_ERR_INPUT, "%s: dataset %s has another shape or type than its neighbours", place.path, name);
+}
+
+rl_status rl_h5_expect(rl_place place, const char *name, const rl_array *expected, rl_error *err)
+{
+    hid_t dataset = H5I_INVALID_HID;
+    rl_status status = open_expected(&dataset, place, name, expected, err);
+    rl_h5_close(dataset);
+    return status;
+}
+
 rl_status rl_h5_get(void *values, rl_place place, const char *name, const rl_array *expected, rl_error *err)
 {
     hid_t dataset = H5I_INVALID_HID, type = H5I_INVALID_HID;
-    rl_array found = {0};
     rl_status status = RL_OK;
-    RL_TRY(open_dataset(&dataset, &found, place, name, err));
-    if (!same_array(&found, expected)) {
-        status = rl_fail(err, RL_ERR_INPUT, "%s: dataset %s has another shape or type than its neighbours", place.path,
-                         name);
-        goto cleanup;
-    }
+    RL_TRY(open_expected(&dataset, place, name, expected, err));
     type = rl_h5_memory_type(expected->element, expected->width);
     if (type < 0 || (rl_array_count(expected) && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0))
         status = rl_h5_fail(err, RL_ERR_INPUT, place.path, "dataset %s cannot be read", name);

@@ -63,7 +63,9 @@ rl_status rl_h5_open(hid_t *out, const char *path, const char *kind, rl_error *e
 rl_status rl_h5_shape(rl_array *out, rl_place place, const char *name, rl_error *err);
 /* The same of an open dataset; false where it is of such a kind. */
 bool rl_h5_shape_of(hid_t dataset, rl_array *out);
-/* Read a dataset that must have exactly this shape (RL_TEXT: width too) into values. */
+/* RL_ERR_INPUT unless there is a dataset of exactly this type and shape (RL_TEXT: width too). */
+rl_status rl_h5_expect(rl_place place, const char *name, const rl_array *expected, rl_error *err);
+/* That, and read it into values. */
 rl_status rl_h5_get(void *values, rl_place place, const char *name, const rl_array *expected, rl_error *err);
 rl_status rl_h5_put_text(rl_place place, const char *name, const char *text, rl_error *err); /* attribute */
 /* The attribute as text, of fixed or (as h5py writes) variable length; rl_free; NULL with *err untouched where it is absent or

@@ -175,6 +175,33 @@ cleanup:
     return status;
 }
 
+/* All that a gather, `show` or `export` may want later, while one bad shard still costs one run and not results.h5. */
+static rl_status check_datasets(const rl_shard *shard, rl_error *err)
+{
+    rl_status status = RL_OK;
+    const hsize_t stages = (hsize_t)shard->extents.stages;
+    char name[64];
+    for (size_t i = 0; i < rl_num_fields; i++) {
+        if (rl_fields[i].since > shard->format || rl_fields[i].axis == RL_AXIS_PRUNED) continue;
+        const rl_array array = rl_field_array(&rl_fields[i], &shard->extents);
+        rl_field_path(name, &rl_fields[i]);
+        RL_TRY(rl_h5_expect(rl_shard_place(shard), name, &array, err));
+    }
+    for (size_t i = 0; i < rl_num_score_fields; i++) {
+        if (rl_score_fields[i].since > shard->format) continue;
+        const rl_array array = rl_array_of(rl_score_fields[i].element, 1, &stages);
+        snprintf(name, sizeof name, "scores/%s", rl_score_fields[i].name);
+        RL_TRY(rl_h5_expect(rl_shard_place(shard), name, &array, err));
+    }
+    for (size_t i = 0; i < rl_num_run_fields && shard->format >= 2; i++) {
+        const rl_array array = rl_array_of(RL_F64, 1, (hsize_t[]){1});
+        snprintf(name, sizeof name, "recovery/%s", rl_run_fields[i].name);
+        RL_TRY(rl_h5_expect(rl_shard_place(shard), name, &array, err));
+    }
+cleanup:
+    return status;
+}
+
 static rl_status read_texts(char ***out, const rl_shard *shard, const char *name, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -212,6 +239,7 @@ static rl_status open_shard(rl_shard **out, const char *path, rl_error *err)
     RL_TRY(read_attributes(shard, err));
     RL_TRY(check_contents(shard, err));
     RL_TRY(read_extents(shard, err));
+    RL_TRY(check_datasets(shard, err));
     RL_TRY(read_texts(&shard->stage_name, shard, "stages", err));
     RL_TRY(read_texts(&shard->stage_model_key, shard, "stage_model_key", err));
     *out = shard;

@@ -50,6 +50,30 @@ cleanup:
     return status;
 }
 
+/* The other concepts that were followed have to have a place among the sweep's. */
+static rl_status check_others(const rl_shard *shard, const rl_run_settings *settings, rl_error *err)
+{
+    rl_status status = RL_OK;
+    char *names = NULL;
+    int64_t count = 0;
+    size_t width = 0;
+    RL_TRY(rl_shard_read_list(shard, RL_DIM_CONCEPT, &names, &count, &width, err));
+    for (int64_t i = 0; i < count; i++) {
+        const char *name = names + (size_t)i * width;
+        const size_t length = strnlen(name, width);
+        bool known = false;
+        for (int64_t c = 0; c < settings->num_concepts && !known; c++)
+            known = settings->also >> c & 1 && strlen(settings->concepts[c].name) == length && !memcmp(settings->concepts[c].name, name, length);
+        if (!known) {
+            status = rl_fail(err, RL_ERR_INPUT, "%s: '%.*s' is no concept that the run follows", rl_shard_place(shard).path, (int)length, name);
+            goto cleanup;
+        }
+    }
+cleanup:
+    rl_free(names);
+    return status;
+}
+
 static rl_status vocabulary_digest(char hex[RL_DIGEST_HEX], const rl_shard *shard, rl_error *err)
 {
     rl_status status = RL_OK;
@@ -103,6 +127,7 @@ static rl_status summarise(rl_summary *out, const rl_gather_run *run, const rl_r
     RL_TRY(rl_shard_check_run(shard, run->id, err));
     RL_TRY(check_stage_names(shard, settings, err));
     RL_TRY(check_word_ids(shard, err));
+    RL_TRY(check_others(shard, settings, err));
     RL_TRY(rl_shard_read_pruned(shard, &pruned, &summary.num_pruned, err));
     RL_TRY(vocabulary_digest(summary.vocabulary, shard, err));
     RL_TRY(types_digest(summary.types, shard, err));

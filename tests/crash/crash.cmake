@@ -47,15 +47,21 @@ endif()
 # libFuzzer programs: cmake --preset fuzz, then ctest --preset fuzz (60 s each), or tests/fuzz/run.sh BUILD SECONDS TARGET.
 option(RELEARN_FUZZ "libFuzzer programs for every parser of a file (clang; preset fuzz)" OFF)
 if(RELEARN_FUZZ)
-  foreach(target conll concept_tokens concept_labels config safetensors tokenizer_json vocab vocab_json merges vectors_bin vectors_vec sweep journal shard checkpoint neuron_table
-          stage_record journal_sealed neuron_table_sealed stage_record_sealed checkpoint_sealed tokenizer_config special_tokens_map safetensors_index weights words
-          sentences training_log)
-    add_executable(fuzz_${target} fuzz/fuzz_parser.c)
+  function(relearn_add_fuzz_target target source)
+    add_executable(fuzz_${target} fuzz/${source})
     target_compile_definitions(fuzz_${target} PRIVATE FUZZ_${target})
     target_include_directories(fuzz_${target} PRIVATE ${CMAKE_SOURCE_DIR}/src/cycle ${CMAKE_SOURCE_DIR}/src/model ${CMAKE_SOURCE_DIR}/src/train)
     target_link_libraries(fuzz_${target} PRIVATE relearn_cluster relearn_options)
     target_link_options(fuzz_${target} PRIVATE -fsanitize=fuzzer)
     add_test(NAME fuzz.${target} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/run.sh ${CMAKE_BINARY_DIR} 60 ${target})
     set_tests_properties(fuzz.${target} PROPERTIES LABELS "slow;fuzz" TIMEOUT 300)
+  endfunction()
+  foreach(target conll concept_tokens concept_labels config safetensors tokenizer_json vocab vocab_json merges vectors_bin vectors_vec sweep journal shard checkpoint neuron_table
+          stage_record journal_sealed neuron_table_sealed stage_record_sealed checkpoint_sealed tokenizer_config special_tokens_map safetensors_index weights words
+          sentences training_log)
+    relearn_add_fuzz_target(${target} fuzz_parser.c)
   endforeach()
+  relearn_add_fuzz_target(shard_edited fuzz_shard_edited.c)
+  target_include_directories(fuzz_shard_edited PRIVATE ${CMAKE_SOURCE_DIR}/src/store store)
+  target_link_libraries(fuzz_shard_edited PRIVATE relearn_test_support)
 endif()

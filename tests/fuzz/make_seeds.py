@@ -136,6 +136,9 @@ retrain: {rounds: 1}
 """)
 copy("journal journal_sealed", done / "journal.jsonl")
 copy("shard", first("runs/*.h5"))
+for kind in range(8):  # of edits: fuzz_shard_edited.c
+    put("shard_edited", f"edit-{kind}", bytes((kind, 17, 3, 4, 5, 1, 2, 3, 4, 5, 6, 7, 8)))
+put("shard_edited", "text", bytes((5, 0, 0, 11, 8)) + b"location" + bytes(50))
 for target in ("checkpoint", "checkpoint_sealed"):
     put(target, "two-steps", struct.pack("<8s40sqq", b"RLTRAIN1", b"0123456789abcdef" * 2, 4, 2) + bytes(3 * 4 * 4 + 2 * 7 * 8) + b"0" * 32)
 copy("neuron_table neuron_table_sealed", first("stages/*/neurons.bin"))
