@@ -40,9 +40,9 @@ typedef struct rl_sweep_outcome {
     double bound_s;            /* no schedule of what was made is shorter: the larger of its longest path and busy_s / workers */
     int32_t num_workers;
     int64_t messages;          /* that the coordinator handled, */
-    double messages_s;         /* and how long that took it, from the message's arrival to the next stage's assignment, journal written; */
+    double messages_s;         /* and how long that took it, from the message's arrival until the next stage is assigned and the record made; */
     double messages_cpu_s;     /* of that, what a core worked: less where the coordinator shares its core with workers; */
-    double upkeep_s;           /* then, when no message waits: fsync of the journal, side files, deleting (alone: after each report) */
+    double upkeep_s;           /* then, when no message waits: write and fsync of the journal, side files, deleting (alone: after each report) */
     double elapsed_s;
 } rl_sweep_outcome;
 /* Collective. All ranks pass the same plan inputs; only rank 0's errors are the caller's to print. Executes what the plan has
@@ -64,7 +64,7 @@ typedef struct rl_sweep_past {
     char gemm_backend[32], gemm_version[128], isa[32]; /* of the last start */
     json_t *runs;                          /* of the last start: their ids */
     rl_names *failed;                      /* ids of runs that ever failed */
-    char **reasons;                        /* [failed] the last one */
+    char **reasons;                        /* [failed] the last one; NULL: the run is done since */
     bool *machines;                        /* [failed] the machine's fault, not the run's: files, memory */
 } rl_sweep_past;
 rl_status rl_sweep_past_read(rl_sweep_past *out, const char *directory, rl_error *err);
@@ -83,9 +83,9 @@ void rl_journal_close(rl_journal *journal);
 rl_status rl_journal_hold(rl_journal *journal, json_t *event, rl_error *err);
 /* The same for the members of such an object as text, without braces. */
 rl_status rl_journal_hold_text(rl_journal *journal, const char *members, size_t length, rl_error *err);
-rl_status rl_journal_flush(rl_journal *journal, rl_error *err);  /* writes what is held: all of it or, where that fails, nothing of it */
+rl_status rl_journal_flush(rl_journal *journal, rl_error *err);  /* writes what is held: all of it, or nothing and keeps it */
 rl_status rl_journal_sync(rl_journal *journal, rl_error *err);   /* that, and fsync */
-/* Holds one record and flushes, or synchronises. */
+/* Flushes, holds one record and flushes, or synchronises, that: there and held no more where this succeeds, neither where it fails. */
 rl_status rl_journal_append(rl_journal *journal, json_t *event, bool sync, rl_error *err);
 /* Each intact record in order; damaged ones (a torn last line above all) are counted in *num_damaged. An absent file has none. */
 rl_status rl_journal_read(const char *directory, rl_status (*visit)(void *context, const json_t *event, rl_error *err),

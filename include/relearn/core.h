@@ -62,6 +62,7 @@ int rl_exit_code(rl_status status);
 /* One line of valid UTF-8, in place, whatever the bytes were and wherever they were cut ('?' for what is none): for terminals, JSON and Prometheus.
  * Error messages are that already; a path need not be. */
 void rl_make_printable(char *text);
+size_t rl_utf8_length(const char *letter); /* bytes of the UTF-8 sequence there; 0: none (RFC 3629: no surrogates, no overlong forms) */
 
 /* In a function that has `rl_status status` and a `cleanup:` label. */
 #define RL_TRY(call)                          \
@@ -261,6 +262,9 @@ void rl_utc_timestamp(char text[21]);
 /* SIGTERM, SIGINT, SIGUSR1 -> rl_stop_requested(). A second SIGINT kills as usual. */
 rl_status rl_stop_install(rl_error *err);
 bool rl_stop_requested(void);
+/* That, or the work that this thread is at shall end: what loops ask that have no hooks of their own. asked (NULL: none) is called then. */
+bool rl_work_should_stop(void);
+void rl_work_ask(bool (*asked)(void *context), void *context);
 void rl_stop_request(void);
 /* Requests it by itself so many seconds from now, once rl_stop_install has been called; the last call counts. */
 void rl_stop_after(double seconds);

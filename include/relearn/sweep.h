@@ -159,6 +159,8 @@ int32_t rl_scheduler_assign(rl_scheduler *scheduler, int32_t worker);
 /* Outcomes. A failed node fails every node that depends on it; their runs are failed, nothing else is touched. */
 void rl_scheduler_done(rl_scheduler *scheduler, int32_t worker, int32_t node);
 void rl_scheduler_failed(rl_scheduler *scheduler, int32_t worker, int32_t node);
+/* [*count] nodes that the last rl_scheduler_failed took down, that one first; borrowed until the next one. */
+const int32_t *rl_scheduler_fallen(const rl_scheduler *scheduler, int32_t *count);
 /* A stopped node goes back to ready (worker stopping); nothing is assigned after rl_scheduler_stop. */
 void rl_scheduler_returned(rl_scheduler *scheduler, int32_t worker, int32_t node);
 void rl_scheduler_stop(rl_scheduler *scheduler);

@@ -238,7 +238,7 @@ static rl_status read_shard(collected *c, int group, const char *path, rl_error 
     RL_TRY(find_cell(&cell, &same, c, shard, err));
     if (cell < 0 || !name) goto cleanup;
     RL_TRY(count_cell(&seed, c, name, cell, err));
-    status = read_scores(c, group == BEFORE && !same ? OTHERS : group, cell, seed, shard, err);
+    status = read_scores(c, same ? group : OTHERS, cell, seed, shard, err);
 cleanup:
     rl_shard_close(shard);
     return status;

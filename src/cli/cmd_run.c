@@ -231,12 +231,13 @@ rl_status rl_planned_work(const rl_planned *p, const char *metrics_file, double 
     rl_stop_before_time_limit();
     status = rl_cluster_run(MPI_COMM_WORLD, p->plan, p->cycle, &cluster, &outcome, err);
     if (rank == 0 && view.live) end_live_view();
-    if (status != RL_OK) return status;
-    if (rank == 0) print_outcome(&outcome, p->directory);
+    if (rank == 0 && (status == RL_OK || outcome.num_hung > 0)) print_outcome(&outcome, p->directory);
     if (outcome.num_hung > 0) { /* ranks that answer no more cannot be waited for */
+        if (status != RL_OK) fprintf(stderr, "relearn: %s\n", err->message);
         fflush(stdout);
-        MPI_Abort(MPI_COMM_WORLD, 75);
+        MPI_Abort(MPI_COMM_WORLD, status == RL_OK ? 75 : rl_exit_code(status));
     }
+    if (status != RL_OK) return status;
     make_statistics(&outcome, p->directory, rank);
     *exit_code = outcome.stopped ? 75 : outcome.runs.failed > outcome.failed_before ? 1 : 0;
     return RL_OK;

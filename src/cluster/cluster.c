@@ -402,12 +402,12 @@ rl_status rl_cluster_run(MPI_Comm comm, rl_plan *plan, rl_cycle *cycle, const rl
     else
         rl_worker_loop(comm, &work, group);
     rl_rank_group_free(group);
+    if (rank == 0 && status == RL_ERR_IO && h.state.began) status = stopped_by_storage(&h, result.stages_computed, err);
     if (rank == 0 && result.num_hung > 0) { /* one rank will never come: the caller ends the job */
         result.stopped = true;
         *outcome = result;
         goto cleanup;
     }
-    if (rank == 0 && status == RL_ERR_IO && h.state.began) status = stopped_by_storage(&h, result.stages_computed, err);
     RL_TRY(rl_cluster_agree(comm, status, err));
     gathering = true;
     MPI_Bcast(&result, (int)sizeof result, MPI_BYTE, 0, comm);

@@ -5,9 +5,9 @@
 #include "relearn/cluster.h"
 
 typedef enum rl_tag {
-    RL_TAG_ASSIGN = 1, /* coordinator -> worker: int32 node; -1: leave the loop */
+    RL_TAG_ASSIGN = 1, /* coordinator -> worker: int32 node, number of the order; node -1: leave the loop */
     RL_TAG_STOP,       /* coordinator -> worker: stop at the next step (no payload) */
-    RL_TAG_GIVE_UP,    /* coordinator -> worker: int32 node; hand that one back, it takes far too long */
+    RL_TAG_GIVE_UP,    /* coordinator -> worker: the same two; hand that one back, it takes far too long */
     RL_TAG_REPORT      /* worker -> coordinator: rl_report */
 } rl_tag;
 

@@ -25,6 +25,8 @@ typedef struct coordinator {
     int32_t num_workers;
     int32_t *running;      /* [num_workers] node or -1 */
     double *running_since; /* [num_workers] */
+    int32_t *order;        /* [num_workers] number of its last assignment: a stage that is tried again is another one */
+    int32_t num_orders;
     double *given_up_s;    /* [num_workers] when it was told to hand its node back; 0: not */
     bool *hung;            /* [num_workers] answers no more: gets nothing any more */
     int32_t *idle, num_idle; /* workers without a node */
@@ -280,19 +282,27 @@ static void started(coordinator *c, int32_t worker, int32_t node)
 
 /* Every run that this failure takes down gets its reason, once. Not synchronised one by one (10,000 runs may share a stage):
  * what a crash loses of this, the next start finds out again. */
-static void blame_runs(coordinator *c, const rl_report *report)
+static void blame_run(coordinator *c, int64_t r, const rl_report *report, const char *what)
 {
-    const rl_plan *plan = c->work->plan;
+    if (c->state->run_errors[r]) return;
+    c->state->run_errors[r] = rl_strdup(report->error.message, NULL);
+    json_t *event = json_pack("{s:s, s:s, s:s, s:s, s:s}", "event", "run_failed", "run", c->work->plan->sweep->runs[r].id, "error",
+                              report->error.message, "kind", failure_kind(report->error.status), "stage", what);
+    json_object_set_new(event, "log", json_string(report->log));
+    record(c, event, false);
+}
+
+/* What failed and all that needed it will not come. */
+static void give_up_fallen(coordinator *c, const rl_report *report)
+{
     char what[256];
+    int32_t count = 0;
+    const int32_t *fallen = rl_scheduler_fallen(c->scheduler, &count);
     describe(c, report->node, what, sizeof what);
-    for (int64_t r = 0; r < plan->sweep->num_runs; r++) {
-        if (c->state->run_errors[r] || plan->num_run_nodes[r] == 0) continue;
-        int32_t shard = plan->run_nodes[r][plan->num_run_nodes[r] - 1];
-        if (rl_scheduler_state(c->scheduler, shard) != RL_NODE_FAILED) continue;
-        c->state->run_errors[r] = rl_strdup(report->error.message, NULL);
-        record(c, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "event", "run_failed", "run", plan->sweep->runs[r].id, "error",
-                            report->error.message, "kind", failure_kind(report->error.status), "stage", what, "log", report->log),
-               false);
+    for (int32_t i = 0; i < count; i++) {
+        const rl_node *node = &c->work->plan->nodes[fallen[i]];
+        c->left_s[rl_work_kind(node)] -= node->seconds;
+        if (node->kind == RL_NODE_SHARD) blame_run(c, node->run, report, what);
     }
     json_array_append_new(c->failures, json_pack("{s:s, s:s}", "task", what, "error", report->error.message));
     if (json_array_size(c->failures) > 10) json_array_remove(c->failures, 0);
@@ -351,8 +361,7 @@ static void node_failed(coordinator *c, int32_t worker, const rl_report *report,
     }
     rl_scheduler_failed(c->scheduler, worker, report->node);
     c->nodes_failed++;
-    sum_left(c); /* all that needed it will not come either */
-    blame_runs(c, report);
+    give_up_fallen(c, report);
     snprintf(c->event, sizeof c->event, "FAILED %s: %.200s", what, report->error.message);
 }
 
@@ -413,7 +422,8 @@ static void handle(coordinator *c, int32_t worker, const rl_report *report)
         else
             record_node(c, "f1", worker, report->node, false, ",\"f1\":null");
     } else if (report->kind == RL_REPORT_NOTICE) {
-        rl_cluster_notice(c->options, c->journal, report->error.message);
+        record(c, json_pack("{s:s, s:o}", "event", "notice", "text", rl_json_text(report->error.message)), false);
+        if (c->options->on_notice) c->options->on_notice(c->options->context, report->error.message);
     } else {
         finished(c, worker, report);
     }
@@ -483,9 +493,17 @@ static void assign_idle(coordinator *c, MPI_Comm comm)
     for (int32_t place; (place = next_idle(c, &node)) >= 0;) {
         int32_t w = c->idle[place];
         c->idle[place] = c->idle[--c->num_idle];
-        MPI_Send(&node, 1, MPI_INT32_T, rank_of(c, w), RL_TAG_ASSIGN, comm);
+        c->order[w] = ++c->num_orders;
+        MPI_Send((int32_t[]){node, c->order[w]}, 2, MPI_INT32_T, rank_of(c, w), RL_TAG_ASSIGN, comm);
         started(c, w, node);
     }
+}
+
+static bool nobody_works(const coordinator *c)
+{
+    for (int32_t w = 0; w < c->num_workers; w++)
+        if (c->running[w] >= 0) return false;
+    return true;
 }
 
 /* A stage that takes far too long is first asked for, which training heeds at its next step. A rank that does not answer is left
@@ -496,7 +514,7 @@ static void watch_workers(coordinator *c, MPI_Comm comm)
         double asked = c->given_up_s[w];
         if (asked <= 0 && takes_too_long(c, w)) {
             c->given_up_s[w] = rl_now_s();
-            MPI_Send(&c->running[w], 1, MPI_INT32_T, rank_of(c, w), RL_TAG_GIVE_UP, comm);
+            MPI_Send((int32_t[]){c->running[w], c->order[w]}, 2, MPI_INT32_T, rank_of(c, w), RL_TAG_GIVE_UP, comm);
             record_node(c, "stuck", w, c->running[w], true, "%s", "");
         } else if (asked > 0 && rl_now_s() - asked > c->work->plan->sweep->policy.hung_after_s && !c->hung[w]) {
             rl_report report = {.kind = RL_REPORT_FAILED, .node = c->running[w], .error = {.status = RL_ERR_STOPPED}};
@@ -511,6 +529,7 @@ static void watch_workers(coordinator *c, MPI_Comm comm)
             tell(c, true);
         }
     }
+    if (c->outcome->num_hung > 0 && nobody_works(c)) rl_stop_request(); /* what is left is for ranks that answer no more */
 }
 
 static bool receive_one(coordinator *c, MPI_Comm comm)
@@ -569,8 +588,8 @@ static void drive_ranks(coordinator *c, MPI_Comm comm)
 /* Workers wait for this in any case, also when rank 0 could not even begin. */
 static void dismiss(MPI_Comm comm, int num_ranks)
 {
-    const int32_t leave = -1;
-    for (int w = 1; w < num_ranks; w++) MPI_Send(&leave, 1, MPI_INT32_T, w, RL_TAG_ASSIGN, comm);
+    const int32_t leave[] = {-1, 0};
+    for (int w = 1; w < num_ranks; w++) MPI_Send(leave, 2, MPI_INT32_T, w, RL_TAG_ASSIGN, comm);
 }
 
 /* ----------------------------------------------------------------------------------------------------- whole */
@@ -649,6 +668,7 @@ rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_opt
     RL_ALLOC(c.running_since, c.num_workers, err);
     RL_ALLOC(c.speed, c.num_workers, err);
     RL_ALLOC(c.took_s, work->plan->num_nodes, err);
+    RL_ALLOC(c.order, c.num_workers, err);
     RL_ALLOC(c.given_up_s, c.num_workers, err);
     RL_ALLOC(c.hung, c.num_workers, err);
     RL_ALLOC(c.idle, c.num_workers, err);
@@ -687,6 +707,7 @@ cleanup:
     rl_buffer_free(&c.record);
     json_decref(c.failures);
     rl_free(c.metrics_file);
+    rl_free(c.order);
     rl_free(c.given_up_s);
     rl_free(c.hung);
     rl_free(c.idle);

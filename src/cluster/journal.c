@@ -13,6 +13,7 @@
 
 struct rl_journal {
     int descriptor;
+    bool torn; /* a write failed half-way and could not be taken back: the next one begins on a line of its own */
     char *path;
     rl_buffer held;  /* whole lines, not yet written */
     time_t second;   /* that is written out in time[] */
@@ -28,13 +29,18 @@ static rl_status write_lines(rl_journal *journal, const rl_buffer *lines, rl_err
         if (written < 0 && errno == EINTR) continue;
         if (written < 0) {
             rl_status status = rl_fail_errno(err, "%s: cannot be written", journal->path);
-            if (before >= 0 && ftruncate(journal->descriptor, before) != 0) { /* the next start mends it */
-            }
+            if (done > 0 && (before < 0 || ftruncate(journal->descriptor, before) != 0)) journal->torn = true;
             return status;
         }
         done += (size_t)written;
     }
     return RL_OK;
+}
+
+static rl_status write_newline(rl_journal *journal, rl_error *err)
+{
+    const rl_buffer newline = {.data = (char[]){"\n"}, .length = 1};
+    return write_lines(journal, &newline, err);
 }
 
 /* A kill may have torn the last line: the next record starts on a line of its own. */
@@ -44,8 +50,7 @@ static rl_status end_torn_line(rl_journal *journal, rl_error *err)
     char last = '\n';
     if (size > 0 && pread(journal->descriptor, &last, 1, size - 1) != 1)
         return rl_fail_errno(err, "%s: cannot be read", journal->path);
-    const rl_buffer newline = {.data = (char[]){"\n"}, .length = 1};
-    return last == '\n' ? RL_OK : write_lines(journal, &newline, err);
+    return last == '\n' ? RL_OK : write_newline(journal, err);
 }
 
 rl_status rl_journal_open(rl_journal **out, const char *directory, rl_error *err)
@@ -125,9 +130,11 @@ rl_status rl_journal_hold(rl_journal *journal, json_t *event, rl_error *err)
 
 rl_status rl_journal_flush(rl_journal *journal, rl_error *err)
 {
+    rl_status status = RL_OK;
     if (journal->held.length == 0) return RL_OK;
-    rl_status status = write_lines(journal, &journal->held, err);
-    journal->held.length = 0;
+    if (journal->torn) status = write_newline(journal, err);
+    if (status == RL_OK) journal->torn = false, status = write_lines(journal, &journal->held, err);
+    if (status == RL_OK) journal->held.length = 0;
     return status;
 }
 
@@ -140,10 +147,17 @@ rl_status rl_journal_sync(rl_journal *journal, rl_error *err)
 
 rl_status rl_journal_append(rl_journal *journal, json_t *event, bool sync, rl_error *err)
 {
+    rl_status status = rl_journal_flush(journal, err); /* what came before is not this record's affair */
+    if (status != RL_OK) {
+        json_decref(event);
+        return status;
+    }
     off_t before = lseek(journal->descriptor, 0, SEEK_END);
-    rl_status status = rl_journal_hold(journal, event, err);
+    status = rl_journal_hold(journal, event, err);
     if (status == RL_OK) status = sync ? rl_journal_sync(journal, err) : rl_journal_flush(journal, err);
-    if (status != RL_OK && before >= 0 && ftruncate(journal->descriptor, before) != 0) { /* the next start mends it */
+    if (status == RL_OK) return RL_OK;
+    journal->held.length = 0; /* who is told of a failure shall not find the record there later */
+    if (before >= 0 && ftruncate(journal->descriptor, before) != 0) { /* then a whole record more is there, or write_lines knows of half a one */
     }
     return status;
 }

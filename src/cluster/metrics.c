@@ -11,14 +11,17 @@ static void escape_directory(rl_buffer *out, const char *directory)
 {
     char resolved[PATH_MAX];
     const char *whole = realpath(directory, resolved);
-    char *name = rl_strdup(whole ? whole : directory, NULL); /* bytes that are no UTF-8 would make the collector refuse the file */
-    if (name) rl_make_printable(name);
     rl_buffer_append(out, "", 0, NULL);
-    for (const char *at = name; at && *at; at++) {
-        if (*at == '\\' || *at == '"') rl_buffer_append(out, "\\", 1, NULL);
-        rl_buffer_append(out, at, 1, NULL);
+    for (const char *at = whole ? whole : directory; *at;) {
+        const size_t length = rl_utf8_length(at);
+        if (length == 0) /* the collector would refuse the file */
+            rl_buffer_printf(out, NULL, "\\\\x%02x", (unsigned)(unsigned char)*at);
+        else if (*at == '\n')
+            rl_buffer_append(out, "\\n", 2, NULL);
+        else
+            rl_buffer_printf(out, NULL, "%s%.*s", *at == '\\' || *at == '"' ? "\\" : "", (int)length, at);
+        at += length ? length : 1;
     }
-    rl_free(name);
 }
 
 static void add(rl_buffer *text, const rl_metrics *m, const char *name, const char *type, const char *help, const char *label, double value)

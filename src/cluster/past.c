@@ -98,6 +98,15 @@ cleanup:
     return status;
 }
 
+/* It failed, was redone and is whole: should its shard get lost, it is made again like any other. */
+static void forget_failure(rl_sweep_past *past, const char *run)
+{
+    int32_t id = rl_names_find(past->failed, run, strlen(run));
+    if (id < 0) return;
+    rl_free(past->reasons[id]);
+    past->reasons[id] = NULL;
+}
+
 static rl_status visit(void *context, const json_t *event, rl_error *err)
 {
     reading *r = context;
@@ -112,6 +121,7 @@ static rl_status visit(void *context, const json_t *event, rl_error *err)
         else
             on_done(r, a, event);
     }
+    if (!strcmp(kind, "done") && !strcmp(text_of(event, "stage"), rl_work_kind_name(RL_NUM_STAGE_KINDS))) forget_failure(r->past, text_of(event, "run"));
     if (!strcmp(kind, "run_failed")) return on_failed(r, event, err);
     if (!strcmp(kind, "start")) {
         r->past->num_starts++;
@@ -154,6 +164,7 @@ rl_status rl_sweep_past_apply(const rl_sweep_past *past, rl_plan *plan, bool ret
         int32_t count = plan->num_run_nodes[r];
         bool there = count && plan->nodes[plan->run_nodes[r][count - 1]].done && !plan->sweep->runs[r].skipped;
         int32_t id = past->failed ? rl_names_find(past->failed, plan->sweep->runs[r].id, RL_RUN_ID - 1) : -1;
+        if (id >= 0 && !past->reasons[id]) id = -1; /* done since */
         leave_out[r] = plan->sweep->runs[r].skipped;
         if (there || plan->run_error[r]) continue;
         if (retry_failed) {

@@ -69,6 +69,9 @@ void rl_rank_log_line(rl_rank_log *log, const char *format, ...)
     va_end(arguments);
     size_t length = (size_t)at + (more > 0 ? (size_t)more : 0);
     if (length > sizeof line - 2) length = sizeof line - 2;
+    line[length] = '\0';
+    rl_make_printable(line); /* a letter that was cut is none: the tail goes into the journal, which is JSON */
+    length = strlen(line);
     memcpy(line + length, "\n", 2);
     keep_tail(log, line, length + 1);
     write_line(log, line, length + 1);

@@ -118,8 +118,10 @@ void rl_work_on_node(const rl_work *work, int32_t index, const rl_report_sink *s
     double start = rl_now_s();
     begin_log(work, node);
     rl_cycle_set_hooks(work->cycle, &hooks);
+    rl_work_ask(sink->should_stop, sink->context); /* identifying and analysing have no steps to be asked at */
     rl_status status = node->kind == RL_NODE_SHARD ? write_shard(work, node, &report.error)
                                                    : rl_stage_execute(work->cycle, &node->stage, &report.error);
+    rl_work_ask(NULL, NULL);
     report.seconds = rl_now_s() - start;
     report.error.status = status;
     report.kind = status == RL_OK ? RL_REPORT_DONE : status == RL_ERR_STOPPED ? RL_REPORT_RETURNED : RL_REPORT_FAILED;
@@ -132,7 +134,7 @@ void rl_work_on_node(const rl_work *work, int32_t index, const rl_report_sink *s
 typedef struct worker {
     MPI_Comm comm;
     bool told_to_stop;
-    int32_t node; /* under way, or -1 */
+    int32_t node, order; /* under way, and its number; node -1: none */
     bool given_up;
     rl_rank_group *group;
 } worker;
@@ -150,14 +152,18 @@ static void send_to_coordinator(void *context, const rl_report *report)
     MPI_Send(report, (int)bytes_to_send(report), MPI_BYTE, 0, RL_TAG_REPORT, w->comm);
 }
 
-/* An order that crossed the report of the node it means is of no consequence. */
+/* An order that crossed the report of the node it means is of no consequence, also where the node is tried again: that is another order. */
 static bool told_to_give_up(worker *w)
 {
-    int waiting = 0;
-    int32_t node = -1;
-    MPI_Iprobe(0, RL_TAG_GIVE_UP, w->comm, &waiting, MPI_STATUS_IGNORE);
-    if (waiting) MPI_Recv(&node, 1, MPI_INT32_T, 0, RL_TAG_GIVE_UP, w->comm, MPI_STATUS_IGNORE);
-    return waiting && node == w->node;
+    bool meant = false;
+    for (;;) {
+        int waiting = 0;
+        int32_t told[2];
+        MPI_Iprobe(0, RL_TAG_GIVE_UP, w->comm, &waiting, MPI_STATUS_IGNORE);
+        if (!waiting) return meant;
+        MPI_Recv(told, 2, MPI_INT32_T, 0, RL_TAG_GIVE_UP, w->comm, MPI_STATUS_IGNORE);
+        meant |= told[0] == w->node && told[1] == w->order;
+    }
 }
 
 static bool told_to_stop(void *context)
@@ -175,15 +181,16 @@ static bool told_to_stop(void *context)
 
 static int32_t next_assignment(worker *w)
 {
-    int32_t node = -1;
+    int32_t given[2];
     int waiting = 0, idle_polls = 0;
     for (;;) {
         MPI_Iprobe(0, RL_TAG_ASSIGN, w->comm, &waiting, MPI_STATUS_IGNORE);
         if (waiting) break;
         rl_poll_pause(&idle_polls);
     }
-    MPI_Recv(&node, 1, MPI_INT32_T, 0, RL_TAG_ASSIGN, w->comm, MPI_STATUS_IGNORE);
-    return node;
+    MPI_Recv(given, 2, MPI_INT32_T, 0, RL_TAG_ASSIGN, w->comm, MPI_STATUS_IGNORE);
+    w->order = given[1];
+    return given[0];
 }
 
 static void summon(void *context, const rl_stage *stage, int32_t count)
@@ -247,6 +254,6 @@ void rl_helper_loop(MPI_Comm comm, const rl_work *work, rl_rank_group *group)
         rl_poll_pause(&idle_polls);
         MPI_Iprobe(0, RL_TAG_ASSIGN, comm, &leave, MPI_STATUS_IGNORE);
     }
-    MPI_Recv(&node, 1, MPI_INT32_T, 0, RL_TAG_ASSIGN, comm, MPI_STATUS_IGNORE);
+    MPI_Recv((int32_t[2]){0}, 2, MPI_INT32_T, 0, RL_TAG_ASSIGN, comm, MPI_STATUS_IGNORE);
     rl_cycle_set_group(work->cycle, NULL);
 }

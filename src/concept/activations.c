@@ -82,7 +82,7 @@ rl_status rl_pass_advance(rl_pass *p, int64_t state, rl_error *err)
         rl_batch batch = make_batch(p, first, end);
         int64_t token = p->data->sentence_start[first];
         float *hidden = p->hidden + token * C;
-        if (rl_stop_requested()) return rl_fail(err, RL_ERR_STOPPED, "stopped on request during the activation pass");
+        if (rl_work_should_stop()) return rl_fail(err, RL_ERR_STOPPED, "stopped on request during the activation pass");
         if (layer < 0)
             rl_model_embed(p->model, p->workspace, &batch, hidden);
         else

@@ -233,7 +233,7 @@ static rl_status minimise(problem *p, int64_t *iterations, double *left, rl_erro
         find_gradient(p);
         *left = residual(p);
         if (*left <= TOLERANCE) return RL_OK;
-        if (rl_stop_requested()) return rl_fail(err, RL_ERR_STOPPED, "stopped on request during a linear probe");
+        if (rl_work_should_stop()) return rl_fail(err, RL_ERR_STOPPED, "stopped on request during a linear probe");
         find_curvature(p);
         find_step(p, 0.1 * fmin(*left, sqrt(*left) * *left)); /* sharper as it closes in, to keep Newton's rate */
         take_step(p);

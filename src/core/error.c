@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes of the UTF-8 sequence at text, 0 when it is none (RFC 3629: no surrogates, no overlong forms). */
-static size_t sequence_length(const unsigned char *text)
+size_t rl_utf8_length(const char *letter)
 {
+    const unsigned char *text = (const unsigned char *)letter;
     size_t length = text[0] < 0x80                      ? 1
                     : text[0] >= 0xc2 && text[0] < 0xe0 ? 2
                     : (text[0] & 0xf0) == 0xe0          ? 3
@@ -24,7 +24,7 @@ void rl_make_printable(char *text)
 {
     unsigned char *to = (unsigned char *)text;
     for (const unsigned char *from = to; *from;) {
-        size_t length = sequence_length(from);
+        size_t length = rl_utf8_length((const char *)from);
         if (length == 0 || *from < 0x20 || *from == 0x7f) {
             *to++ = *from++ >= 0x80 ? '?' : ' ';
             continue;

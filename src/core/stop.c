@@ -62,6 +62,20 @@ rl_status rl_stop_install(rl_error *err)
 }
 
 bool rl_stop_requested(void) { return stop_requested != 0; }
+
+static struct {
+    bool (*asked)(void *context);
+    void *context;
+} work;
+
+void rl_work_ask(bool (*asked)(void *context), void *context)
+{
+    work.asked = asked;
+    work.context = context;
+}
+
+bool rl_work_should_stop(void) { return rl_stop_requested() || (work.asked && work.asked(work.context)); }
+
 void rl_stop_request(void) { stop_requested = 1; }
 
 void rl_stop_after(double seconds)

@@ -159,9 +159,10 @@ static rl_status widened(char **assignment, const rl_sweep *sweep, const rl_swee
     }
     if (rl_names_count(now) == before) goto cleanup;
     RL_TRY(rl_buffer_printf(&list, err, "%s=[", key->path));
-    for (int32_t i = 0; i < rl_names_count(now); i++)
-        RL_TRY(rl_buffer_printf(&list, err, is_number ? "%s%s" : "%s\"%s\"", i ? ", " : "",
-                                rl_names_get(now, i)));
+    for (int32_t i = 0; i < rl_names_count(now); i++) {
+        if (i) RL_TRY(rl_buffer_printf(&list, err, ", "));
+        RL_TRY(is_number ? rl_buffer_printf(&list, err, "%s", rl_names_get(now, i)) : rl_yaml_quoted(&list, rl_names_get(now, i), err));
+    }
     RL_TRY(rl_buffer_printf(&list, err, "]"));
     *assignment = list.data;
     list = (rl_buffer){0};

@@ -94,11 +94,10 @@ static rl_status check_value(const rl_condition *condition, rl_place place, rl_e
 {
     rl_run_settings scratch = rl_run_defaults(RL_PROTOCOL_CORRECTED);
     const rl_key *key = condition->key;
-    if (is_path_key(key) || key->type == RL_KEY_CONCEPT || key->type == RL_KEY_CONCEPTS || key->type == RL_KEY_LAYERS) {
-        if (condition->comparison <= RL_UNEQUAL) return RL_OK;
+    if (condition->comparison > RL_UNEQUAL && key->type != RL_KEY_INT && key->type != RL_KEY_REAL)
         return rl_fail_at(err, RL_ERR_INPUT, place.file, place.line, place.column, "filter: %s can only be compared by == and !=",
                           key->path);
-    }
+    if (is_path_key(key) || key->type == RL_KEY_CONCEPT || key->type == RL_KEY_CONCEPTS || key->type == RL_KEY_LAYERS) return RL_OK;
     return rl_key_set(&scratch, key, condition->value, NULL, place, err);
 }
 

@@ -22,13 +22,9 @@ static unsigned to_escape(const char *c, int *length)
     return 0;
 }
 
-/* A double-quoted YAML scalar; plain where nothing can be mistaken. */
-static rl_status scalar(rl_buffer *text, const char *value, rl_error *err)
+rl_status rl_yaml_quoted(rl_buffer *text, const char *value, rl_error *err)
 {
     rl_status status = RL_OK;
-    bool plain = value[0] != '\0' && strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-") == strlen(value) &&
-                 value[0] != '-' && value[0] != '.';
-    if (plain) return rl_buffer_append(text, value, strlen(value), err);
     RL_TRY(rl_buffer_append(text, "\"", 1, err));
     for (const char *c = value, *next; *c; c = next) {
         int length = 1;
@@ -44,6 +40,14 @@ static rl_status scalar(rl_buffer *text, const char *value, rl_error *err)
     RL_TRY(rl_buffer_append(text, "\"", 1, err));
 cleanup:
     return status;
+}
+
+/* Plain where nothing can be mistaken. */
+static rl_status scalar(rl_buffer *text, const char *value, rl_error *err)
+{
+    bool plain = value[0] != '\0' && strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-") == strlen(value) &&
+                 value[0] != '-' && value[0] != '.';
+    return plain ? rl_buffer_append(text, value, strlen(value), err) : rl_yaml_quoted(text, value, err);
 }
 
 /* "    KEY: [a, b]"; one value stands alone. */

@@ -23,9 +23,11 @@ struct rl_scheduler {
     int32_t *children;
     double *priority;       /* [num_nodes] predicted seconds from this node's start to the end of its longest path */
     ready_heap ready, begun_first; /* the same nodes in both */
+    ready_heap light;       /* of these what is no training */
     int32_t *running;       /* [num_workers] node or -1 */
     int32_t *last_done;     /* [num_workers] node or -1: its files are in that machine's page cache, its corpora and base states in the worker */
     int32_t num_running;
+    int32_t *fallen, num_fallen; /* [num_nodes] what the last failure took down */
     int32_t *run_workers;   /* [num_runs] workers that make something for the run */
     int64_t num_runs, runs_running;
     double remaining_s;
@@ -89,17 +91,25 @@ static void heap_remove(const rl_scheduler *s, ready_heap *h, int32_t node)
     sift_down(s, h, h->place[last]);
 }
 
+static bool trains(const rl_scheduler *s, int32_t n)
+{
+    const rl_node *node = &s->plan->nodes[n];
+    return node->kind == RL_NODE_STAGE && (node->stage.kind == RL_STAGE_FINETUNE || node->stage.kind == RL_STAGE_RETRAIN);
+}
+
 static void push_ready(rl_scheduler *s, int32_t node)
 {
     s->state[node] = RL_NODE_READY;
     heap_add(s, &s->ready, node);
     heap_add(s, &s->begun_first, node);
+    if (!trains(s, node)) heap_add(s, &s->light, node);
 }
 
 static void take_ready(rl_scheduler *s, int32_t node)
 {
     heap_remove(s, &s->ready, node);
     heap_remove(s, &s->begun_first, node);
+    if (!trains(s, node)) heap_remove(s, &s->light, node);
 }
 
 static rl_status make_heap(ready_heap *h, int32_t num_nodes, rl_error *err)
@@ -189,6 +199,8 @@ rl_status rl_scheduler_create(rl_scheduler **out, const rl_plan *plan, int32_t n
     RL_TRY(make_heap(&s->ready, s->num_nodes, err));
     s->begun_first.by_plan_order = true;
     RL_TRY(make_heap(&s->begun_first, s->num_nodes, err));
+    RL_TRY(make_heap(&s->light, s->num_nodes, err));
+    RL_ALLOC(s->fallen, s->num_nodes, err);
     for (int32_t n = 0; n < s->num_nodes; n++)
         if (plan->nodes[n].run >= s->num_runs) s->num_runs = plan->nodes[n].run + 1;
     RL_ALLOC(s->run_workers, s->num_runs, err);
@@ -219,6 +231,9 @@ void rl_scheduler_free(rl_scheduler *s)
     rl_free(s->ready.place);
     rl_free(s->begun_first.items);
     rl_free(s->begun_first.place);
+    rl_free(s->light.items);
+    rl_free(s->light.place);
+    rl_free(s->fallen);
     rl_free(s->run_workers);
     rl_free(s->running);
     rl_free(s->last_done);
@@ -254,22 +269,8 @@ static int32_t choose(const rl_scheduler *s, int32_t worker)
     return near >= 0 && s->priority[near] >= worth * s->priority[first] ? near : first;
 }
 
-static bool trains(const rl_scheduler *s, int32_t n)
-{
-    const rl_node *node = &s->plan->nodes[n];
-    return node->kind == RL_NODE_STAGE && (node->stage.kind == RL_STAGE_FINETUNE || node->stage.kind == RL_STAGE_RETRAIN);
-}
-
-/* The best of what is no training, or -1. Light workers are fewer than one group has ranks: a look at all that is ready. */
-static int32_t choose_light(const rl_scheduler *s)
-{
-    int32_t best = -1;
-    for (int32_t i = 0; i < s->ready.size; i++) {
-        int32_t node = s->ready.items[i];
-        if (!trains(s, node) && (best < 0 || before(s, node, best))) best = node;
-    }
-    return best;
-}
+/* The best of what is no training, or -1. */
+static int32_t choose_light(const rl_scheduler *s) { return s->light.size > 0 ? s->light.items[0] : -1; }
 
 int32_t rl_scheduler_assign(rl_scheduler *s, int32_t worker)
 {
@@ -310,6 +311,7 @@ void rl_scheduler_done(rl_scheduler *s, int32_t worker, int32_t node)
 static void fail_down(rl_scheduler *s, int32_t node)
 {
     s->state[node] = RL_NODE_FAILED;
+    s->fallen[s->num_fallen++] = node;
     s->remaining_s -= s->plan->nodes[node].seconds;
     s->counts.failed += is_shard(s, node);
     for (int32_t c = s->child_start[node]; c < s->child_start[node + 1]; c++)
@@ -318,7 +320,14 @@ static void fail_down(rl_scheduler *s, int32_t node)
 
 void rl_scheduler_failed(rl_scheduler *s, int32_t worker, int32_t node)
 {
+    s->num_fallen = 0;
     if (leave(s, worker, node)) fail_down(s, node);
+}
+
+const int32_t *rl_scheduler_fallen(const rl_scheduler *s, int32_t *count)
+{
+    *count = s->num_fallen;
+    return s->fallen;
 }
 
 void rl_scheduler_returned(rl_scheduler *s, int32_t worker, int32_t node)
@@ -360,6 +369,7 @@ static rl_status check_node(const rl_scheduler *s, int32_t n, rl_error *err)
         RL_REQUIRE((heap->place[n] >= 0) == (s->state[n] == RL_NODE_READY), err);
         RL_REQUIRE(heap->place[n] < 0 || heap->items[heap->place[n]] == n, err);
     }
+    RL_REQUIRE((s->light.place[n] >= 0) == (s->state[n] == RL_NODE_READY && !trains(s, n)), err);
     RL_REQUIRE(s->state[n] != RL_NODE_READY || missing == 0, err);
     RL_REQUIRE(s->state[n] != RL_NODE_WAITING || missing > 0, err);
     RL_REQUIRE(failed == 0 || s->state[n] == RL_NODE_FAILED || node->done, err);
@@ -376,6 +386,8 @@ rl_status rl_scheduler_check(const rl_scheduler *s, rl_error *err)
         RL_REQUIRE(!before(s, s->ready.items[i], s->ready.items[(i - 1) / 2]), err);
     for (int32_t i = 1; i < s->begun_first.size; i++)
         RL_REQUIRE(s->begun_first.items[(i - 1) / 2] < s->begun_first.items[i], err);
+    for (int32_t i = 1; i < s->light.size; i++)
+        RL_REQUIRE(!before(s, s->light.items[i], s->light.items[(i - 1) / 2]), err);
     for (int32_t w = 0; w < s->num_workers; w++) {
         if (s->running[w] < 0) continue;
         running++;

@@ -104,4 +104,7 @@ int32_t rl_stage_ranks(const rl_stage *stage, const rl_grouping *grouping);
 double rl_stage_seconds(const rl_stage *stage, const rl_workload *workload, double gflops, int32_t ranks);
 double rl_memory_bytes(const rl_workload *workload, const rl_run_settings *settings);
 
+/* resolve.c: a double-quoted YAML scalar of any text. */
+rl_status rl_yaml_quoted(rl_buffer *text, const char *value, rl_error *err);
+
 #endif

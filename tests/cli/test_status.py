@@ -115,13 +115,17 @@ def test_two_folders_of_one_sweep_are_two_series():
 
 
 def test_a_folder_whose_name_is_no_utf8():
-    """JSON and Prometheus have no way to say such a name: it is shown with question marks, and neither file is spoilt."""
+    """JSON and Prometheus have no way to say such a name: it is shown in another way, no notice is lost, and no file is spoilt."""
     name = os.fsdecode(b"caf\xe9")
     relearn("run", "sweep.yaml", "--out", name, "--filter", "seed==0")
+    with (world / name / "journal.jsonl").open("a") as journal:
+        journal.write('{"torn')
+    relearn("run", "sweep.yaml", "--out", name, "--filter", "seed==0")
     (_, labels), _ = next(iter(parse_prometheus((world / name / "metrics.prom").read_text(encoding="utf-8")).items()))
-    assert dict(labels)["directory"].endswith("/caf?"), labels
+    assert dict(labels)["directory"].endswith(r"/caf\\xe9"), labels
     assert json.loads(relearn("stats", name, "--json").stdout)["results"] == "caf?/results.h5"
-    assert json.loads(relearn("status", name, "--json").stdout)["done"] == 2
+    state = json.loads(relearn("status", name, "--json").stdout)
+    assert state["done"] == 2 and [notice["text"] for notice in state["notices"] if "caf?/journal.jsonl: 1 of its records" in notice["text"]], state
 
 
 def look(columns, rows, **env):
