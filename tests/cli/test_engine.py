@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -303,6 +304,48 @@ def test_what_takes_too_long_is_retried_then_left_failed_and_redone_alone():
     state = json.loads(relearn("status", "stuck", "--json").stdout)
     assert state["done"] == 4 and state["failed"] == 0 and state["waiting"] == 0 and state["left_out"] == 2, state  # the new seed's
     assert state["planned"] == 4 and ": finished;" in relearn("status", "stuck").stdout
+    for shard in (world / "stuck/runs").glob("*.h5"):  # a run that failed, was redone and loses its shard is made again like any other
+        shard.unlink()
+    relearn("run", "sweep.yaml", "--out", "stuck", "--set", "seed=0..1", "--retry-failed")  # nothing is failed: none of them
+    assert not shards("stuck")
+    assert "4 of 4 runs done" in relearn("run", "sweep.yaml", "--out", "stuck", "--set", "seed=0..1").stdout
+
+
+def test_what_has_no_steps_is_asked_to_give_up_too():
+    """Identifying and analysing ask during their activation passes; they asked for signals only, so a worker that worked was declared dead."""
+    one = ["run", "sweep.yaml", "--out", "unasked", "--filter", "seed=0 && prune.select=concept", "--set", "retries=0"]
+    relearn(*one)
+    for done in events("unasked", "done"):
+        if done["stage"] == "shard":
+            (world / f"unasked/runs/{done['run']}.h5").unlink()
+        elif done["stage"] != "finetune":
+            shutil.rmtree(world / "unasked/stages" / done["key"])
+    relearn(*one, "--set", "stuck_after=1e-7", code=1)
+    assert events("unasked", "failed")[-1]["stage"] == "identify" and events("unasked", "failed")[-1]["kind"] == "stuck"
+
+
+def test_when_all_ranks_answer_no_more_the_job_ends():
+    """Rank 0 has stages that nobody can take: it waited for ever."""
+    command = [*launcher(options.mpiexec, 2), options.program, "run", "sweep.yaml", "--out", "dead", "--set", "train.epochs=400", "--set", "stuck_after=0.5", "--set", "hung_after=1"]
+    process = subprocess.Popen(command, cwd=world, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while not ((world / "dead/journal.jsonl").exists() and events("dead", "started")):
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    for pid in descendants(process.pid):
+        if rank_of(pid) == 1:
+            os.kill(pid, signal.SIGSTOP)
+    text, _ = process.communicate(timeout=100)
+    assert process.returncode == 75 and "answers no more" in text, (process.returncode, text)
+
+
+def test_text_values_may_hold_quotes_and_backslashes():
+    folder = world / 'ti"n\\y'
+    shutil.copytree(world / "tiny-bert", folder)
+    (folder / "config.json").write_text((folder / "config.json").read_text().replace('"relearn_random_init": 7', '"relearn_random_init": 8'))  # another model
+    relearn("run", "sweep.yaml", "--out", "quoted", "--set", r'model=["ti\"n\\y"]', "--set", "seed=0")
+    relearn("run", "sweep.yaml", "--out", "quoted", "--set", "seed=0")
+    said = relearn("show", "quoted").stdout
+    assert ": 4 of " in said.splitlines()[0], f"the folder's model and this one's: {said}"
 
 
 def test_a_rank_that_answers_no_more_is_left_alone():

@@ -134,6 +134,18 @@ def test_seeds_of_a_night_that_was_killed_are_compared_by_the_next():
     assert len(last["shards"]) == len(shards("killed"))
 
 
+def test_runs_of_other_settings_are_none_of_tonights():
+    """A sweep over another learning rate went into the folder since the last night: its old seeds were taken for new ones, and for drift."""
+    shutil.copytree(world / "back", world / "mixed")
+    relearn("nightly", "sweep.yaml", "--out", "mixed", "--budget", "1h", "--seeds", "1")
+    rate = [run["axes"]["train.learning_rate"] for run in json.loads(relearn("status", "mixed", "--json").stdout)["runs"] if run["state"] == "done"]
+    usual = max(rate, key=float)
+    relearn("run", "sweep.yaml", "--out", "mixed", "--set", "seed=0..3", "--set", f"train.learning_rate=[{usual}, 1e-6]")
+    out = relearn("nightly", "sweep.yaml", "--out", "mixed", "--budget", "1h", "--seeds", "2").stdout
+    last = json.loads(max((world / "mixed/nightly").glob("*.json")).read_text())
+    assert "DRIFT" not in out and {m["seeds_now"] for m in last["metrics"]} == {2}, (out, last)
+
+
 def test_drift_is_said_of_a_night_that_was_cut_short():
     """By its budget or by a signal: 3, not 75."""
     before = shards("nights")

@@ -3,6 +3,8 @@
 #include "relearn/cluster.h"
 #include "support.h"
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -100,6 +102,31 @@ static void test_held_records_are_written_together_and_in_order(void **state)
         at = (int)(end + 1 - view.data);
     }
     rl_file_view_close(&view);
+}
+
+/* A disk that is full for a moment costs nothing that was held; who is told of a failure does not find the record later. */
+static void test_what_cannot_be_written_stays_held(void **state)
+{
+    const char *directory = folder("full");
+    rl_error err = {0};
+    rl_journal *journal = NULL;
+    struct rlimit limit, full;
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_ok(rl_journal_open(&journal, directory, &err), err);
+    assert_ok(rl_journal_append(journal, json_pack("{s:s, s:i}", "event", "x", "n", 1), false, &err), err);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    full = limit;
+    full.rlim_cur = (rlim_t)size_of_journal(directory) + 20; /* half a record fits */
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+    assert_ok(rl_journal_hold(journal, json_pack("{s:s, s:i}", "event", "x", "n", 2), &err), err);
+    assert_int_equal(rl_journal_flush(journal, &err), RL_ERR_IO);
+    assert_int_equal(rl_journal_append(journal, json_pack("{s:s, s:i}", "event", "x", "n", 4), false, &err), RL_ERR_IO);
+    assert_journal(directory, 1, 1, 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_ok(rl_journal_hold(journal, json_pack("{s:s, s:i}", "event", "x", "n", 8), &err), err);
+    rl_journal_close(journal);
+    assert_journal(directory, 3, 11, 0);
 }
 
 static void test_every_torn_tail_costs_one_record_at_most(void **state)
@@ -271,6 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_records_come_back_in_full),
         cmocka_unit_test(test_held_records_are_written_together_and_in_order),
+        cmocka_unit_test(test_what_cannot_be_written_stays_held),
         cmocka_unit_test(test_every_torn_tail_costs_one_record_at_most),
         cmocka_unit_test(test_a_flipped_bit_is_noticed),
         cmocka_unit_test(test_a_failed_run_stays_failed_with_its_reason),

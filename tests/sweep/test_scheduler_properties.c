@@ -113,6 +113,7 @@ static void assert_ready_to_run(const dag *d, const rl_scheduler *s, int32_t nod
 typedef struct trial {
     int32_t workers, fail_percent, return_percent;
     int32_t *times_done;
+    int64_t fallen; /* nodes that failures took down, as the scheduler says */
     bool *broken; /* failed itself or by a dependency: what should be FAILED at the end */
 } trial;
 
@@ -132,8 +133,13 @@ static void drive(const dag *d, rl_scheduler *s, trial *t)
             int64_t fate = draw(100);
             held[w] = -1;
             if (fate < t->fail_percent) {
+                int32_t count = 0;
                 t->broken[node] = true;
                 rl_scheduler_failed(s, w, node);
+                const int32_t *fallen = rl_scheduler_fallen(s, &count);
+                assert_true(count > 0 && fallen[0] == node);
+                for (int32_t i = 0; i < count; i++) assert_int_equal(rl_scheduler_state(s, fallen[i]), RL_NODE_FAILED);
+                t->fallen += count;
             } else if (fate < t->fail_percent + t->return_percent) {
                 rl_scheduler_returned(s, w, node);
             } else {
@@ -159,10 +165,12 @@ static void run_trial(const dag *d, trial t)
         t.broken[n] = t.broken[n] || depends_on_failed(d, t.broken, n);
         assert_int_equal(rl_scheduler_state(s, n), t.broken[n] ? RL_NODE_FAILED : RL_NODE_DONE);
         assert_int_equal(t.times_done[n], t.broken[n] ? 0 : 1);
+        t.fallen -= t.broken[n];
         if (d->plan.nodes[n].kind != RL_NODE_SHARD) continue;
         failed_runs += t.broken[n];
         done_runs += !t.broken[n];
     }
+    assert_int_equal(t.fallen, 0); /* each was named once */
     rl_sweep_counts counts = rl_scheduler_counts(s);
     assert_int_equal(counts.failed, failed_runs);
     assert_int_equal(counts.done, done_runs);
@@ -230,6 +238,32 @@ static void test_stop_assigns_nothing_more(void **state)
     assert_false(rl_scheduler_finished(s));
     rl_scheduler_failed(s, 2, c);
     assert_true(rl_scheduler_finished(s));
+    assert_ok(rl_scheduler_check(s, &err), err);
+    rl_scheduler_free(s);
+    clear(&d);
+}
+
+/* Of what is ready it gets the longest path that begins with no training, however much training waits. */
+static void test_a_light_worker_does_not_train(void **state)
+{
+    rl_error err = {0};
+    rl_scheduler *s = NULL;
+    dag d;
+    (void)state;
+    start(&d, 2, 5);
+    for (int i = 0; i < 3; i++) add(&d, RL_NODE_STAGE, 0, 100, NULL, 0); /* kind 0: fine-tuning */
+    int32_t shorter = add(&d, RL_NODE_SHARD, 0, 1, NULL, 0), longer = add(&d, RL_NODE_SHARD, 1, 2, NULL, 0);
+    assert_ok(rl_scheduler_create(&s, &d.plan, 2, &err), err);
+    rl_scheduler_set_light(s, 1);
+    assert_int_equal(rl_scheduler_assign(s, 1), longer);
+    rl_scheduler_returned(s, 1, longer);
+    assert_ok(rl_scheduler_check(s, &err), err);
+    assert_int_equal(rl_scheduler_assign(s, 1), longer);
+    rl_scheduler_done(s, 1, longer);
+    assert_int_equal(rl_scheduler_assign(s, 1), shorter);
+    rl_scheduler_done(s, 1, shorter);
+    assert_int_equal(rl_scheduler_assign(s, 1), -1);
+    assert_true(rl_scheduler_assign(s, 0) < 3);
     assert_ok(rl_scheduler_check(s, &err), err);
     rl_scheduler_free(s);
     clear(&d);
@@ -427,6 +461,7 @@ int main(void)
         cmocka_unit_test(test_failures_take_dependants_and_nothing_else),
         cmocka_unit_test(test_returned_nodes_run_again),
         cmocka_unit_test(test_stop_assigns_nothing_more),
+        cmocka_unit_test(test_a_light_worker_does_not_train),
         cmocka_unit_test(test_reports_from_others_change_nothing),
         cmocka_unit_test(test_longest_remaining_path_goes_first),
         cmocka_unit_test(test_a_worker_keeps_to_what_it_holds_among_near_equals),

@@ -209,7 +209,7 @@ static void test_bad_sets_and_filters_name_the_option(void **state)
         if (!strstr(err.message, says[i])) print_error("%s -> %s\n", bad[i], err.message);
         assert_non_null(strstr(err.message, says[i]));
     }
-    static const char *const filters[] = {"", "seed", "seed==", "seed==x", "sed==1", "seed==1 &&", "model<3"};
+    static const char *const filters[] = {"", "seed", "seed==", "seed==x", "sed==1", "seed==1 &&", "model<3", "prune.select<random", "prune.permanent>false"};
     for (size_t i = 0; i < sizeof filters / sizeof *filters; i++) {
         rl_error err = {0};
         rl_sweep *sweep = NULL;
