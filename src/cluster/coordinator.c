@@ -1,5 +1,5 @@
 /* coordinator.c -- rank 0: scheduler and journal, fed by reports. Alone, the same code feeds itself. */
-#include "cluster_internal.h"
+#include "coordinator.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -7,66 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static const double tick_interval_s = 1.0, progress_file_interval_s = 2.0, estimate_interval_s = 0.1;
+static const double tick_interval_s = 1.0, progress_file_interval_s = 2.0;
 static const double upkeep_interval_s = 0.05; /* at most so long does a record wait for its write and fsync while messages keep coming */
 static const double least_patience_s = 5.0; /* times policy.stuck_after */
 
-typedef struct pace { /* by kind; last: shards */
-    double seen_s[RL_NUM_WORK_KINDS], predicted_s[RL_NUM_WORK_KINDS];
-} pace;
-
-typedef struct coordinator {
-    const rl_work *work;
-    const rl_cluster_options *options;
-    rl_journal *journal;
-    rl_coordination *state;
-    rl_sweep_outcome *outcome;
-    rl_scheduler *scheduler;
-    int32_t num_workers;
-    int32_t *running;      /* [num_workers] node or -1 */
-    double *running_since; /* [num_workers] */
-    int32_t *order;        /* [num_workers] number of its last assignment: a stage that is tried again is another one */
-    int32_t num_orders;
-    double *given_up_s;    /* [num_workers] when it was told to hand its node back; 0: not */
-    bool *hung;            /* [num_workers] answers no more: gets nothing any more */
-    int32_t *idle, num_idle; /* workers without a node */
-    bool many;             /* MPI ranks, and not one process that does both */
-    double reserve_bytes;
-    int8_t *attempts;      /* [num_nodes] failed ones */
-    int64_t retries;
-    rl_cleaning cleaning;
-    char *metrics_file;
-    double last_watch_s, last_upkeep_s, last_sync_s;
-    bool sync_due;         /* the journal has records that a crash shall not lose */
-    int64_t *finished, num_finished; /* [num_runs] runs whose stages may be deleted */
-    double left_s[RL_NUM_WORK_KINDS]; /* predicted, by kind; last: shards */
-    pace pace;             /* of this start's finished stages */
-    double stretch;        /* the forecast / work divided by workers: at least 1 */
-    json_t *failures;      /* the newest ten */
-    double *speed;         /* [num_workers] tokens/s, 0 = none */
-    double *took_s;        /* [num_nodes] what this start made; 0 = not (yet) */
-    double start_s, last_tick_s, last_file_s, last_f1;
-    double last_estimate_s, eta_s, tokens_per_second;
-    int64_t nodes_done, nodes_total, nodes_failed; /* of the runs that this start asks for, or finds done */
-    char event[512];
-    rl_buffer record;      /* the text of the one that is being made */
-    rl_status status;      /* the journal or progress file refused: the sweep stops, nothing is lost */
-    rl_error *err;
-} coordinator;
-
-/* ------------------------------------------------------------------------------------------------ describing */
-
-static void describe(const coordinator *c, int32_t index, char *text, size_t size)
-{
-    const rl_node *node = &c->work->plan->nodes[index];
-    const char *run = c->work->plan->sweep->runs[node->run].id;
-    if (node->kind == RL_NODE_SHARD)
-        snprintf(text, size, "shard of run %s", run);
-    else if (node->stage.kind == RL_STAGE_RETRAIN || node->stage.kind == RL_STAGE_ANALYSE)
-        snprintf(text, size, "%s %d of run %s", rl_stage_kind_name(node->stage.kind), (int)node->stage.round, run);
-    else
-        snprintf(text, size, "%s of run %s", rl_stage_kind_name(node->stage.kind), run);
-}
+/* -------------------------------------------------------------------------------------------------- records */
 
 static const char *failure_kind(rl_status status)
 {
@@ -110,125 +55,7 @@ RL_PRINTF(6, 7) static void record_node(coordinator *c, const char *event, int32
     c->sync_due |= sync;
 }
 
-/* ------------------------------------------------------------------------------------------------- progress */
-
-/* By how much stages differed from their predictions; before the first, not at all. */
-static double factor_of_all(const pace *p)
-{
-    double seen = 0, predicted = 0;
-    for (int k = 0; k < RL_NUM_STAGE_KINDS; k++) seen += p->seen_s[k], predicted += p->predicted_s[k];
-    return predicted > 0 ? seen / predicted : 1;
-}
-
-static double factor_of(const pace *p, int kind) { return p->predicted_s[kind] > 0 ? p->seen_s[kind] / p->predicted_s[kind] : factor_of_all(p); }
-
-/* What runs already takes longer than it should is as slow as if it ended now, or slower. */
-static pace pace_by_now(const coordinator *c, double now)
-{
-    pace p = c->pace;
-    for (int32_t w = 0; w < c->num_workers; w++) {
-        if (c->running[w] < 0) continue;
-        const rl_node *node = &c->work->plan->nodes[c->running[w]];
-        double elapsed = now - c->running_since[w];
-        if (elapsed <= node->seconds * factor_of(&c->pace, rl_work_kind(node))) continue;
-        p.seen_s[rl_work_kind(node)] += elapsed;
-        p.predicted_s[rl_work_kind(node)] += node->seconds;
-    }
-    return p;
-}
-
-/* What is left over all workers, as much longer as the plan's forecast was than such a division; no less than what must still follow the
- * stages that run, one after the other: at the end a few workers have all that is left. */
-static double estimate_left(const coordinator *c)
-{
-    double left = 0, path = 0, now = rl_now_s();
-    const pace p = pace_by_now(c, now);
-    for (int k = 0; k < RL_NUM_WORK_KINDS; k++) left += c->left_s[k] * factor_of(&p, k);
-    for (int32_t w = 0; w < c->num_workers; w++)
-        if (c->running[w] >= 0) {
-            const rl_node *node = &c->work->plan->nodes[c->running[w]];
-            double mine = node->seconds * factor_of(&p, rl_work_kind(node)), done = fmin(now - c->running_since[w], mine);
-            left -= done;
-            path = fmax(path, mine - done + (rl_scheduler_path_seconds(c->scheduler, c->running[w]) - node->seconds) * factor_of_all(&p));
-        }
-    return fmax(fmax(left, 0) / c->num_workers * c->stretch, path);
-}
-
-static void sum_left(coordinator *c)
-{
-    memset(c->left_s, 0, sizeof c->left_s);
-    for (int32_t n = 0; n < c->work->plan->num_nodes; n++) {
-        rl_node_state state = rl_scheduler_state(c->scheduler, n);
-        if (state != RL_NODE_DONE && state != RL_NODE_FAILED) c->left_s[rl_work_kind(&c->work->plan->nodes[n])] += c->work->plan->nodes[n].seconds;
-    }
-}
-
-/* Both look at every worker: 0.1 ms for 4,096, as much as two messages may cost. So not for every stage that ends. */
-static void estimate(coordinator *c)
-{
-    c->last_estimate_s = rl_now_s();
-    c->eta_s = estimate_left(c);
-    c->tokens_per_second = 0;
-    for (int32_t w = 0; w < c->num_workers; w++) c->tokens_per_second += c->speed[w];
-}
-
-static rl_sweep_progress progress_of(coordinator *c, bool is_event)
-{
-    if (!is_event || rl_now_s() - c->last_estimate_s >= estimate_interval_s) estimate(c);
-    return (rl_sweep_progress){.runs = rl_scheduler_counts(c->scheduler),
-                               .nodes_done = c->nodes_done,
-                               .nodes_total = c->nodes_total,
-                               .nodes_failed = c->nodes_failed,
-                               .elapsed_s = rl_now_s() - c->start_s,
-                               .eta_s = c->eta_s,
-                               .tokens_per_second = c->tokens_per_second,
-                               .last_f1 = c->last_f1,
-                               .last_event = c->event,
-                               .is_event = is_event};
-}
-
-static int32_t rank_of(const coordinator *c, int32_t worker) { return rl_grouping_rank(&c->work->grouping, worker); }
-
-static json_t *worker_activity(const coordinator *c, int32_t w)
-{
-    char text[256] = "idle";
-    double now = rl_now_s();
-    bool busy = c->running[w] >= 0;
-    if (c->hung[w]) snprintf(text, sizeof text, "answers no more");
-    if (busy) describe(c, c->running[w], text, sizeof text);
-    return json_pack("{s:i, s:i, s:s, s:o, s:o, s:o}", "worker", (int)w, "rank", c->many ? (int)rank_of(c, w) : 0, "task", text,
-                     "seconds", rl_json_number(busy ? now - c->running_since[w] : NAN), "predicted_s",
-                     rl_json_number(busy ? c->work->plan->nodes[c->running[w]].seconds : NAN), "tokens_per_second",
-                     rl_json_number(busy ? c->speed[w] : NAN));
-}
-
-/* The small side files that `status` and Prometheus read while the sweep lives. */
-static void write_progress_file(coordinator *c, const rl_sweep_progress *p, bool finished)
-{
-    json_t *workers = json_array();
-    int32_t busy = 0;
-    double disk_free = (double)rl_disk_free_bytes(c->options->directory);
-    for (int32_t w = 0; w < c->num_workers; w++) {
-        busy += c->running[w] >= 0;
-        json_array_append_new(workers, worker_activity(c, w));
-    }
-    json_t *root = json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:O, s:o}", "elapsed_s",
-                             rl_json_number(p->elapsed_s), "eta_s", rl_json_number(p->eta_s), "tokens_per_second",
-                             rl_json_number(p->tokens_per_second), "last_f1", rl_json_number(p->last_f1), "nodes_done",
-                             (json_int_t)p->nodes_done, "nodes_total", (json_int_t)p->nodes_total, "runs_running",
-                             (json_int_t)p->runs.running, "retries", (json_int_t)c->retries, "messages",
-                             (json_int_t)c->outcome->messages, "messages_s", rl_json_number(c->outcome->messages_s), "busy_s",
-                             rl_json_number(c->outcome->busy_s), "disk_free_bytes", rl_json_number(disk_free), "failures", c->failures,
-                             "workers", workers);
-    char *path = rl_path_join(c->options->directory, "progress.json", NULL);
-    if (path && root) rl_json_write(path, root, NULL); /* only for onlookers: its failure harms nothing */
-    rl_free(path);
-    json_decref(root);
-    const rl_metrics metrics = {c->work->plan->sweep->name, c->options->directory, p, c->num_workers, busy, c->outcome->messages, c->retries,
-                                c->outcome->messages_s, c->outcome->busy_s, disk_free, finished};
-    if (c->metrics_file) rl_metrics_write(c->metrics_file, &metrics);
-    c->last_file_s = rl_now_s();
-}
+/* -------------------------------------------------------------------------------------------------- upkeep */
 
 /* A full disk stops the sweep while what runs can still be put away: nothing is damaged, the same command goes on. */
 static void watch_disk(coordinator *c)
@@ -242,7 +69,7 @@ static void watch_disk(coordinator *c)
 
 static void tell(coordinator *c, bool is_event)
 {
-    rl_sweep_progress p = progress_of(c, is_event);
+    rl_sweep_progress p = coordinator_progress(c, is_event);
     c->last_tick_s = rl_now_s();
     if (c->options->on_progress) c->options->on_progress(c->options->context, &p);
 }
@@ -264,8 +91,8 @@ static void keep_up(coordinator *c)
     for (int64_t i = 0; i < c->num_finished; i++) rl_cleaning_run_done(&c->cleaning, c->work, c->finished[i]);
     c->num_finished = 0;
     if (start - c->last_file_s >= progress_file_interval_s) {
-        rl_sweep_progress p = progress_of(c, false);
-        write_progress_file(c, &p, false);
+        rl_sweep_progress p = coordinator_progress(c, false);
+        coordinator_write_progress(c, &p, false);
         watch_disk(c);
     }
     c->outcome->upkeep_s += rl_now_s() - start;
@@ -298,7 +125,7 @@ static void give_up_fallen(coordinator *c, const rl_report *report)
     char what[256];
     int32_t count = 0;
     const int32_t *fallen = rl_scheduler_fallen(c->scheduler, &count);
-    describe(c, report->node, what, sizeof what);
+    coordinator_describe(c, report->node, what, sizeof what);
     for (int32_t i = 0; i < count; i++) {
         const rl_node *node = &c->work->plan->nodes[fallen[i]];
         c->left_s[rl_work_kind(node)] -= node->seconds;
@@ -388,7 +215,7 @@ static void finished(coordinator *c, int32_t worker, const rl_report *sent)
     char what[256];
     rl_report stuck;
     const rl_report *report = sent;
-    describe(c, sent->node, what, sizeof what);
+    coordinator_describe(c, sent->node, what, sizeof what);
     if (c->given_up_s[worker] > 0 && sent->kind == RL_REPORT_RETURNED && !rl_stop_requested()) {
         stuck = *sent;
         call_it_stuck(c, &stuck);
@@ -445,7 +272,7 @@ static bool takes_too_long(const coordinator *c, int32_t worker)
     double multiple = c->work->plan->sweep->policy.stuck_after;
     if (multiple <= 0 || c->running[worker] < 0) return false;
     const rl_node *node = &c->work->plan->nodes[c->running[worker]];
-    double predicted = node->seconds * fmax(factor_of(&c->pace, rl_work_kind(node)), 1);
+    double predicted = node->seconds * fmax(coordinator_factor(&c->pace, rl_work_kind(node)), 1);
     return rl_now_s() - c->running_since[worker] > multiple * fmax(predicted, least_patience_s);
 }
 
@@ -494,7 +321,7 @@ static void assign_idle(coordinator *c, MPI_Comm comm)
         int32_t w = c->idle[place];
         c->idle[place] = c->idle[--c->num_idle];
         c->order[w] = ++c->num_orders;
-        MPI_Send((int32_t[]){node, c->order[w]}, 2, MPI_INT32_T, rank_of(c, w), RL_TAG_ASSIGN, comm);
+        MPI_Send((int32_t[]){node, c->order[w]}, 2, MPI_INT32_T, coordinator_rank(c, w), RL_TAG_ASSIGN, comm);
         started(c, w, node);
     }
 }
@@ -514,14 +341,14 @@ static void watch_workers(coordinator *c, MPI_Comm comm)
         double asked = c->given_up_s[w];
         if (asked <= 0 && takes_too_long(c, w)) {
             c->given_up_s[w] = rl_now_s();
-            MPI_Send((int32_t[]){c->running[w], c->order[w]}, 2, MPI_INT32_T, rank_of(c, w), RL_TAG_GIVE_UP, comm);
+            MPI_Send((int32_t[]){c->running[w], c->order[w]}, 2, MPI_INT32_T, coordinator_rank(c, w), RL_TAG_GIVE_UP, comm);
             record_node(c, "stuck", w, c->running[w], true, "%s", "");
         } else if (asked > 0 && rl_now_s() - asked > c->work->plan->sweep->policy.hung_after_s && !c->hung[w]) {
             rl_report report = {.kind = RL_REPORT_FAILED, .node = c->running[w], .error = {.status = RL_ERR_STOPPED}};
             char what[256];
             snprintf(report.error.message, sizeof report.error.message,
-                     "rank %d answers no more, %.0f s after it was asked to give up this stage", (int)rank_of(c, w), rl_now_s() - asked);
-            describe(c, report.node, what, sizeof what);
+                     "rank %d answers no more, %.0f s after it was asked to give up this stage", (int)coordinator_rank(c, w), rl_now_s() - asked);
+            coordinator_describe(c, report.node, what, sizeof what);
             c->hung[w] = true;
             c->outcome->num_hung++;
             c->running[w] = -1;
@@ -557,7 +384,7 @@ static bool receive_one(coordinator *c, MPI_Comm comm)
 static void stop_all(coordinator *c, MPI_Comm comm)
 {
     rl_scheduler_stop(c->scheduler);
-    for (int32_t w = 0; w < c->num_workers; w++) MPI_Send(NULL, 0, MPI_BYTE, rank_of(c, w), RL_TAG_STOP, comm);
+    for (int32_t w = 0; w < c->num_workers; w++) MPI_Send(NULL, 0, MPI_BYTE, coordinator_rank(c, w), RL_TAG_STOP, comm);
     record(c, json_pack("{s:s}", "event", "stopping"), true);
 }
 
@@ -646,7 +473,7 @@ static rl_status count_left(coordinator *c, rl_error *err)
             c->nodes_total++;
             c->nodes_done += plan->nodes[n].done;
         }
-    sum_left(c);
+    coordinator_sum_left(c);
     for (int k = 0; k < RL_NUM_WORK_KINDS; k++) left += c->left_s[k];
     c->stretch = left > 0 ? fmax(c->options->forecast_s * c->num_workers / left, 1) : 1;
 cleanup:
@@ -699,8 +526,8 @@ rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_opt
     RL_TRY(rl_plan_longest_path(&outcome->bound_s, work->plan, c.took_s, err));
     outcome->bound_s = fmax(outcome->bound_s, outcome->busy_s / c.num_workers);
     status = c.status;
-    rl_sweep_progress last = progress_of(&c, false);
-    write_progress_file(&c, &last, true);
+    rl_sweep_progress last = coordinator_progress(&c, false);
+    coordinator_write_progress(&c, &last, true);
 cleanup:
     dismiss(comm, num_ranks);
     rl_cleaning_end(&c.cleaning);
