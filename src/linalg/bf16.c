@@ -7,6 +7,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#ifdef RL_AMX_KERNELS
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 void rl_bf16_round(uint16_t *y, const float *x, int64_t n) { rl_kernels_in_use->round_bf16(y, x, n); }
 
@@ -32,9 +37,21 @@ rl_status rl_bf16_check(rl_error *err)
     return RL_OK;
 }
 
-#ifndef RL_AMX_KERNELS
-bool rl_amx_usable(void) { return false; }
+/* Linux gives a process the room that tiles take in each thread's saved state only when asked (arch_prctl, Documentation/arch/x86/xstate.rst),
+ * and refuses where the kernel, a hypervisor or the processor has none. Asked here and not beside the tiles' code: that is compiled for
+ * processors which have them, and this one may not. */
+bool rl_amx_usable(void)
+{
+#if defined(RL_AMX_KERNELS) && defined(__linux__) && defined(SYS_arch_prctl)
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    const unsigned tiles_and_bf16 = 1u << 24 | 1u << 22;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & tiles_and_bf16) == tiles_and_bf16 &&
+           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+#else
+    return false;
 #endif
+}
 
 static rl_bf16_way best_way(void) { return rl_amx_usable() ? RL_BF16_AMX : RL_BF16_AVX512; }
 

@@ -164,9 +164,9 @@ static void test_dx_and_dbias_may_be_left_out(void **state)
 {
     rl_error err = {0};
     rl_bf16 *products = NULL;
-    layer l = make_layer(12, 24, 16);
     (void)state;
     need_bf16();
+    layer l = make_layer(12, 24, 16);
     assert_ok(rl_bf16_create(&products, 12, 24, &err), err);
     rl_bf16_linear_backward(products, false, NULL, l.dweight, NULL, l.dy, l.x, l.weight, 12, 24, 16, false);
     double sum = 0.0;
@@ -181,9 +181,9 @@ static void test_dx_may_be_dy(void **state)
 {
     enum { T = 3, C = 1700 };
     rl_error err = {0};
-    layer l = make_layer(T, C, C);
     (void)state;
     need_bf16();
+    layer l = make_layer(T, C, C);
     for (int way = 0; way < ways(); way++) {
         rl_bf16 *products = NULL;
         float *both = FLOATS(T * C), *dweight = FLOATS(C * C);
@@ -242,10 +242,10 @@ static void test_same_bits_from_another_object(void **state)
 {
     enum { T = 37, N = 64, K = 80 };
     rl_error err = {0};
-    layer l = make_layer(T, N, K);
-    float *first = FLOATS(T * N);
     (void)state;
     need_bf16();
+    layer l = make_layer(T, N, K);
+    float *first = FLOATS(T * N);
     for (int time = 0; time < 2; time++) {
         rl_bf16 *products = NULL;
         assert_ok(rl_bf16_create(&products, T, K, &err), err);

@@ -5,29 +5,9 @@
  * tdpbf16ps takes denormal numbers for zero and sums in an order of its own (Intel's manual): these are not the bits of vdpbf16ps. */
 #include "pairs.h"
 
-#include <cpuid.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 enum { ROWS = 16, STEP = RL_BF16_STEP };
-
-/* ------------------------------------------------------------------------------------------------- asking */
-
-/* Linux gives a process the room that tiles take in each thread's saved state only when asked (arch_prctl, Documentation/arch/x86/xstate.rst),
- * and refuses where the kernel, a hypervisor or the processor has none. */
-bool rl_amx_usable(void)
-{
-#if defined(__linux__) && defined(SYS_arch_prctl)
-    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    const unsigned tiles_and_bf16 = 1u << 24 | 1u << 22;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & tiles_and_bf16) == tiles_and_bf16 &&
-           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
-#else
-    return false;
-#endif
-}
 
 /* ------------------------------------------------------------------------------------------------- packing */
 
