@@ -59,7 +59,7 @@ rl_status rl_error_while(rl_error *err, rl_status status, const char *format, ..
 /* The exit code of the contract (design §2): 0, 2, 70 or 75. */
 int rl_exit_code(rl_status status);
 
-/* One line of valid UTF-8, in place, whatever the bytes were and wherever they were cut ('?' for what is none): for terminals, JSON and Prometheus.
+/* One line of valid UTF-8, in place, whatever the bytes were and wherever they were cut ('?' for what is none): for terminals and JSON.
  * Error messages are that already; a path need not be. */
 void rl_make_printable(char *text);
 size_t rl_utf8_length(const char *letter); /* bytes of the UTF-8 sequence there; 0: none (RFC 3629: no surrogates, no overlong forms) */
@@ -262,7 +262,8 @@ void rl_utc_timestamp(char text[21]);
 /* SIGTERM, SIGINT, SIGUSR1 -> rl_stop_requested(). A second SIGINT kills as usual. */
 rl_status rl_stop_install(rl_error *err);
 bool rl_stop_requested(void);
-/* That, or the work that this thread is at shall end: what loops ask that have no hooks of their own. asked (NULL: none) is called then. */
+/* That, or the work under way shall end: what long loops ask that have no hooks of their own. asked (NULL: none; one for the process) is called
+ * then, by the thread that asks: the one that called rl_work_ask. */
 bool rl_work_should_stop(void);
 void rl_work_ask(bool (*asked)(void *context), void *context);
 void rl_stop_request(void);

@@ -84,6 +84,7 @@ rl_status rl_coordinate(MPI_Comm comm, const rl_work *work, const rl_cluster_opt
 
 /* inspect.c: collective; journal is rank 0's. */
 rl_status rl_inspect(MPI_Comm comm, rl_plan *plan, const rl_cluster_options *options, rl_journal *journal, rl_error *err);
+json_t *rl_notice_event(const char *text); /* its record in the journal */
 /* A line for people, on the terminal and in the journal. */
 void rl_cluster_notice(const rl_cluster_options *options, rl_journal *journal, const char *text);
 

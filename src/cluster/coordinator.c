@@ -249,7 +249,7 @@ static void handle(coordinator *c, int32_t worker, const rl_report *report)
         else
             record_node(c, "f1", worker, report->node, false, ",\"f1\":null");
     } else if (report->kind == RL_REPORT_NOTICE) {
-        record(c, json_pack("{s:s, s:o}", "event", "notice", "text", rl_json_text(report->error.message)), false);
+        record(c, rl_notice_event(report->error.message), false);
         if (c->options->on_notice) c->options->on_notice(c->options->context, report->error.message);
     } else {
         finished(c, worker, report);
@@ -337,6 +337,8 @@ static bool nobody_works(const coordinator *c)
  * alone: its node is failed, the others go on without it, and the job ends with 75 (an MPI rank cannot be replaced). */
 static void watch_workers(coordinator *c, MPI_Comm comm)
 {
+    /* All that is idle was offered what is ready since the last look: what is left is for ranks that answer no more. */
+    if (c->outcome->num_hung > 0 && nobody_works(c)) rl_stop_request();
     for (int32_t w = 0; w < c->num_workers; w++) {
         double asked = c->given_up_s[w];
         if (asked <= 0 && takes_too_long(c, w)) {
@@ -356,7 +358,6 @@ static void watch_workers(coordinator *c, MPI_Comm comm)
             tell(c, true);
         }
     }
-    if (c->outcome->num_hung > 0 && nobody_works(c)) rl_stop_request(); /* what is left is for ranks that answer no more */
 }
 
 static bool receive_one(coordinator *c, MPI_Comm comm)

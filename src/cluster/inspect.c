@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
+json_t *rl_notice_event(const char *text) { return json_pack("{s:s, s:o}", "event", "notice", "text", rl_json_text(text)); }
+
 void rl_cluster_notice(const rl_cluster_options *options, rl_journal *journal, const char *text)
 {
     /* For people, not for the next start: a journal that cannot take it says so at its next record. */
-    rl_journal_append(journal, json_pack("{s:s, s:o}", "event", "notice", "text", rl_json_text(text)), false, NULL);
+    rl_journal_append(journal, rl_notice_event(text), false, NULL);
     if (options->on_notice) options->on_notice(options->context, text);
 }
 

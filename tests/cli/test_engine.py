@@ -324,18 +324,29 @@ def test_what_has_no_steps_is_asked_to_give_up_too():
     assert events("unasked", "failed")[-1]["stage"] == "identify" and events("unasked", "failed")[-1]["kind"] == "stuck"
 
 
-def test_when_all_ranks_answer_no_more_the_job_ends():
-    """Rank 0 has stages that nobody can take: it waited for ever."""
-    command = [*launcher(options.mpiexec, 2), options.program, "run", "sweep.yaml", "--out", "dead", "--set", "train.epochs=400", "--set", "stuck_after=0.5", "--set", "hung_after=1"]
+def stop_the_rank_that_works(out, ranks, *settings):
+    """SIGSTOP to the rank that has the first stage; what the job says until it ends with 75."""
+    command = [*launcher(options.mpiexec, ranks), options.program, "run", "sweep.yaml", "--out", out, "--set", "train.epochs=400", "--set", "stuck_after=0.5", "--set", "hung_after=1", *settings]
     process = subprocess.Popen(command, cwd=world, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    while not ((world / "dead/journal.jsonl").exists() and events("dead", "started")):
+    while not ((world / out / "journal.jsonl").exists() and events(out, "started")):
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.02)
+    rank = events(out, "started")[0]["worker"] + 1
     for pid in descendants(process.pid):
-        if rank_of(pid) == 1:
+        if rank_of(pid) == rank:
             os.kill(pid, signal.SIGSTOP)
     text, _ = process.communicate(timeout=100)
     assert process.returncode == 75 and "answers no more" in text, (process.returncode, text)
+
+
+def test_an_idle_rank_takes_what_a_dead_one_had():
+    stop_the_rank_that_works("taken", 3, "--set", "stuck_after=2", "--filter", "seed=0 && prune.select=concept")
+    assert json.loads(relearn("status", "taken", "--json").stdout)["done"] == 1, "one run, one other rank, which had nothing to do"
+
+
+def test_when_all_ranks_answer_no_more_the_job_ends():
+    """Rank 0 has stages that nobody can take: it waited for ever."""
+    stop_the_rank_that_works("dead", 2)
 
 
 def test_text_values_may_hold_quotes_and_backslashes():
