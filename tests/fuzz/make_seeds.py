@@ -118,6 +118,10 @@ copy("conll", world / "train.conll")
 put("concept_tokens", "two", "one two\nthree four five\n")  # for the labels that fuzz_parser.c puts beside them
 put("concept_labels", "two", "N/A SEM:a,b\nN/A N/A N/A\n")
 copy("config", *world.glob("*/config.json"), *source.glob("sweeps/*/*/config.json"), *source.glob("tests/golden/model/*/config.json"), first("stages/*/config.json"))
+tiny = json.loads((world / "tiny-bert/config.json").read_text())
+for key, value in {"pruned_heads": {"0": [1]}, "quantization_config": {}, "pad_token_id": 999, "id2label": {"0": "O", "1": "O"}, "label2id": [], "is_decoder": True,
+                   "relearn_random_init": "x", "architectures": ["BertForTokenClassification"]}.items():
+    put("config", f"with-{key}", json.dumps({**tiny, key: value}))
 put("tokenizer_config", "whole", json.dumps({
     "tokenizer_class": "BertTokenizerFast", "do_lower_case": False, "strip_accents": None, "tokenize_chinese_chars": True, "model_max_length": 512,
     "unk_token": "[UNK]", "sep_token": {"content": "[SEP]", "lstrip": False}, "additional_special_tokens": ["<s>"], "extra_special_tokens": [{"content": "one"}],
