@@ -152,33 +152,13 @@ static void edit(hid_t file, input *in)
 
 /* ---------------------------------------------------------------------------------------------------- shards */
 
-static char *whole(const char *path, size_t *size)
-{
-    rl_file_view view = {0};
-    char *bytes = NULL;
-    if (rl_file_view_open(&view, path, &err) != RL_OK || !(bytes = rl_calloc(view.size, 1, NULL))) abort();
-    memcpy(bytes, view.data, view.size);
-    *size = view.size;
-    rl_file_view_close(&view);
-    return bytes;
-}
-
-/* With both checksums that rl_shard_write would give it. */
 static void write_edited(input *in)
 {
-    char checksum[RL_DIGEST_HEX];
-    size_t size = 0;
     if (rl_write_file(edited, template, template_size, &err) != RL_OK) abort();
     hid_t file = H5Fopen(edited, H5F_ACC_RDWR, H5P_DEFAULT);
     if (file < 0) abort();
     for (int i = 0; i < MOST_EDITS && in->at < in->end; i++) edit(file, in);
-    const rl_place place = {file, edited};
-    if (rl_h5_checksum(checksum, place, &err) == RL_OK && H5Aexists(file, "checksum") > 0 && H5Adelete(file, "checksum") >= 0)
-        rl_h5_put_text(place, "checksum", checksum, &err);
-    if (H5Fclose(file) < 0) abort();
-    char *bytes = whole(edited, &size);
-    if (rl_shard_seal(bytes, size, &err) != RL_OK || rl_write_file(edited, bytes, size, &err) != RL_OK) abort();
-    rl_free(bytes);
+    close_sealed(file, edited);
 }
 
 static void read_everything(rl_shard *shard)
@@ -262,7 +242,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     make_sweep(&sweep, 2);
     write_whole(edited, 0);
     write_whole(intact, 1);
-    template = whole(edited, &template_size);
+    template = file_bytes(edited, &template_size);
     if (rl_shard_open(&shard, edited, &err) != RL_OK) abort();
     const rl_h5_tour tour = {.file = rl_shard_place(shard), .max_depth = 4, .visit = note_object};
     if (rl_h5_visit_all(&tour, &err) != RL_OK || H5Aiterate2(rl_shard_place(shard).id, H5_INDEX_NAME, H5_ITER_INC, NULL, note_attribute, NULL) < 0) abort();

@@ -208,4 +208,19 @@ static inline char *file_bytes(const char *path, size_t *size)
     return bytes;
 }
 
+/* Ends the edits of a shard that was opened for writing: both checksums are again those that rl_shard_write would give it. */
+static inline void close_sealed(hid_t file, const char *path)
+{
+    char checksum[RL_DIGEST_HEX];
+    rl_error err = {0};
+    const rl_place place = {file, path};
+    size_t size = 0;
+    if (rl_h5_checksum(checksum, place, &err) == RL_OK && H5Aexists(file, "checksum") > 0 && H5Adelete(file, "checksum") >= 0)
+        rl_h5_put_text(place, "checksum", checksum, &err);
+    if (H5Fclose(file) < 0) abort();
+    char *bytes = file_bytes(path, &size);
+    if (rl_shard_seal(bytes, size, &err) != RL_OK || rl_write_file(path, bytes, size, &err) != RL_OK) abort();
+    rl_free(bytes);
+}
+
 #endif

@@ -341,6 +341,53 @@ static void test_digest_is_order_free(void **state)
     assert_everywhere(!strcmp(forward, backward));
 }
 
+/* Another concept that this sweep does not follow has no place in results.h5: that run is damaged, the others are gathered. */
+static void follow_a_stranger(const char *shard)
+{
+    rl_error err = {0};
+    rl_array name, scores;
+    hid_t file = H5Fopen(shard, H5F_ACC_RDWR, H5P_DEFAULT);
+    const rl_place place = {file, shard};
+    if (file < 0 || rl_h5_shape(&scores, place, "also/score", &err) != RL_OK || scores.num_dims != 3) abort();
+    name = rl_text_array(5, 1);
+    scores.dims[1] = 1;
+    void *zeros = grown(rl_array_count(&scores), 8);
+    H5Ldelete(file, "also/concepts", H5P_DEFAULT);
+    bool made = rl_h5_put(place, "also/concepts", &name, "ghost", &err) == RL_OK;
+    for (int i = 0; i < 3; i++) {
+        static const char *const paths[] = {"also/score", "also/rank", "also/saliency"};
+        scores.element = i == 1 ? RL_I32 : RL_F64;
+        scores.width = rl_element_width(scores.element);
+        H5Ldelete(file, paths[i], H5P_DEFAULT);
+        made = made && rl_h5_put(place, paths[i], &scores, zeros, &err) == RL_OK;
+    }
+    if (!made) abort();
+    rl_free(zeros);
+    close_sealed(file, shard);
+}
+
+static void test_a_concept_that_nobody_follows(void **state)
+{
+    rl_error err = {0};
+    rl_status status;
+    int64_t damaged = -1;
+    (void)state;
+    set_up(3);
+    if (world_rank == 0) follow_a_stranger(shard_paths[1]);
+    MPI_Barrier(MPI_COMM_WORLD);
+    const char *path = gather_into("ghost", 2, &status, &damaged, &err);
+    assert_ok_everywhere(status, err);
+    assert_everywhere(damaged == 1 || world_rank == 2);
+    if (world_rank == 0) {
+        results.path = path;
+        expect(rl_h5_open(&results.id, path, "results file", &err) == RL_OK);
+        check_text("runs/status", 0, "done");
+        check_text("runs/status", 1, "failed");
+        H5Fclose(results.id);
+    }
+    assert_everywhere(mistakes == 0);
+}
+
 static void test_more_ranks_than_runs(void **state)
 {
     char one[RL_DIGEST_HEX], three[RL_DIGEST_HEX];
@@ -456,6 +503,7 @@ static int all_tests(void)
         cmocka_unit_test(test_same_store_by_one_two_and_three_ranks),
         cmocka_unit_test(test_digest_sees_one_bit_but_not_time),
         cmocka_unit_test(test_digest_is_order_free),
+        cmocka_unit_test(test_a_concept_that_nobody_follows),
         cmocka_unit_test(test_more_ranks_than_runs),
         cmocka_unit_test(test_runs_without_any_shard_leave_their_status),
         cmocka_unit_test(test_cartesian_communicator),

@@ -274,6 +274,28 @@ static void test_changed_contents_are_found_behind_a_good_seal(void **state)
     rl_free(bytes);
 }
 
+/* The checksums say that the file is as it was written, not by what version: one that lacks a dataset must not be opened, to fail later. */
+static void test_every_dataset_is_looked_for(void **state)
+{
+    static const char *const names[] = {"neurons/mean_difference", "words/score", "training/tokens", "curve/recovered", "scores/type_support", "also/rank",
+                                        "scores/word_correct", "scores/subword_f1", "recovery/half_life"};
+    (void)state;
+    for (size_t i = 0; i < 2 * (sizeof names / sizeof *names); i++) { /* gone; there, in another shape */
+        rl_error err = {0};
+        const char *name = names[i / 2];
+        write_shard(path, 1);
+        hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+        assert_true(file >= 0 && H5Ldelete(file, name, H5P_DEFAULT) >= 0);
+        const rl_array other = rl_array_of(RL_F64, 1, (hsize_t[]){99});
+        double values[99] = {0};
+        if (i % 2) assert_ok(rl_h5_put((rl_place){file, path}, name, &other, values, &err), err);
+        close_sealed(file, path);
+        assert_fails(rl_shard_check(path, sweep.runs[1].id, &err), RL_ERR_INPUT, err, name);
+        assert_non_null(strstr(err.message, i % 2 ? "another shape" : "no dataset"));
+    }
+    no_open_ids();
+}
+
 static void test_other_files_are_refused(void **state)
 {
     rl_error err = {0};
@@ -374,6 +396,7 @@ int main(void)
         cmocka_unit_test_setup(test_truncated_shards_are_refused, fresh_shard),
         cmocka_unit_test_setup(test_flipped_bits_are_found, fresh_shard),
         cmocka_unit_test_setup(test_changed_contents_are_found_behind_a_good_seal, fresh_shard),
+        cmocka_unit_test_setup(test_every_dataset_is_looked_for, fresh_shard),
         cmocka_unit_test_setup(test_other_files_are_refused, fresh_shard),
         cmocka_unit_test_setup(test_stage_out_of_range_is_refused, fresh_shard),
         cmocka_unit_test_setup(test_full_disk_leaves_the_old_shard, fresh_shard),
