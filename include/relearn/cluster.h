@@ -90,6 +90,16 @@ rl_status rl_journal_append(rl_journal *journal, json_t *event, bool sync, rl_er
 /* Each intact record in order; damaged ones (a torn last line above all) are counted in *num_damaged. An absent file has none. */
 rl_status rl_journal_read(const char *directory, rl_status (*visit)(void *context, const json_t *event, rl_error *err),
                           void *context, int64_t *num_damaged, rl_error *err);
+/* The same for the records after a place, which moves on; zero-initialised it is the beginning. *num_damaged counts from there. A journal that is not the
+ * one the place was in (it was mended, or begun anew) makes *is_another true: nothing is visited and the place is the beginning again, so the caller
+ * forgets what it knows and calls once more. After an error some records may have been visited and the place has not moved. */
+typedef struct rl_journal_place {
+    size_t offset;
+    uint64_t before;     /* hash of what precedes it */
+    int64_t num_damaged;
+} rl_journal_place;
+rl_status rl_journal_read_on(rl_journal_place *place, bool *is_another, const char *directory,
+                             rl_status (*visit)(void *context, const json_t *event, rl_error *err), void *context, int64_t *num_damaged, rl_error *err);
 
 /* A journal with damaged records (a kill tore the last line, a disk flipped a bit) is copied to DIR/quarantine and rewritten without them.
  * *notice (rl_free) says so in one line; NULL when there is nothing to say. Only for who holds the folder's lock. */
@@ -120,6 +130,11 @@ typedef struct rl_sweep_status {
     json_t *live;      /* progress.json: "workers", "failures", "disk_free_bytes", ...; NULL when there is none */
 } rl_sweep_status;
 rl_status rl_sweep_status_read(rl_sweep_status **out, const char *directory, rl_error *err);
+/* The same again and again: each look reads what came since the one before. After an error of look only close follows. */
+typedef struct rl_sweep_watch rl_sweep_watch;
+rl_status rl_sweep_watch_open(rl_sweep_watch **out, const char *directory, rl_error *err);
+rl_status rl_sweep_watch_look(rl_sweep_status **out, rl_sweep_watch *watch, rl_error *err);
+void rl_sweep_watch_close(rl_sweep_watch *watch);
 void rl_sweep_status_free(rl_sweep_status *status);
 
 #ifdef __cplusplus

@@ -208,6 +208,8 @@ char *rl_path_parent(const char *path, rl_error *err);                   /* "." 
 rl_status rl_make_directories(const char *path, rl_error *err);          /* mkdir -p */
 rl_status rl_remove_tree(const char *path, rl_error *err);               /* absent is fine; never follows links */
 rl_status rl_copy_file(const char *from, const char *to, rl_error *err); /* atomic on the receiving side */
+/* What a folder lists but . and .., in the file system's order (rl_names_free); nothing when it cannot be listed. */
+rl_status rl_list_folder(rl_names **out, const char *path, rl_error *err);
 int64_t rl_disk_free_bytes(const char *path);                            /* -1 when unknown */
 
 /* Write aside (same folder, name.tmp.<pid>), fsync, rename, fsync the folder: readers see the old bytes or the new. */

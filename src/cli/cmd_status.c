@@ -256,12 +256,14 @@ static void pause_watching(void)
 /* Redrawn every 2 seconds on the terminal's other page; a line each time elsewhere; one JSON object each time with --json. */
 static rl_status watch(const char *directory, bool json, rl_error *err)
 {
+    rl_sweep_watch *sweep = NULL;
     rl_status status = rl_stop_install(err);
     bool screen = !json && rl_is_terminal(stdout), alive = true;
+    if (status == RL_OK) status = rl_sweep_watch_open(&sweep, directory, err);
     if (status == RL_OK && screen) printf("\033[?1049h");
     while (status == RL_OK && alive && !rl_stop_requested()) {
         rl_sweep_status *s = NULL;
-        status = rl_sweep_status_read(&s, directory, err);
+        status = rl_sweep_watch_look(&s, sweep, err);
         if (status != RL_OK) break;
         if (json)
             status = print_json(s, err);
@@ -275,6 +277,7 @@ static rl_status watch(const char *directory, bool json, rl_error *err)
         if (alive) pause_watching();
     }
     if (screen) printf("\033[?1049l");
+    rl_sweep_watch_close(sweep);
     return status;
 }
 

@@ -1,7 +1,6 @@
 /* planning.c -- see planning.h. */
 #include "planning.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,19 +30,20 @@ rl_status rl_list_shards(rl_names **found, const char ***names, const char *dire
 {
     rl_status status = RL_OK;
     int32_t id = 0;
+    rl_names *all = NULL;
     char *path = rl_path_join(directory, "runs", err);
-    DIR *folder = path ? opendir(path) : NULL; /* an absent folder has none */
     if (!path) return RL_ERR_MEMORY;
     RL_TRY(rl_names_create(found, err));
-    for (struct dirent *entry; folder && (entry = readdir(folder));) {
-        const char *dot = strrchr(entry->d_name, '.');
-        if (dot && strcmp(dot, ".h5") == 0) RL_TRY(rl_names_intern(*found, entry->d_name, strlen(entry->d_name), &id, err));
+    RL_TRY(rl_list_folder(&all, path, err));
+    for (int32_t i = 0; i < rl_names_count(all); i++) {
+        const char *name = rl_names_get(all, i), *dot = strrchr(name, '.');
+        if (dot && strcmp(dot, ".h5") == 0) RL_TRY(rl_names_intern(*found, name, strlen(name), &id, err));
     }
     RL_ALLOC(*names, rl_names_count(*found), err);
     for (int32_t i = 0; i < rl_names_count(*found); i++) (*names)[i] = rl_names_get(*found, i);
     qsort(*names, (size_t)rl_names_count(*found), sizeof **names, by_text);
 cleanup:
-    if (folder) closedir(folder);
+    rl_names_free(all);
     rl_free(path);
     return status;
 }

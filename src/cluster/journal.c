@@ -162,67 +162,93 @@ rl_status rl_journal_append(rl_journal *journal, json_t *event, bool sync, rl_er
     return status;
 }
 
-/* The record of an intact line, or NULL. */
-static json_t *parse_line(const char *line, size_t length)
+/* {...} of a line that has its checksum right, without it; false for any other. */
+static bool check_line(rl_buffer *bare, const char *line, size_t length)
 {
     static const char mark[] = ",\"sum\":\"";
     const size_t tail = sizeof mark - 1 + 16 + 2;
     char sum[17];
-    if (length <= tail || memcmp(line + length - tail, mark, sizeof mark - 1) != 0 ||
-        memcmp(line + length - 2, "\"}", 2) != 0)
-        return NULL;
+    if (length <= tail || memcmp(line + length - tail, mark, sizeof mark - 1) != 0 || memcmp(line + length - 2, "\"}", 2) != 0) return false;
+    bare->length = 0;
+    if (rl_buffer_append(bare, line, length - tail, NULL) != RL_OK || rl_buffer_append(bare, "}", 1, NULL) != RL_OK) return false;
+    snprintf(sum, sizeof sum, "%016" PRIx64, rl_hash64(bare->data, bare->length));
+    return memcmp(sum, line + length - 18, 16) == 0;
+}
+
+static size_t line_length(const rl_file_view *view, size_t at)
+{
+    const char *end = memchr(view->data + at, '\n', view->size - at);
+    return end ? (size_t)(end - view->data) - at : view->size - at;
+}
+
+static uint64_t hash_before(const rl_file_view *view, size_t offset)
+{
+    size_t length = offset < 256 ? offset : 256; /* more than the end of a record: its time and its sum */
+    return rl_hash64(view->data + offset - length, length);
+}
+
+rl_status rl_journal_read_on(rl_journal_place *place, bool *is_another, const char *directory, rl_status (*visit)(void *context, const json_t *event, rl_error *err),
+                             void *context, int64_t *num_damaged, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_file_view view = {0};
     rl_buffer bare = {0};
-    json_t *event = NULL;
-    if (rl_buffer_append(&bare, line, length - tail, NULL) == RL_OK && rl_buffer_append(&bare, "}", 1, NULL) == RL_OK) {
-        snprintf(sum, sizeof sum, "%016" PRIx64, rl_hash64(bare.data, bare.length));
-        if (memcmp(sum, line + length - 18, 16) == 0) event = json_loadb(bare.data, bare.length, 0, NULL);
+    rl_journal_place at = *place;
+    bool torn = false;
+    char *path = rl_path_join(directory, "journal.jsonl", err);
+    *is_another = false;
+    if (!path) return RL_ERR_MEMORY;
+    if (rl_path_exists(path)) RL_TRY(rl_file_view_open(&view, path, err));
+    *is_another = at.offset > view.size || (at.offset > 0 && hash_before(&view, at.offset) != at.before);
+    if (*is_another) {
+        *place = (rl_journal_place){0};
+        goto cleanup;
     }
+    while (at.offset < view.size && !torn) {
+        const char *line = view.data + at.offset;
+        size_t length = line_length(&view, at.offset);
+        bool ended = at.offset + length < view.size;
+        json_t *event = length && check_line(&bare, line, length) ? json_loadb(bare.data, bare.length, 0, NULL) : NULL;
+        torn = length && !event && !ended; /* or half of it is not written yet: looked at again */
+        at.num_damaged += length && !event && ended;
+        if (event) status = visit(context, event, err);
+        json_decref(event);
+        if (status != RL_OK) goto cleanup;
+        if (!torn) at.offset += length + ended;
+    }
+    at.before = at.offset > 0 ? hash_before(&view, at.offset) : 0;
+    *place = at;
+    *num_damaged = at.num_damaged + torn;
+cleanup:
+    rl_file_view_close(&view);
     rl_buffer_free(&bare);
-    return event;
+    rl_free(path);
+    return status;
 }
 
 rl_status rl_journal_read(const char *directory, rl_status (*visit)(void *context, const json_t *event, rl_error *err),
                           void *context, int64_t *num_damaged, rl_error *err)
 {
-    rl_status status = RL_OK;
-    rl_file_view view = {0};
-    int64_t damaged = 0;
-    char *path = rl_path_join(directory, "journal.jsonl", err);
-    if (!path) return RL_ERR_MEMORY;
-    if (!rl_path_exists(path)) goto cleanup;
-    RL_TRY(rl_file_view_open(&view, path, err));
-    for (size_t at = 0; at < view.size;) {
-        const char *line = view.data + at, *end = memchr(line, '\n', view.size - at);
-        size_t length = end ? (size_t)(end - line) : view.size - at;
-        json_t *event = length ? parse_line(line, length) : NULL;
-        damaged += length && !event;
-        if (event) status = visit(context, event, err);
-        json_decref(event);
-        if (status != RL_OK) goto cleanup;
-        at += length + 1;
-    }
-cleanup:
-    rl_file_view_close(&view);
-    rl_free(path);
-    if (status == RL_OK) *num_damaged = damaged;
-    return status;
+    rl_journal_place start = {0};
+    bool is_another = false;
+    return rl_journal_read_on(&start, &is_another, directory, visit, context, num_damaged, err);
 }
 
 /* The intact lines of a journal, as they are. */
 static rl_status keep_intact(rl_buffer *kept, int64_t *num_kept, int64_t *num_damaged, const rl_file_view *view, rl_error *err)
 {
     rl_status status = RL_OK;
+    rl_buffer bare = {0};
     for (size_t at = 0; status == RL_OK && at < view->size;) {
-        const char *line = view->data + at, *end = memchr(line, '\n', view->size - at);
-        size_t length = end ? (size_t)(end - line) : view->size - at;
-        json_t *event = length ? parse_line(line, length) : NULL;
-        *num_damaged += length && !event;
-        *num_kept += event != NULL;
-        if (event) status = rl_buffer_append(kept, line, length, err);
-        if (event && status == RL_OK) status = rl_buffer_append(kept, "\n", 1, err);
-        json_decref(event);
+        size_t length = line_length(view, at);
+        bool intact = length && check_line(&bare, view->data + at, length);
+        *num_damaged += length && !intact;
+        *num_kept += intact;
+        if (intact) status = rl_buffer_append(kept, view->data + at, length, err);
+        if (intact && status == RL_OK) status = rl_buffer_append(kept, "\n", 1, err);
         at += length + 1;
     }
+    rl_buffer_free(&bare);
     return status;
 }
 

@@ -8,11 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef struct reading {
-    rl_sweep_status *status;
-    rl_names *ids;      /* run ids; id = row */
-    int64_t *f1_round;  /* [rows] the round that a run's f1 was measured after */
-} reading;
+struct rl_sweep_watch {
+    char *directory;
+    rl_journal_place place;
+    rl_sweep_status *status; /* as the journal alone tells it so far */
+    rl_names *ids;           /* run ids; id = row */
+    int64_t *f1_round;       /* [rows] the round that a run's f1 was measured after */
+};
 
 static void clear_run(rl_run_status *run)
 {
@@ -75,10 +77,10 @@ static void leave_out(rl_run_status *runs, int64_t n, const json_t *indices)
 }
 
 /* A start names all its runs; ones seen before keep what is known of them, except that nothing is running any more. */
-static rl_status on_start(reading *r, const json_t *event, rl_error *err)
+static rl_status on_start(rl_sweep_watch *w, const json_t *event, rl_error *err)
 {
     rl_status status = RL_OK;
-    rl_sweep_status *s = r->status;
+    rl_sweep_status *s = w->status;
     const json_t *ids = json_object_get(event, "runs"), *threads = json_object_get(event, "threads");
     int64_t n = (int64_t)json_array_size(ids);
     s->threads_per_rank = threads ? json_integer_value(threads) : 1;
@@ -95,10 +97,10 @@ static rl_status on_start(reading *r, const json_t *event, rl_error *err)
         int32_t row = 0;
         if (!id) id = "";
         RL_TRY(rl_names_intern(names, id, strlen(id), &row, err));
-        int32_t old = rl_names_find(r->ids, id, strlen(id));
+        int32_t old = rl_names_find(w->ids, id, strlen(id));
         if (old >= 0 && old < s->num_runs && !strcmp(s->runs[old].state, "done")) {
             runs[i] = s->runs[old];
-            rounds[i] = r->f1_round[old];
+            rounds[i] = w->f1_round[old];
             s->runs[old] = (rl_run_status){0}; /* moved */
             json_decref(runs[i].axes);
             runs[i].axes = axes_of(event, i);
@@ -112,9 +114,9 @@ static rl_status on_start(reading *r, const json_t *event, rl_error *err)
     leave_out(runs, n, json_object_get(event, "left_out"));
     for (int64_t i = 0; i < s->num_runs; i++) clear_run(&s->runs[i]);
     rl_free(s->runs);
-    rl_names_free(r->ids);
-    rl_free(r->f1_round);
-    s->runs = runs, s->num_runs = n, r->ids = names, r->f1_round = rounds;
+    rl_names_free(w->ids);
+    rl_free(w->f1_round);
+    s->runs = runs, s->num_runs = n, w->ids = names, w->f1_round = rounds;
     s->nodes_total = json_integer_value(json_object_get(event, "nodes"));
     s->nodes_done = 0;
     snprintf(s->started, sizeof s->started, "%s", text_of(event, "time"));
@@ -157,15 +159,15 @@ static void on_notice(rl_sweep_status *s, const json_t *event, const char *text)
 
 static rl_status visit(void *context, const json_t *event, rl_error *err)
 {
-    reading *r = context;
+    rl_sweep_watch *w = context;
     const char *kind = text_of(event, "event"), *id = text_of(event, "run");
-    snprintf(r->status->updated, sizeof r->status->updated, "%s", text_of(event, "time"));
-    if (!strcmp(kind, "start")) return on_start(r, event, err);
-    if (!strcmp(kind, "notice")) on_notice(r->status, event, text_of(event, "text"));
-    if (!strcmp(kind, "disk_full")) on_notice(r->status, event, "the disk was nearly full; the sweep stopped, resumable");
-    int32_t row = rl_names_find(r->ids, id, strlen(id));
-    if (row < 0 || row >= r->status->num_runs) return RL_OK;
-    rl_run_status *run = &r->status->runs[row];
+    snprintf(w->status->updated, sizeof w->status->updated, "%s", text_of(event, "time"));
+    if (!strcmp(kind, "start")) return on_start(w, event, err);
+    if (!strcmp(kind, "notice")) on_notice(w->status, event, text_of(event, "text"));
+    if (!strcmp(kind, "disk_full")) on_notice(w->status, event, "the disk was nearly full; the sweep stopped, resumable");
+    int32_t row = rl_names_find(w->ids, id, strlen(id));
+    if (row < 0 || row >= w->status->num_runs) return RL_OK;
+    rl_run_status *run = &w->status->runs[row];
     if (!strcmp(kind, "run_failed")) {
         set_state(run, "failed");
         rl_free(run->error);
@@ -176,7 +178,7 @@ static rl_status visit(void *context, const json_t *event, rl_error *err)
         }
         return run->error ? RL_OK : RL_ERR_MEMORY;
     }
-    if (!strcmp(kind, "f1")) on_f1(run, &r->f1_round[row], event);
+    if (!strcmp(kind, "f1")) on_f1(run, &w->f1_round[row], event);
     on_node(run, kind, event);
     return RL_OK;
 }
@@ -230,40 +232,129 @@ static void count(rl_sweep_status *s)
 }
 
 /* A run whose shard lies there is done, whatever the journal lost. */
-static void look_for_shards(rl_sweep_status *s, const char *directory)
+static rl_status look_for_shards(rl_sweep_status *s, const char *directory, rl_error *err)
 {
-    for (int64_t r = 0; r < s->num_runs; r++) {
-        char *path = rl_plan_shard_path(directory, s->runs[r].id, NULL);
-        bool there = path && rl_path_exists(path);
-        if (there)
+    char name[RL_RUN_ID + 3]; /* as rl_plan_shard_path */
+    rl_names *found = NULL;
+    char *path = rl_path_join(directory, "runs", err);
+    rl_status status = path ? rl_list_folder(&found, path, err) : RL_ERR_MEMORY;
+    for (int64_t r = 0; status == RL_OK && r < s->num_runs; r++) {
+        snprintf(name, sizeof name, "%s.h5", s->runs[r].id);
+        if (rl_names_find(found, name, strlen(name)) >= 0)
             set_state(&s->runs[r], "done");
         else if (!strcmp(s->runs[r].state, "done"))
             set_state(&s->runs[r], "waiting");
-        rl_free(path);
     }
+    rl_names_free(found);
+    rl_free(path);
+    return status;
+}
+
+static rl_status copy_run(rl_run_status *out, const rl_run_status *run, rl_error *err)
+{
+    *out = *run;
+    out->axes = json_incref(run->axes);
+    out->error = run->error ? rl_strdup(run->error, err) : NULL;
+    out->log = run->log ? rl_strdup(run->log, err) : NULL;
+    return (run->error && !out->error) || (run->log && !out->log) ? RL_ERR_MEMORY : RL_OK;
+}
+
+static rl_status copy_status(rl_sweep_status **out, const rl_sweep_status *s, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_sweep_status *copy = NULL;
+    RL_ALLOC(copy, 1, err);
+    *copy = *s;
+    copy->live = NULL;
+    copy->notices = json_copy(s->notices);
+    copy->runs = NULL;
+    copy->num_runs = 0;
+    copy->name = rl_strdup(s->name, err);
+    RL_TRY(copy->name ? RL_OK : RL_ERR_MEMORY);
+    RL_ALLOC(copy->runs, s->num_runs, err);
+    copy->num_runs = s->num_runs;
+    for (int64_t r = 0; r < s->num_runs; r++) RL_TRY(copy_run(&copy->runs[r], &s->runs[r], err));
+    *out = copy;
+    copy = NULL;
+cleanup:
+    rl_sweep_status_free(copy);
+    return status;
+}
+
+static void forget(rl_sweep_watch *w)
+{
+    rl_names_free(w->ids);
+    rl_free(w->f1_round);
+    rl_sweep_status_free(w->status);
+    w->ids = NULL, w->f1_round = NULL, w->status = NULL;
+}
+
+static rl_status begin(rl_sweep_watch *w, rl_error *err)
+{
+    rl_status status = RL_OK;
+    w->place = (rl_journal_place){0};
+    RL_ALLOC(w->status, 1, err);
+    RL_TRY(rl_names_create(&w->ids, err));
+    w->status->notices = json_array();
+cleanup:
+    return status;
+}
+
+rl_status rl_sweep_watch_open(rl_sweep_watch **out, const char *directory, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_sweep_watch *w = NULL;
+    RL_ALLOC(w, 1, err);
+    w->directory = rl_strdup(directory, err);
+    RL_TRY(w->directory ? RL_OK : RL_ERR_MEMORY);
+    RL_TRY(begin(w, err));
+    *out = w;
+    w = NULL;
+cleanup:
+    rl_sweep_watch_close(w);
+    return status;
+}
+
+void rl_sweep_watch_close(rl_sweep_watch *w)
+{
+    if (!w) return;
+    forget(w);
+    rl_free(w->directory);
+    rl_free(w);
+}
+
+rl_status rl_sweep_watch_look(rl_sweep_status **out, rl_sweep_watch *w, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_sweep_status *s = NULL;
+    bool is_another = false;
+    RL_TRY(rl_journal_read_on(&w->place, &is_another, w->directory, visit, w, &w->status->damaged_records, err));
+    if (is_another) {
+        forget(w);
+        RL_TRY(begin(w, err));
+        RL_TRY(rl_journal_read_on(&w->place, &is_another, w->directory, visit, w, &w->status->damaged_records, err));
+    }
+    if (!w->status->name) {
+        status = rl_fail(err, RL_ERR_INPUT, "%s: no sweep was ever started here (journal.jsonl has no start)", w->directory);
+        goto cleanup;
+    }
+    RL_TRY(copy_status(&s, w->status, err));
+    s->alive = is_alive(w->directory);
+    read_side_file(s, w->directory);
+    RL_TRY(look_for_shards(s, w->directory, err));
+    count(s);
+    *out = s;
+    s = NULL;
+cleanup:
+    rl_sweep_status_free(s);
+    return status;
 }
 
 rl_status rl_sweep_status_read(rl_sweep_status **out, const char *directory, rl_error *err)
 {
-    rl_status status = RL_OK;
-    reading r = {0};
-    RL_ALLOC(r.status, 1, err);
-    RL_TRY(rl_names_create(&r.ids, err));
-    r.status->notices = json_array();
-    RL_TRY(rl_journal_read(directory, visit, &r, &r.status->damaged_records, err));
-    if (!r.status->name) {
-        status = rl_fail(err, RL_ERR_INPUT, "%s: no sweep was ever started here (journal.jsonl has no start)", directory);
-        goto cleanup;
-    }
-    r.status->alive = is_alive(directory);
-    read_side_file(r.status, directory);
-    look_for_shards(r.status, directory);
-    count(r.status);
-    *out = r.status;
-    r.status = NULL;
-cleanup:
-    rl_names_free(r.ids);
-    rl_free(r.f1_round);
-    rl_sweep_status_free(r.status);
+    rl_sweep_watch *w = NULL;
+    rl_status status = rl_sweep_watch_open(&w, directory, err);
+    if (status == RL_OK) status = rl_sweep_watch_look(out, w, err);
+    rl_sweep_watch_close(w);
     return status;
 }

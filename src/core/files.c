@@ -134,6 +134,24 @@ rl_status rl_remove_tree(const char *path, rl_error *err)
     return status;
 }
 
+rl_status rl_list_folder(rl_names **out, const char *path, rl_error *err)
+{
+    rl_names *names = NULL;
+    int32_t id = 0;
+    rl_status status = rl_names_create(&names, err);
+    if (status != RL_OK) return status;
+    DIR *folder = opendir(path);
+    for (struct dirent *entry; status == RL_OK && folder && (entry = readdir(folder));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            status = rl_names_intern(names, entry->d_name, strlen(entry->d_name), &id, err);
+    if (folder) closedir(folder);
+    if (status == RL_OK)
+        *out = names;
+    else
+        rl_names_free(names);
+    return status;
+}
+
 int64_t rl_disk_free_bytes(const char *path)
 {
     struct statvfs info;

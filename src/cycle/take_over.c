@@ -2,7 +2,6 @@
  * folder is renamed in one step, and every path he holds leads nowhere. No clock and no lease is needed for that, on any file system. */
 #include "cycle_internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -74,19 +73,14 @@ rl_status rl_stages_take_over(const char *directory, const char *start, rl_error
 {
     rl_status status = RL_OK;
     rl_names *found = NULL; /* listed first: renaming while reading a folder may show a name twice */
-    int32_t id = 0;
     char *stages = rl_path_join(directory, "stages", err);
-    DIR *folder = stages ? opendir(stages) : NULL;
     if (!stages) return RL_ERR_MEMORY;
-    RL_TRY(rl_names_create(&found, err));
-    for (struct dirent *entry; folder && (entry = readdir(folder));)
-        if (key_of_work(entry->d_name)) RL_TRY(rl_names_intern(found, entry->d_name, strlen(entry->d_name), &id, err));
+    RL_TRY(rl_list_folder(&found, stages, err));
     for (int32_t i = 0; i < rl_names_count(found); i++) {
         const char *name = rl_names_get(found, i);
-        RL_TRY(take_one(stages, name, key_of_work(name), start, err));
+        if (key_of_work(name)) RL_TRY(take_one(stages, name, key_of_work(name), start, err));
     }
 cleanup:
-    if (folder) closedir(folder);
     rl_names_free(found);
     rl_free(stages);
     return status;

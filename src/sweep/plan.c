@@ -1,7 +1,6 @@
 /* plan.c -- runs -> stages shared by key -> one DAG, with what is on disk already marked done. */
 #include "sweep_internal.h"
 
-#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -76,18 +75,12 @@ static void builder_clear(builder *b)
     rl_contents_free(b->contents);
 }
 
-/* Names in a folder; none when it cannot be listed: then nothing of ours is there. */
-static rl_status list_folder(rl_names **out, const char *directory, const char *name, rl_error *err)
+/* What DIR/NAME lists; without a DIR, nothing. */
+static rl_status list_in(rl_names **out, const char *directory, const char *name, rl_error *err)
 {
-    int32_t id = 0;
-    rl_status status = rl_names_create(out, err);
-    if (status != RL_OK || !directory) return status;
+    if (!directory) return rl_names_create(out, err);
     char *path = rl_path_join(directory, name, err);
-    DIR *folder = path ? opendir(path) : NULL;
-    if (!path) status = RL_ERR_MEMORY;
-    for (struct dirent *entry; status == RL_OK && folder && (entry = readdir(folder));)
-        status = rl_names_intern(*out, entry->d_name, strlen(entry->d_name), &id, err);
-    if (folder) closedir(folder);
+    rl_status status = path ? rl_list_folder(out, path, err) : RL_ERR_MEMORY;
     rl_free(path);
     return status;
 }
@@ -575,8 +568,8 @@ static rl_status create(rl_plan **out, builder b, rl_error *err)
     RL_TRY(rl_names_create(&b.run_keys, err));
     RL_TRY(rl_names_create(&b.run_ids, err));
     RL_TRY(rl_names_create(&b.stage_keys, err));
-    RL_TRY(list_folder(&b.stages_there, b.directory, "stages", err));
-    RL_TRY(list_folder(&b.shards_there, b.directory, "runs", err));
+    RL_TRY(list_in(&b.stages_there, b.directory, "stages", err));
+    RL_TRY(list_in(&b.shards_there, b.directory, "runs", err));
     RL_TRY(rl_names_create(&b.inputs.keys, err));
     RL_TRY(add_runs(&b, err));
     RL_TRY(refuse_when_all_broken(plan, err));

@@ -125,8 +125,14 @@ static void test_what_cannot_be_written_stays_held(void **state)
     assert_journal(directory, 1, 1, 0);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
     assert_ok(rl_journal_hold(journal, json_pack("{s:s, s:i}", "event", "x", "n", 8), &err), err);
+    assert_ok(rl_journal_flush(journal, &err), err);
+    full.rlim_cur = (rlim_t)size_of_journal(directory) + 20;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+    assert_int_equal(rl_journal_append(journal, json_pack("{s:s, s:i}", "event", "x", "n", 16), false, &err), RL_ERR_IO); /* nothing else is held */
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_ok(rl_journal_hold(journal, json_pack("{s:s, s:i}", "event", "x", "n", 32), &err), err);
     rl_journal_close(journal);
-    assert_journal(directory, 3, 11, 0);
+    assert_journal(directory, 4, 43, 0);
 }
 
 static void test_every_torn_tail_costs_one_record_at_most(void **state)
@@ -189,6 +195,74 @@ static void test_a_folder_without_a_sweep_is_no_status(void **state)
     assert_fails(rl_sweep_status_read(&status, folder("nothing"), &err), RL_ERR_INPUT, err, "no sweep was ever started");
 }
 
+static void write_whole(const char *directory, const char *bytes, size_t size)
+{
+    char path[8192];
+    rl_error err = {0};
+    snprintf(path, sizeof path, "%s/journal.jsonl", directory);
+    assert_ok(rl_write_file(path, bytes, size, &err), err);
+}
+
+/* Records, their sum and the damaged ones that a reader knows of after one more reading; true: it was another journal, and nothing was visited. */
+static bool assert_follows(rl_journal_place *place, const char *directory, int64_t seen[2], int64_t records, int64_t sum, int64_t damaged)
+{
+    rl_error err = {0};
+    bool is_another = false;
+    int64_t bad = -1;
+    assert_ok(rl_journal_read_on(place, &is_another, directory, collect, seen, &bad, &err), err);
+    assert_int_equal(seen[0], records);
+    assert_int_equal(seen[1], sum);
+    if (!is_another) assert_int_equal(bad, damaged);
+    return is_another;
+}
+
+static void test_a_reader_goes_on_where_it_was(void **state)
+{
+    const char *directory = folder("follow");
+    rl_error err = {0};
+    rl_journal_place place = {0};
+    rl_file_view view = {0};
+    char path[8192], *notice = NULL;
+    static char bytes[8192];
+    int64_t seen[2] = {0};
+    (void)state;
+    assert_false(assert_follows(&place, directory, seen, 0, 0, 0)); /* no file yet */
+    append(directory, 1, 3);
+    assert_false(assert_follows(&place, directory, seen, 3, 6, 0));
+    assert_false(assert_follows(&place, directory, seen, 3, 6, 0));
+    append(directory, 4, 5);
+    assert_false(assert_follows(&place, directory, seen, 5, 15, 0));
+    append(directory, 6, 6);
+    snprintf(path, sizeof path, "%s/journal.jsonl", directory);
+    assert_ok(rl_file_view_open(&view, path, &err), err);
+    size_t size = view.size;
+    assert_true(size < sizeof bytes);
+    memcpy(bytes, view.data, size);
+    rl_file_view_close(&view);
+    write_whole(directory, bytes, size - 30); /* half of it is not written yet */
+    assert_false(assert_follows(&place, directory, seen, 5, 15, 1));
+    write_whole(directory, bytes, size - 1); /* but for its newline */
+    assert_false(assert_follows(&place, directory, seen, 6, 21, 0));
+    write_whole(directory, bytes, size);
+    assert_false(assert_follows(&place, directory, seen, 6, 21, 0));
+    append(directory, 7, 7);
+    assert_false(assert_follows(&place, directory, seen, 7, 28, 0));
+    write_whole(directory, bytes, size); /* the failed append took its record back */
+    assert_true(assert_follows(&place, directory, seen, 7, 28, 0));
+    seen[0] = seen[1] = 0;
+    assert_false(assert_follows(&place, directory, seen, 6, 21, 0));
+    bytes[20] ^= 1;
+    write_whole(directory, bytes, size);
+    append(directory, 8, 8);
+    assert_ok(rl_journal_mend(&notice, directory, &err), err); /* without the first record; as long as before or longer */
+    assert_non_null(notice);
+    rl_free(notice);
+    append(directory, 9, 20);
+    assert_true(assert_follows(&place, directory, seen, 6, 21, 0));
+    seen[0] = seen[1] = 0;
+    assert_false(assert_follows(&place, directory, seen, 18, 202, 0));
+}
+
 static void record(rl_journal *journal, const char *event, const char *run, const char *stage, const char *error)
 {
     rl_error err = {0};
@@ -203,6 +277,69 @@ static void record_start(rl_journal *journal, const char *name)
     json_t *start = json_pack("{s:s, s:s, s:i, s:[s, s]}", "event", "start", "sweep", name, "nodes", 9, "runs",
                               "aaaaaaaaaaaa", "bbbbbbbbbbbb");
     assert_ok(rl_journal_append(journal, start, false, &err), err);
+}
+
+static void assert_same_status(rl_sweep_watch *watch, const char *directory)
+{
+    rl_error err = {0};
+    rl_sweep_status *seen = NULL, *read = NULL;
+    assert_ok(rl_sweep_watch_look(&seen, watch, &err), err);
+    assert_ok(rl_sweep_status_read(&read, directory, &err), err);
+    assert_string_equal(seen->name, read->name);
+    assert_string_equal(seen->updated, read->updated);
+    assert_memory_equal(&seen->counts, &read->counts, sizeof seen->counts);
+    assert_int_equal(seen->damaged_records, read->damaged_records);
+    assert_int_equal(json_equal(seen->notices, read->notices), 1);
+    assert_int_equal(seen->num_runs, read->num_runs);
+    for (int64_t r = 0; r < read->num_runs; r++) {
+        assert_string_equal(seen->runs[r].id, read->runs[r].id);
+        assert_string_equal(seen->runs[r].state, read->runs[r].state);
+        assert_int_equal(!seen->runs[r].error, !read->runs[r].error);
+        if (read->runs[r].error) assert_string_equal(seen->runs[r].error, read->runs[r].error);
+        assert_memory_equal(&seen->runs[r].f1, &read->runs[r].f1, sizeof(double));
+        assert_close(seen->runs[r].seconds, read->runs[r].seconds, 0, 0);
+    }
+    rl_sweep_status_free(seen);
+    rl_sweep_status_free(read);
+}
+
+/* The sweep's process is gone here: what ran waits in each view, and the next records find it as the journal has it. */
+static void test_watching_knows_what_reading_knows(void **state)
+{
+    const char *directory = folder("watched");
+    char path[8192];
+    rl_error err = {0};
+    rl_journal *journal = NULL;
+    rl_sweep_watch *watch = NULL;
+    rl_sweep_status *seen = NULL;
+    (void)state;
+    assert_ok(rl_sweep_watch_open(&watch, directory, &err), err);
+    assert_fails(rl_sweep_watch_look(&seen, watch, &err), RL_ERR_INPUT, err, "no sweep was ever started");
+    assert_ok(rl_journal_open(&journal, directory, &err), err);
+    record_start(journal, "first");
+    assert_same_status(watch, directory);
+    record(journal, "started", "aaaaaaaaaaaa", "finetune", NULL);
+    assert_same_status(watch, directory);
+    record(journal, "run_failed", "aaaaaaaaaaaa", "", "disk full");
+    record(journal, "done", "bbbbbbbbbbbb", "shard", NULL);
+    assert_same_status(watch, directory); /* without a shard it is not done */
+    snprintf(path, sizeof path, "%s/runs", directory);
+    assert_ok(rl_make_directories(path, &err), err);
+    snprintf(path, sizeof path, "%s/runs/bbbbbbbbbbbb.h5", directory);
+    assert_ok(rl_write_file(path, "x", 1, &err), err);
+    assert_same_status(watch, directory);
+    for (int i = 0; i < 12; i++) assert_ok(rl_journal_append(journal, json_pack("{s:s, s:s}", "event", "notice", "text", "a note"), false, &err), err);
+    assert_same_status(watch, directory);
+    record_start(journal, "second");
+    assert_same_status(watch, directory);
+    rl_journal_close(journal);
+    snprintf(path, sizeof path, "%s/journal.jsonl", directory);
+    assert_ok(rl_write_file(path, "", 0, &err), err);
+    assert_ok(rl_journal_open(&journal, directory, &err), err);
+    record_start(journal, "begun anew");
+    assert_same_status(watch, directory);
+    rl_journal_close(journal);
+    rl_sweep_watch_close(watch);
 }
 
 /* After a stage of a run failed, other stages that name it go on: it stays failed, and its reason stays, until the next start. */
@@ -301,6 +438,8 @@ int main(void)
         cmocka_unit_test(test_what_cannot_be_written_stays_held),
         cmocka_unit_test(test_every_torn_tail_costs_one_record_at_most),
         cmocka_unit_test(test_a_flipped_bit_is_noticed),
+        cmocka_unit_test(test_a_reader_goes_on_where_it_was),
+        cmocka_unit_test(test_watching_knows_what_reading_knows),
         cmocka_unit_test(test_a_failed_run_stays_failed_with_its_reason),
         cmocka_unit_test(test_a_folder_without_a_sweep_is_no_status),
         cmocka_unit_test(test_parts_of_a_stage_are_no_stage),
