@@ -59,6 +59,7 @@ rl_status rl_cluster_check_cores(MPI_Comm comm, int threads_per_rank, rl_error *
 
 /* What earlier starts in a folder tell the next one. Zero-initialise; rl_sweep_past_clear. */
 typedef struct rl_sweep_past {
+    bool known;                            /* it was read, or shared by rank 0 */
     int64_t num_starts;
     double factor[RL_NUM_WORK_KINDS];      /* observed / modelled seconds of each kind of stage, and of shards; 0: none observed */
     char gemm_backend[32], gemm_version[128], isa[32]; /* of the last start */
@@ -69,6 +70,9 @@ typedef struct rl_sweep_past {
 } rl_sweep_past;
 rl_status rl_sweep_past_read(rl_sweep_past *out, const char *directory, rl_error *err);
 void rl_sweep_past_clear(rl_sweep_past *past);
+/* Rank 0's past to all ranks, so that one process reads the journal: what plans depend on. What warnings alone name (runs, gemm_*, isa) stays rank 0's.
+ * status: of rank 0's reading. Collective. */
+rl_status rl_sweep_past_share(MPI_Comm comm, rl_sweep_past *past, rl_status status, rl_error *err);
 /* Forecasts are corrected. Runs that failed by themselves stay failed (the same seed would fail again), those that the machine failed
  * are tried again; retry_failed: exactly the failed ones are worked on. */
 rl_status rl_sweep_past_apply(const rl_sweep_past *past, rl_plan *plan, bool retry_failed, rl_error *err);

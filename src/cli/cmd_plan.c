@@ -227,7 +227,9 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_planned p = {0};
+    rl_sweep_past past = {0};
     rl_planning planning = rl_planning_from(args);
+    planning.past = &past;
     int64_t ranks = 1;
     (void)exit_code;
     RL_TRY(rl_args_int(&ranks, args, "ranks", 1, 1, err));
@@ -242,6 +244,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     rl_planned_warn_of_past(&p);
 cleanup:
     rl_planned_clear(&p);
+    rl_sweep_past_clear(&past);
     return status;
 }
 

@@ -247,18 +247,21 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_planned p = {0};
+    rl_sweep_past past = {0};
     rl_planning planning = rl_planning_from(args);
     int rank = 0, num_ranks = 1;
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &num_ranks);
+    planning.past = &past;
     planning.must_have_folder = true;
     planning.num_ranks = num_ranks;
     planning.gflops = rank > 0; /* rank 0 forecasts; all at once would measure each other */
     planning.retry_failed = rl_args_flag(args, "retry-failed");
-    status = rl_planned_make(&p, &planning, err);
-    if (status == RL_OK && planning.retry_failed && p.past.num_starts == 0)
+    RL_TRY(rl_planned_make_together(&p, &planning, err));
+    if (planning.retry_failed && past.num_starts == 0) {
         status = rl_fail(err, RL_ERR_USAGE, "--retry-failed: no sweep was ever started in %s; without the option one is", p.directory);
-    RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
+        goto cleanup;
+    }
     if (rank == 0)
         status = rl_print_plan(rl_args_flag(args, "dry-run") ? stdout : stderr, p.plan, num_ranks, p.directory, err);
     RL_TRY(rl_cluster_agree(MPI_COMM_WORLD, status, err));
@@ -270,6 +273,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
         rl_planned_warn_of_past(&p);
 cleanup:
     rl_planned_clear(&p);
+    rl_sweep_past_clear(&past);
     return status;
 }
 

@@ -128,7 +128,9 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_planned p = {0};
+    rl_sweep_past past = {0};
     rl_planning planning = rl_planning_from(args);
+    planning.past = &past;
     rl_simulation_options o;
     int64_t ranks = 1;
     (void)exit_code;
@@ -139,6 +141,7 @@ static rl_status run(const rl_args *args, int *exit_code, rl_error *err)
     RL_TRY(simulate(args, p.plan, &o, ranks, err));
 cleanup:
     rl_planned_clear(&p);
+    rl_sweep_past_clear(&past);
     return status;
 }
 

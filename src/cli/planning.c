@@ -19,7 +19,6 @@ void rl_planned_clear(rl_planned *planned)
     rl_plan_free(planned->plan);
     rl_cycle_free(planned->cycle);
     rl_sweep_free(planned->sweep);
-    rl_sweep_past_clear(&planned->past);
     rl_free(planned->directory);
     *planned = (rl_planned){0};
 }
@@ -168,10 +167,11 @@ static rl_status learn_from(rl_sweep_past *past, const char *like, rl_error *err
     return status;
 }
 
-rl_status rl_planned_make(rl_planned *out, const rl_planning *planning, rl_error *err)
+/* The plan by what lies in the folder, without what its journal tells. */
+static rl_status lay_out(rl_planned *out, const rl_planning *planning, rl_error *err)
 {
     rl_status status = RL_OK;
-    rl_planned p = {0};
+    rl_planned p = {.past = planning->past};
     RL_TRY(rl_linalg_init(NULL, err));
     RL_TRY(rl_sweep_read(&p.sweep, planning->file, planning->sets, planning->num_sets, planning->filter, err));
     RL_TRY(find_folder(&p, planning, err));
@@ -182,13 +182,41 @@ rl_status rl_planned_make(rl_planned *out, const rl_planning *planning, rl_error
     else
         RL_TRY(rl_plan_create(&p.plan, p.sweep, p.cycle, p.directory, planning->num_ranks, planning->gflops, err));
     if (p.directory) RL_TRY(keep_what_is_held(p.plan, p.directory, err));
-    if (p.directory) RL_TRY(rl_sweep_past_read(&p.past, p.directory, err));
-    if (planning->like) RL_TRY(learn_from(&p.past, planning->like, err));
-    RL_TRY(rl_sweep_past_apply(&p.past, p.plan, planning->retry_failed, err));
     *out = p;
     p = (rl_planned){0};
 cleanup:
     rl_planned_clear(&p);
+    return status;
+}
+
+static rl_status recall(const rl_planning *planning, const rl_planned *p, rl_error *err)
+{
+    rl_status status = RL_OK;
+    if (planning->past->known) return RL_OK;
+    if (p->directory) RL_TRY(rl_sweep_past_read(planning->past, p->directory, err));
+    if (planning->like) RL_TRY(learn_from(planning->past, planning->like, err));
+cleanup:
+    return status;
+}
+
+rl_status rl_planned_make(rl_planned *out, const rl_planning *planning, rl_error *err)
+{
+    rl_status status = lay_out(out, planning, err);
+    if (status == RL_OK) status = recall(planning, out, err);
+    if (status == RL_OK) status = rl_sweep_past_apply(planning->past, out->plan, planning->retry_failed, err);
+    if (status != RL_OK) rl_planned_clear(out);
+    return status;
+}
+
+rl_status rl_planned_make_together(rl_planned *out, const rl_planning *planning, rl_error *err)
+{
+    int rank = 0;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    rl_status status = lay_out(out, planning, err);
+    if (status == RL_OK && rank == 0) status = recall(planning, out, err);
+    status = rl_sweep_past_share(MPI_COMM_WORLD, planning->past, status, err);
+    if (status == RL_OK) status = rl_cluster_agree(MPI_COMM_WORLD, rl_sweep_past_apply(planning->past, out->plan, planning->retry_failed, err), err);
+    if (status != RL_OK) rl_planned_clear(out);
     return status;
 }
 
@@ -202,7 +230,7 @@ static int64_t count_lost(const rl_planned *planned)
     const json_t *run;
     if (rl_names_create(&ids, NULL) != RL_OK) return 0;
     for (int64_t r = 0; r < planned->sweep->num_runs; r++) rl_names_intern(ids, planned->sweep->runs[r].id, strlen(planned->sweep->runs[r].id), &id, NULL);
-    json_array_foreach(planned->past.runs, i, run)
+    json_array_foreach(planned->past->runs, i, run)
     {
         const char *name = json_string_value(run);
         if (!name || rl_names_find(ids, name, strlen(name)) >= 0) continue;
@@ -216,7 +244,7 @@ static int64_t count_lost(const rl_planned *planned)
 
 void rl_planned_warn_of_past(const rl_planned *planned)
 {
-    const rl_sweep_past *past = &planned->past;
+    const rl_sweep_past *past = planned->past;
     bool other = strcmp(past->gemm_backend, rl_gemm_backend()) != 0 || strcmp(past->isa, rl_isa_name()) != 0 ||
                  (past->gemm_version[0] && strcmp(past->gemm_version, rl_gemm_backend_version()) != 0);
     int64_t lost = count_lost(planned);

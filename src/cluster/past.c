@@ -1,7 +1,9 @@
 /* past.c -- what the journal of a folder says to the next start: how long stages took, which runs failed and why, and what computed them. */
 #include "cluster_internal.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void rl_sweep_past_clear(rl_sweep_past *past)
@@ -71,31 +73,36 @@ static void on_done(reading *r, attempts *a, const json_t *event)
         }
 }
 
-static rl_status on_failed(reading *r, const json_t *event, rl_error *err)
+/* capacity: of past->reasons and past->machines. */
+static rl_status add_failure(rl_sweep_past *past, size_t *capacity, const char *run, const char *reason, bool machine, rl_error *err)
 {
     rl_status status = RL_OK;
-    rl_sweep_past *past = r->past;
-    const char *run = text_of(event, "run");
     int32_t id = 0;
-    if ((size_t)rl_names_count(past->failed) == r->capacity) {
-        size_t capacity = r->capacity ? 2 * r->capacity : 16;
-        char **reasons = rl_regrow(past->reasons, r->capacity, capacity, sizeof *reasons, err);
+    if ((size_t)rl_names_count(past->failed) == *capacity) {
+        size_t more = *capacity ? 2 * *capacity : 16;
+        char **reasons = rl_regrow(past->reasons, *capacity, more, sizeof *reasons, err);
         if (!reasons) return RL_ERR_MEMORY;
         past->reasons = reasons;
-        bool *machines = rl_regrow(past->machines, r->capacity, capacity, sizeof *machines, err);
+        bool *machines = rl_regrow(past->machines, *capacity, more, sizeof *machines, err);
         if (!machines) return RL_ERR_MEMORY;
         past->machines = machines;
-        r->capacity = capacity;
+        *capacity = more;
     }
     RL_TRY(rl_names_intern(past->failed, run, strlen(run), &id, err));
     rl_free(past->reasons[id]);
-    past->reasons[id] = rl_strdup(text_of(event, "error"), err);
-    const char *kind = text_of(event, "kind");
-    past->machines[id] = strcmp(kind, "diverged") != 0 && strcmp(kind, "stuck") != 0 && strcmp(kind, "internal") != 0 && strcmp(kind, "input") != 0 &&
-                         strcmp(kind, "left") != 0;
+    past->reasons[id] = rl_strdup(reason, err);
+    past->machines[id] = machine;
     if (!past->reasons[id]) status = RL_ERR_MEMORY;
 cleanup:
     return status;
+}
+
+static rl_status on_failed(reading *r, const json_t *event, rl_error *err)
+{
+    const char *kind = text_of(event, "kind");
+    bool machine = strcmp(kind, "diverged") != 0 && strcmp(kind, "stuck") != 0 && strcmp(kind, "internal") != 0 && strcmp(kind, "input") != 0 &&
+                   strcmp(kind, "left") != 0;
+    return add_failure(r->past, &r->capacity, text_of(event, "run"), text_of(event, "error"), machine, err);
 }
 
 /* It failed, was redone and is whole: should its shard get lost, it is made again like any other. */
@@ -145,12 +152,72 @@ rl_status rl_sweep_past_read(rl_sweep_past *out, const char *directory, rl_error
     RL_TRY(rl_journal_read(directory, visit, &r, &damaged, err));
     for (int k = 0; k < RL_NUM_WORK_KINDS; k++)
         if (r.modelled[k] > 0) past.factor[k] = r.observed[k] / r.modelled[k];
+    past.known = true;
     *out = past;
     past = (rl_sweep_past){0};
 cleanup:
     rl_names_free(r.keys);
     rl_free(r.of);
     rl_sweep_past_clear(&past);
+    return status;
+}
+
+/* {"starts", "factor": [kind], "failed": [[run, reason, machine]]} */
+static char *past_as_text(const rl_sweep_past *past, rl_error *err)
+{
+    json_t *factor = json_array(), *failed = json_array();
+    for (int k = 0; k < RL_NUM_WORK_KINDS; k++) json_array_append_new(factor, json_real(past->factor[k]));
+    for (int32_t i = 0; past->failed && i < rl_names_count(past->failed); i++)
+        if (past->reasons[i])
+            json_array_append_new(failed, json_pack("[s, s, b]", rl_names_get(past->failed, i), past->reasons[i], (int)past->machines[i]));
+    json_t *root = json_pack("{s:I, s:o, s:o}", "starts", (json_int_t)past->num_starts, "factor", factor, "failed", failed);
+    char *dumped = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL, *text = dumped ? rl_strdup(dumped, err) : NULL;
+    if (!dumped) rl_fail(err, RL_ERR_MEMORY, "what earlier starts tell cannot be made into text");
+    free(dumped); /* jansson's allocation, not ours */
+    json_decref(root);
+    return text;
+}
+
+static rl_status past_from_text(rl_sweep_past *out, const char *text, size_t length, rl_error *err)
+{
+    rl_status status = RL_OK;
+    rl_sweep_past past = {.known = true};
+    size_t capacity = 0, i;
+    json_t *root = json_loadb(text, length, 0, NULL), *factor = json_object_get(root, "factor"), *entry;
+    if (!root) return rl_fail(err, RL_ERR_MEMORY, "what earlier starts tell cannot be read from rank 0's text");
+    RL_TRY(rl_names_create(&past.failed, err));
+    past.num_starts = json_integer_value(json_object_get(root, "starts"));
+    for (size_t k = 0; k < RL_NUM_WORK_KINDS; k++) past.factor[k] = json_number_value(json_array_get(factor, k));
+    json_array_foreach(json_object_get(root, "failed"), i, entry)
+        RL_TRY(add_failure(&past, &capacity, json_string_value(json_array_get(entry, 0)), json_string_value(json_array_get(entry, 1)),
+                           json_is_true(json_array_get(entry, 2)), err));
+    rl_sweep_past_clear(out);
+    *out = past;
+    past = (rl_sweep_past){0};
+cleanup:
+    json_decref(root);
+    rl_sweep_past_clear(&past);
+    return status;
+}
+
+rl_status rl_sweep_past_share(MPI_Comm comm, rl_sweep_past *past, rl_status status, rl_error *err)
+{
+    int rank = 0;
+    char *text = NULL;
+    int64_t length = 0;
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0 && status == RL_OK && !(text = past_as_text(past, err))) status = RL_ERR_MEMORY;
+    if (text) length = (int64_t)strlen(text);
+    if (length > INT_MAX) status = rl_fail(err, RL_ERR_INTERNAL, "what earlier starts tell does not fit into one message");
+    RL_TRY(rl_cluster_agree(comm, status, err));
+    MPI_Bcast(&length, 1, MPI_INT64_T, 0, comm);
+    if (rank > 0 && !(text = rl_calloc((size_t)length + 1, 1, err))) status = RL_ERR_MEMORY;
+    RL_TRY(rl_cluster_agree(comm, status, err));
+    MPI_Bcast(text, (int)length, MPI_CHAR, 0, comm);
+    if (rank > 0) status = past_from_text(past, text, (size_t)length, err);
+    RL_TRY(rl_cluster_agree(comm, status, err));
+cleanup:
+    rl_free(text);
     return status;
 }
 

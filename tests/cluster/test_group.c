@@ -4,28 +4,7 @@
  * TIMEOUT: 120 */
 #include "../train/golden.h"
 #include "cluster_internal.h"
-
-static int world_rank, world_size;
-
-/* A lone failing assertion would leave the other ranks waiting until the TIMEOUT: count first, then all assert. */
-#define assert_everywhere(condition) check_everywhere((condition), #condition, __FILE__, __LINE__)
-#define assert_ok_everywhere(call, err) check_everywhere((call) == RL_OK, (err).message, __FILE__, __LINE__)
-static void check_everywhere(bool fine, const char *what, const char *file, int line)
-{
-    int bad = !fine, any = 0;
-    if (bad) print_error("%s:%d: rank %d: not so: %s\n", file, line, world_rank, what);
-    MPI_Allreduce(&bad, &any, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
-    if (any) _fail(file, line);
-}
-
-/* Rank 0's temporary folder, the same text on every rank. */
-static const char *shared_folder(void)
-{
-    static char folder[4096];
-    if (world_rank == 0) snprintf(folder, sizeof folder, "%s", support_temporary_folder());
-    MPI_Bcast(folder, sizeof folder, MPI_CHAR, 0, MPI_COMM_WORLD);
-    return folder;
-}
+#include "mpi_support.h"
 
 typedef struct outcome {
     rl_model *model;
@@ -185,20 +164,15 @@ static void test_hf_trainers_losses_on_two_ranks(void **state)
     json_decref(root);
 }
 
-int main(int argc, char **argv)
+static int tests(void)
 {
-    const struct CMUnitTest tests[] = {
+    const struct CMUnitTest all[] = {
         cmocka_unit_test(test_groups_have_the_bits_of_one_process),
         cmocka_unit_test(test_a_stop_is_everybodys_and_resumes),
         cmocka_unit_test(test_a_failure_is_everybodys),
         cmocka_unit_test(test_hf_trainers_losses_on_two_ranks),
     };
-    int worst = 0;
-    MPI_Init(&argc, &argv);
-    MPI_Comm_rank(MPI_COMM_WORLD, &world_rank);
-    MPI_Comm_size(MPI_COMM_WORLD, &world_size);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    MPI_Allreduce(&failed, &worst, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
-    MPI_Finalize();
-    return worst;
+    return cmocka_run_group_tests(all, NULL, NULL);
 }
+
+int main(int argc, char **argv) { return run_mpi_tests(argc, argv, tests); }

@@ -4,7 +4,8 @@
  * TIMEOUT: 240 */
 #include "golden_stats.h"
 
-#include "../store/mpi_support.h"
+#include "../store/synthetic.h"
+#include "mpi_support.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -5,7 +5,8 @@
  * TIMEOUT: 400 */
 #include "golden_stats.h"
 
-#include "../store/mpi_support.h"
+#include "../store/synthetic.h"
+#include "mpi_support.h"
 
 #define TOLERANCE 1e-8 /* relative: the contract of issue 6 */
 

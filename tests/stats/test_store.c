@@ -6,7 +6,8 @@
 
 #include <unistd.h>
 
-#include "../store/mpi_support.h"
+#include "../store/synthetic.h"
+#include "mpi_support.h"
 
 /* Everything computed for golden/stats/NAME.h5 by the first `size` ranks; the other ranks get nothing. */
 static void compute(rl_outputs *o, const char *name, int size)

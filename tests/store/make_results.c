@@ -1,6 +1,7 @@
 /* make_results FOLDER: the synthetic sweep of the store tests as FOLDER/results.h5 and its shards, for
  * check_results.py. Run under mpirun. */
 #include "mpi_support.h"
+#include "synthetic.h"
 
 int main(int argc, char **argv)
 {

@@ -4,6 +4,7 @@
  * PROCESSORS: 3
  * TIMEOUT: 120 */
 #include "mpi_support.h"
+#include "synthetic.h"
 
 #include <signal.h>
 #include <sys/resource.h>

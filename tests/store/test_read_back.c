@@ -6,6 +6,7 @@
 #include "../../src/store/gather.c"
 
 #include "mpi_support.h"
+#include "synthetic.h"
 
 #include <sys/stat.h>
 

@@ -1,9 +1,9 @@
 /* mpi_support.h -- tests on several ranks: one folder for all, and a verdict that all ranks share before anyone
  * asserts. */
-#ifndef RELEARN_TESTS_STORE_MPI_SUPPORT_H
-#define RELEARN_TESTS_STORE_MPI_SUPPORT_H
+#ifndef RELEARN_TESTS_MPI_SUPPORT_H
+#define RELEARN_TESTS_MPI_SUPPORT_H
 
-#include "synthetic.h"
+#include "support.h"
 
 #include <mpi.h>
 
