@@ -129,6 +129,11 @@ def test_asking_for_less_loses_nothing():
     assert state["done"] == 5 and state["left_out"] == 1 and state["failed"] == 0, state
     assert state["stages_done"] == state["stages_total"] == 2 * 16 + 9, "what only the run left out needs is no stage of this start"
     assert "seed: 0" not in (world / "all/sweep.yaml").read_text()
+    (world / "narrower.yaml").write_text((world / "sweep.yaml").read_text() + "exclude: [{seed: 0, prune.select: random}]\nfilter: seed == 0\n")
+    assert "warning" not in relearn("run", "narrower.yaml", "--out", "all").stderr
+    state = json.loads(relearn("status", "all", "--json").stdout)
+    assert state["planned"] == 5 and state["done"] == 5 and shards("all").keys() >= before.keys(), state
+    assert "5 of " in relearn("show", "all").stdout.splitlines()[0]
 
 
 def test_a_contradiction_is_refused_by_name():
@@ -324,9 +329,10 @@ def test_what_has_no_steps_is_asked_to_give_up_too():
     assert events("unasked", "failed")[-1]["stage"] == "identify" and events("unasked", "failed")[-1]["kind"] == "stuck"
 
 
-def stop_the_rank_that_works(out, ranks, *settings):
+def stop_the_rank_that_works(out, ranks, epochs, stuck_after, *settings):
     """SIGSTOP to the rank that has the first stage; what the job says until it ends with 75."""
-    command = [*launcher(options.mpiexec, ranks), options.program, "run", "sweep.yaml", "--out", out, "--set", "train.epochs=400", "--set", "stuck_after=0.5", "--set", "hung_after=1", *settings]
+    command = [*launcher(options.mpiexec, ranks), options.program, "run", "sweep.yaml", "--out", out,
+               "--set", f"train.epochs={epochs}", "--set", f"stuck_after={stuck_after}", "--set", "hung_after=1", *settings]
     process = subprocess.Popen(command, cwd=world, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while not ((world / out / "journal.jsonl").exists() and events(out, "started")):
         assert process.poll() is None, process.stdout.read()
@@ -340,13 +346,13 @@ def stop_the_rank_that_works(out, ranks, *settings):
 
 
 def test_an_idle_rank_takes_what_a_dead_one_had():
-    stop_the_rank_that_works("taken", 3, "--set", "stuck_after=2", "--filter", "seed=0 && prune.select=concept")
+    stop_the_rank_that_works("taken", 3, 100, 4, "--filter", "seed=0 && prune.select=concept")
     assert json.loads(relearn("status", "taken", "--json").stdout)["done"] == 1, "one run, one other rank, which had nothing to do"
 
 
 def test_when_all_ranks_answer_no_more_the_job_ends():
     """Rank 0 has stages that nobody can take: it waited for ever."""
-    stop_the_rank_that_works("dead", 2)
+    stop_the_rank_that_works("dead", 2, 400, 0.5)
 
 
 def test_text_values_may_hold_quotes_and_backslashes():
