@@ -131,9 +131,10 @@ cleanup:
     return status;
 }
 
-/* "PATH=[values of both]" when the old sweep has values that this one lacks; NULL otherwise. */
+/* "PATH=[values of both]" when the old sweep has values that this one lacks; NULL otherwise. whole_grid: for each axis, lest values that only left-out
+ * runs have be in it. */
 static rl_status widened(char **assignment, const rl_sweep *sweep, const rl_sweep *old, const rl_key *key, const char *const *sets,
-                         size_t num_sets, const char *previous, bool both, rl_error *err)
+                         size_t num_sets, const char *previous, bool both, bool whole_grid, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_names *now = NULL, *then = NULL;
@@ -157,7 +158,7 @@ static rl_status widened(char **assignment, const rl_sweep *sweep, const rl_swee
         }
         RL_TRY(rl_names_intern(now, value, strlen(value), &id, err));
     }
-    if (rl_names_count(now) == before) goto cleanup;
+    if (rl_names_count(now) == before && !(whole_grid && is_axis_of(sweep, key))) goto cleanup;
     RL_TRY(rl_buffer_printf(&list, err, "%s=[", key->path));
     for (int32_t i = 0; i < rl_names_count(now); i++) {
         if (i) RL_TRY(rl_buffer_printf(&list, err, ", "));
@@ -174,7 +175,8 @@ cleanup:
     return status;
 }
 
-/* The grid of both: this file with every axis widened by the old one's values. whole_grid: without its exclude: and filter:. */
+/* The grid of both: this file with every axis widened by the old one's values. whole_grid: without its exclude: and filter:, of the values that runs of
+ * either have. */
 static rl_status join(rl_sweep **whole, const rl_sweep *sweep, const rl_sweep *old, const char *path, const char *const *sets, size_t num_sets,
                       const char *previous, bool both, bool whole_grid, rl_error *err)
 {
@@ -186,7 +188,7 @@ static rl_status join(rl_sweep **whole, const rl_sweep *sweep, const rl_sweep *o
     RL_ALLOC(all, num_sets + rl_num_keys, err);
     for (size_t i = 0; i < num_sets; i++) all[i] = sets[i];
     for (size_t i = 0; i < rl_num_keys; i++) {
-        RL_TRY(widened(&added[i], sweep, old, &rl_keys[i], sets, num_sets, previous, both, err));
+        RL_TRY(widened(&added[i], sweep, old, &rl_keys[i], sets, num_sets, previous, both, whole_grid, err));
         if (added[i]) all[count++] = added[i];
     }
     status = whole_grid ? rl_sweep_read_whole_grid(whole, path, all, count, err) : rl_sweep_read(whole, path, all, count, NULL, err);

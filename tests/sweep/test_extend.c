@@ -62,6 +62,17 @@ static void test_a_later_exclude_or_filter_takes_nothing_out(void **state)
     assert_extends(GRID "filter: seed == 0\n", TOP SINGLES "grid: {seed: [8, 9], prune.ratio: [0.5]}\nfilter: seed == 8\n", 4, 1);
 }
 
+/* A grid of a million of which few are asked for is not made because of that. */
+static void test_what_nobody_has_is_not_made(void **state)
+{
+    static const char large[] = TOP SINGLES "grid: {seed: 0..999, prune.ratio: [0.1, 0.2, 0.3, 0.4, 0.5], prune.layers: [[1], [1, 2], all], train.epochs: 1..60}\n";
+    char then[2048], now[2048];
+    (void)state;
+    snprintf(then, sizeof then, "%s%s", large, "filter: seed == 3 && train.epochs == 2 && prune.ratio <= 0.2\n");
+    snprintf(now, sizeof now, "%s%s", large, "filter: seed == 4 && train.epochs == 2 && prune.ratio <= 0.2\n");
+    assert_extends(then, now, 2 * 2 * 3, 2 * 3);
+}
+
 /* Where nothing would be lost, the file's conditions stay: no run beyond them is listed. */
 static void test_conditions_that_lose_nothing_stay(void **state)
 {
@@ -94,6 +105,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_more_and_fewer_values),
         cmocka_unit_test(test_a_later_exclude_or_filter_takes_nothing_out),
+        cmocka_unit_test(test_what_nobody_has_is_not_made),
         cmocka_unit_test(test_conditions_that_lose_nothing_stay),
         cmocka_unit_test(test_the_next_start_finds_the_same),
     };
