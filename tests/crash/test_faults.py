@@ -126,6 +126,26 @@ def test_results_stay_when_there_is_no_room_for_more():
     assert crash.digest("grown") == crash.digest("anew") != before
 
 
+def test_a_full_disk_beside_a_rank_that_answers_no_more():
+    """Rank 0 waits for the rank's last report before it ends; it waited for ever."""
+    more = [*crash.SWEEP[:3], "seed=0..1", *crash.SWEEP[4:]]
+    env = {**os.environ, **crash.shim("both", PATH="journal.jsonl", OPS="write", AT=25, FOR=0, DO="ENOSPC")}
+    limits = ["--set", "stuck_after=0.5", "--set", "hung_after=1"]
+    process = subprocess.Popen(crash.command("both", 3, [*more, *limits]), cwd=world, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    journal = world / "both/journal.jsonl"
+    while not (journal.exists() and '"started"' in journal.read_text()):
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.01)
+    for pid in crash.descendants(process.pid):
+        if crash.rank_of(pid) == 1:
+            os.kill(pid, signal.SIGSTOP)
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 75 and "No space left on device" in text and "answers no more" in text, (process.returncode, text)
+    crash.run("both", 3, arguments=more)
+    crash.run("neither", arguments=more)
+    crash.assert_same("both", crash.contents("neither"), "a full disk beside a rank that answers no more")
+
+
 def test_a_really_full_disk():
     expected, place = reference(), world / "small"
     place.mkdir()
