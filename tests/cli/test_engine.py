@@ -341,7 +341,11 @@ def stop_the_rank_that_works(out, ranks, epochs, stuck_after, *settings):
     for pid in descendants(process.pid):
         if rank_of(pid) == rank:
             os.kill(pid, signal.SIGSTOP)
-    text, _ = process.communicate(timeout=100)
+    try:
+        text, _ = process.communicate(timeout=100)
+    finally:
+        for pid in [*descendants(process.pid), process.pid] if process.poll() is None else []:
+            os.kill(pid, signal.SIGKILL)
     assert process.returncode == 75 and "answers no more" in text, (process.returncode, text)
 
 

@@ -139,7 +139,11 @@ def test_a_full_disk_beside_a_rank_that_answers_no_more():
     for pid in crash.descendants(process.pid):
         if crash.rank_of(pid) == 1:
             os.kill(pid, signal.SIGSTOP)
-    text, _ = process.communicate(timeout=60)
+    try:
+        text, _ = process.communicate(timeout=60)
+    finally:
+        for pid in [*crash.descendants(process.pid), process.pid] if process.poll() is None else []:
+            crash.kill(pid)
     assert process.returncode == 75 and "No space left on device" in text and "answers no more" in text, (process.returncode, text)
     crash.run("both", 3, arguments=more)
     crash.run("neither", arguments=more)
