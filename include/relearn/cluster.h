@@ -91,7 +91,7 @@ rl_status rl_journal_flush(rl_journal *journal, rl_error *err);  /* writes what 
 rl_status rl_journal_sync(rl_journal *journal, rl_error *err);   /* that, and fsync */
 /* Flushes, holds one record and flushes, or synchronises, that: there and held no more where this succeeds, neither where it fails. */
 rl_status rl_journal_append(rl_journal *journal, json_t *event, bool sync, rl_error *err);
-/* Each intact record in order; damaged ones (a torn last line above all) are counted in *num_damaged. An absent file has none. */
+/* Each intact record in order; damaged ones (a wrong checksum: a torn last line above all) are counted in *num_damaged. An absent file has none. */
 rl_status rl_journal_read(const char *directory, rl_status (*visit)(void *context, const json_t *event, rl_error *err),
                           void *context, int64_t *num_damaged, rl_error *err);
 /* The same for the records after a place, which moves on; zero-initialised it is the beginning. *num_damaged counts from there. A journal that is not the

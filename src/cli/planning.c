@@ -256,5 +256,5 @@ void rl_planned_warn_of_past(const rl_planned *planned)
     else if (lost > 0)
         fprintf(stderr, "relearn: warning: %lld finished run%s of %s %s in this sweep and leave%s its results.h5 (shards stay in runs/): %s; --out another folder keeps them apart\n",
                 (long long)lost, lost == 1 ? "" : "s", planned->directory, lost == 1 ? "is not" : "are not", lost == 1 ? "s" : "",
-                planned->unread.status != RL_OK ? planned->unread.message : "what a data or model file holds, or relearn itself, has changed");
+                planned->unread.status != RL_OK ? planned->unread.message : "a filter: or exclude: of the file leaves them out (--filter would not), or what a data or model file holds, or relearn itself, has changed");
 }

@@ -208,9 +208,10 @@ rl_status rl_journal_read_on(rl_journal_place *place, bool *is_another, const ch
         const char *line = view.data + at.offset;
         size_t length = line_length(&view, at.offset);
         bool ended = at.offset + length < view.size;
-        json_t *event = length && check_line(&bare, line, length) ? json_loadb(bare.data, bare.length, 0, NULL) : NULL;
-        torn = length && !event && !ended; /* or half of it is not written yet: looked at again */
-        at.num_damaged += length && !event && ended;
+        bool intact = length && check_line(&bare, line, length);
+        json_t *event = intact ? json_loadb(bare.data, bare.length, 0, NULL) : NULL;
+        torn = length && !intact && !ended; /* or half of it is not written yet: looked at again */
+        at.num_damaged += length && !intact && ended;
         if (event) status = visit(context, event, err);
         json_decref(event);
         if (status != RL_OK) goto cleanup;

@@ -23,19 +23,11 @@ static void clear_axis(rl_axis *axis)
     axis->count = 0;
 }
 
-void rl_sweep_file_drop_conditions(rl_sweep_file *file)
-{
-    for (int i = 0; i < file->num_excludes; i++)
-        for (int c = 0; c < file->excludes[i].count; c++) rl_free(file->excludes[i].conditions[c]);
-    file->num_excludes = 0;
-    file->filters[0].count = 0;
-    file->filter_texts[0] = NULL;
-}
-
 void rl_sweep_file_clear(rl_sweep_file *file)
 {
     for (int i = 0; i < file->num_axes; i++) clear_axis(&file->axes[i]);
-    rl_sweep_file_drop_conditions(file);
+    for (int i = 0; i < file->num_excludes; i++)
+        for (int c = 0; c < file->excludes[i].count; c++) rl_free(file->excludes[i].conditions[c]);
     rl_free((void *)(uintptr_t)file->scope.folder);
 }
 

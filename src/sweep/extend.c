@@ -131,10 +131,9 @@ cleanup:
     return status;
 }
 
-/* "PATH=[values of both]" when the old sweep has values that this one lacks; NULL otherwise. whole_grid: for each axis, lest values that only left-out
- * runs have be in it. */
+/* "PATH=[values of both]" when the old sweep has values that this one lacks; NULL otherwise. */
 static rl_status widened(char **assignment, const rl_sweep *sweep, const rl_sweep *old, const rl_key *key, const char *const *sets,
-                         size_t num_sets, const char *previous, bool both, bool whole_grid, rl_error *err)
+                         size_t num_sets, const char *previous, bool both, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_names *now = NULL, *then = NULL;
@@ -158,7 +157,7 @@ static rl_status widened(char **assignment, const rl_sweep *sweep, const rl_swee
         }
         RL_TRY(rl_names_intern(now, value, strlen(value), &id, err));
     }
-    if (rl_names_count(now) == before && !(whole_grid && is_axis_of(sweep, key))) goto cleanup;
+    if (rl_names_count(now) == before) goto cleanup;
     RL_TRY(rl_buffer_printf(&list, err, "%s=[", key->path));
     for (int32_t i = 0; i < rl_names_count(now); i++) {
         if (i) RL_TRY(rl_buffer_printf(&list, err, ", "));
@@ -175,10 +174,9 @@ cleanup:
     return status;
 }
 
-/* The grid of both: this file with every axis widened by the old one's values. whole_grid: without its exclude: and filter:, of the values that runs of
- * either have. */
+/* The grid of both: this file with every axis widened by the old one's values. */
 static rl_status join(rl_sweep **whole, const rl_sweep *sweep, const rl_sweep *old, const char *path, const char *const *sets, size_t num_sets,
-                      const char *previous, bool both, bool whole_grid, rl_error *err)
+                      const char *previous, bool both, rl_error *err)
 {
     rl_status status = RL_OK;
     char **added = NULL;
@@ -188,10 +186,10 @@ static rl_status join(rl_sweep **whole, const rl_sweep *sweep, const rl_sweep *o
     RL_ALLOC(all, num_sets + rl_num_keys, err);
     for (size_t i = 0; i < num_sets; i++) all[i] = sets[i];
     for (size_t i = 0; i < rl_num_keys; i++) {
-        RL_TRY(widened(&added[i], sweep, old, &rl_keys[i], sets, num_sets, previous, both, whole_grid, err));
+        RL_TRY(widened(&added[i], sweep, old, &rl_keys[i], sets, num_sets, previous, both, err));
         if (added[i]) all[count++] = added[i];
     }
-    status = whole_grid ? rl_sweep_read_whole_grid(whole, path, all, count, err) : rl_sweep_read(whole, path, all, count, NULL, err);
+    RL_TRY(rl_sweep_read(whole, path, all, count, NULL, err));
 cleanup:
     for (size_t i = 0; added && i < rl_num_keys; i++) rl_free(added[i]);
     rl_free(added);
@@ -212,27 +210,6 @@ cleanup:
     return status;
 }
 
-/* An exclude: or a filter: that came later takes nothing out of the folder: as with --filter, what it leaves out is there and not asked for. A whole grid
- * that cannot be made (a combination that is none, too many runs) leaves it at what the file says. */
-static rl_status keep_what_the_file_leaves_out(rl_sweep **made, const rl_sweep *sweep, const rl_sweep *old, const char *path, const char *const *sets,
-                                               size_t num_sets, const char *previous, bool both, rl_error *err)
-{
-    rl_status status = RL_OK;
-    rl_names *known = NULL;
-    rl_sweep *whole = NULL;
-    rl_error why = {0};
-    bool within = true;
-    RL_TRY(rl_names_create(&known, err));
-    RL_TRY(all_fingerprints(known, *made, err));
-    RL_TRY(is_within(&within, known, old, err));
-    if (within || join(&whole, sweep, old, path, sets, num_sets, previous, both, true, &why) != RL_OK) goto cleanup;
-    rl_sweep_free(*made);
-    *made = whole;
-cleanup:
-    rl_names_free(known);
-    return status;
-}
-
 rl_status rl_sweep_extend(rl_sweep **whole, const rl_sweep *sweep, const char *path, const char *const *sets, size_t num_sets,
                           const char *previous, bool both, rl_error *unread, rl_error *err)
 {
@@ -248,8 +225,7 @@ rl_status rl_sweep_extend(rl_sweep **whole, const rl_sweep *sweep, const char *p
     RL_TRY(all_fingerprints(asked, sweep, err));
     RL_TRY(is_within(&within, asked, old, err));
     if (within) goto cleanup; /* the old runs are all among these */
-    RL_TRY(join(&made, sweep, old, path, sets, num_sets, previous, both, false, err));
-    RL_TRY(keep_what_the_file_leaves_out(&made, sweep, old, path, sets, num_sets, previous, both, err));
+    RL_TRY(join(&made, sweep, old, path, sets, num_sets, previous, both, err));
     RL_TRY(skip_others(made, asked, err));
     *whole = made;
     made = NULL;

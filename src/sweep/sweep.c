@@ -207,14 +207,13 @@ static char *absolute_folder_of(const char *path, rl_error *err)
     return rl_strdup(found ? found : ".", err);
 }
 
-static rl_status read_file(rl_sweep_file *file, const char *const *sets, size_t num_sets, const char *filter, bool whole_grid, rl_error *err)
+static rl_status read_file(rl_sweep_file *file, const char *const *sets, size_t num_sets, const char *filter, rl_error *err)
 {
     rl_status status = RL_OK;
     rl_yaml *root = NULL;
     const char *option = NULL;
     RL_TRY(rl_yaml_read(&root, file->path, err));
     RL_TRY(rl_sweep_file_sections(file, root, err));
-    if (whole_grid) rl_sweep_file_drop_conditions(file);
     file->overridden = num_sets > 0;
     for (size_t i = 0; i < num_sets; i++) RL_TRY(rl_sweep_file_set(file, sets[i], err));
     if (filter) {
@@ -237,7 +236,8 @@ cleanup:
     return status;
 }
 
-static rl_status read_sweep(rl_sweep **out, const char *path, const char *const *sets, size_t num_sets, const char *filter, bool whole_grid, rl_error *err)
+rl_status rl_sweep_read(rl_sweep **out, const char *path, const char *const *sets, size_t num_sets, const char *filter,
+                        rl_error *err)
 {
     rl_status status = RL_OK;
     owned_sweep *owned = NULL;
@@ -255,7 +255,7 @@ static rl_status read_sweep(rl_sweep **out, const char *path, const char *const 
         status = RL_ERR_MEMORY;
         goto cleanup;
     }
-    status = read_file(file, sets, num_sets, filter, whole_grid, err);
+    status = read_file(file, sets, num_sets, filter, err);
     owned->concepts = file->scope.concepts; /* on failure too: to be freed */
     owned->num_concepts = file->scope.num_concepts;
     if (status != RL_OK) goto cleanup;
@@ -276,14 +276,4 @@ cleanup:
     rl_buffer_free(&resolved);
     if (owned) rl_sweep_free(&owned->sweep);
     return status;
-}
-
-rl_status rl_sweep_read(rl_sweep **out, const char *path, const char *const *sets, size_t num_sets, const char *filter, rl_error *err)
-{
-    return read_sweep(out, path, sets, num_sets, filter, false, err);
-}
-
-rl_status rl_sweep_read_whole_grid(rl_sweep **out, const char *path, const char *const *sets, size_t num_sets, rl_error *err)
-{
-    return read_sweep(out, path, sets, num_sets, NULL, true, err);
 }

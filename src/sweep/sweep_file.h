@@ -53,7 +53,6 @@ rl_status rl_sweep_file_set(rl_sweep_file *file, const char *assignment, rl_erro
 rl_axis *rl_sweep_file_find_axis(rl_sweep_file *file, const rl_key *key);
 rl_status rl_sweep_file_assign(rl_sweep_file *file, const rl_key *key, const char *text, rl_place place, rl_error *err);
 void rl_sweep_file_clear(rl_sweep_file *file);
-void rl_sweep_file_drop_conditions(rl_sweep_file *file); /* its exclude: and filter: */
 /* policy.c */
 rl_sweep_policy rl_policy_defaults(void);
 bool rl_policy_is_key(const char *name);

@@ -97,9 +97,6 @@ rl_status rl_filter_matches(bool *matches, const rl_filter *filter, const rl_run
 /* One value as a filter or an exclude compares it: numbers by value, models and files by path (or bare last part). */
 rl_status rl_condition_holds(bool *holds, const rl_condition *condition, const rl_run_settings *settings, rl_error *err);
 
-/* sweep.c: as rl_sweep_read, without the file's exclude: and filter: */
-rl_status rl_sweep_read_whole_grid(rl_sweep **out, const char *path, const char *const *sets, size_t num_sets, rl_error *err);
-
 /* cost.c */
 double rl_threads_speedup(int32_t threads); /* of a stage's arithmetic */
 /* Of the job's ranks, those that work on this stage side by side: a group's for training where one comes together, else 1. */

@@ -263,6 +263,22 @@ static void test_a_reader_goes_on_where_it_was(void **state)
     assert_false(assert_follows(&place, directory, seen, 18, 202, 0));
 }
 
+/* Written by another version, say: reading it and mending agree that it is not damaged, and nobody is told of it for ever. */
+static void test_a_sealed_line_that_is_no_json_is_passed_over(void **state)
+{
+    const char *directory = folder("sealed");
+    rl_error err = {0};
+    char path[8192], line[64], *notice = NULL;
+    (void)state;
+    snprintf(path, sizeof path, "%s/journal.jsonl", directory);
+    int length = snprintf(line, sizeof line, "{bad,\"sum\":\"%016llx\"}\n", (unsigned long long)rl_hash64("{bad}", 5));
+    assert_ok(rl_write_file(path, line, (size_t)length, &err), err);
+    append(directory, 1, 2);
+    assert_journal(directory, 2, 3, 0);
+    assert_ok(rl_journal_mend(&notice, directory, &err), err);
+    assert_null(notice);
+}
+
 static void record(rl_journal *journal, const char *event, const char *run, const char *stage, const char *error)
 {
     rl_error err = {0};
@@ -439,6 +455,7 @@ int main(void)
         cmocka_unit_test(test_every_torn_tail_costs_one_record_at_most),
         cmocka_unit_test(test_a_flipped_bit_is_noticed),
         cmocka_unit_test(test_a_reader_goes_on_where_it_was),
+        cmocka_unit_test(test_a_sealed_line_that_is_no_json_is_passed_over),
         cmocka_unit_test(test_watching_knows_what_reading_knows),
         cmocka_unit_test(test_a_failed_run_stays_failed_with_its_reason),
         cmocka_unit_test(test_a_folder_without_a_sweep_is_no_status),
