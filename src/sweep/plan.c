@@ -232,6 +232,13 @@ cleanup:
     return status;
 }
 
+static bool has_shard(const builder *b, int64_t run)
+{
+    char name[RL_RUN_ID + 3]; /* as rl_plan_shard_path */
+    snprintf(name, sizeof name, "%s.h5", b->sweep->runs[run].id);
+    return rl_names_find(b->shards_there, name, strlen(name)) >= 0;
+}
+
 static rl_status shard_node(builder *b, int32_t *nodes, int32_t num_stages, int64_t run, rl_error *err)
 {
     int32_t index = 0;
@@ -247,9 +254,7 @@ static rl_status shard_node(builder *b, int32_t *nodes, int32_t num_stages, int6
         if (analysis) node->disk_bytes += stage->disk_bytes;
     }
     b->plan->disk_bytes += node->disk_bytes;
-    char name[RL_RUN_ID + 3]; /* as rl_plan_shard_path */
-    snprintf(name, sizeof name, "%s.h5", b->sweep->runs[run].id);
-    node->there = node->done = rl_names_find(b->shards_there, name, strlen(name)) >= 0;
+    node->there = node->done = has_shard(b, run);
     if (node->done) b->sweep->runs[run].skipped = false; /* it is there: nothing is left out */
     nodes[num_stages] = index;
     return RL_OK;
@@ -280,7 +285,8 @@ static rl_status add_run(builder *b, int64_t r, const rl_stage *stages, int32_t 
     }
     const rl_workload *workload = &b->inputs.workloads[input];
     double memory = rl_memory_bytes(workload, &b->sweep->runs[r].settings), limit = b->sweep->policy.memory_per_rank_bytes;
-    if (limit > 0 && memory > limit) return refuse_for_memory(&plan->run_error[r], &b->sweep->policy, memory, err);
+    bool needs_none = b->sweep->runs[r].skipped || has_shard(b, r); /* not asked for, or finished under another limit */
+    if (limit > 0 && memory > limit && !needs_none) return refuse_for_memory(&plan->run_error[r], &b->sweep->policy, memory, err);
     RL_ALLOC(nodes, num_stages + 1, err);
     plan->run_nodes[r] = nodes;
     plan->num_run_nodes[r] = num_stages + 1;

@@ -230,6 +230,11 @@ def test_only_what_is_too_large_is_refused():
     assert all("memory_per_rank" in run["error"] for run in runs if run["state"] == "failed"), runs
     mine = {run["id"] for run in runs if run["state"] == "failed"}
     assert not [e for e in events("large", "started") if e["run"] in mine]
+    less = ["--set", f"memory_per_rank={(need[0] + need[1]) / 2:.0f}"]
+    relearn("run", "sweep.yaml", "--out", "large", *axis, "--filter", "train.batch_size=4", *less)  # the large ones are not asked for
+    relearn("run", "sweep.yaml", "--out", "large", *axis)
+    relearn("run", "sweep.yaml", "--out", "large", *axis, *less)  # finished without a limit: nothing is left to refuse
+    assert json.loads(relearn("status", "large", "--json").stdout)["done"] == 4
 
 
 def test_retrying_where_nothing_was_started_is_refused():
