@@ -2,7 +2,6 @@
 #include "nightly.h"
 #include "planning.h"
 
-#include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -234,15 +233,17 @@ cleanup:
 /* DIR/nightly/<UTC>.json, the newest by name; NULL: none. */
 static rl_status newest_report(char **path, const char *folder, rl_error *err)
 {
-    char name[256] = "";
-    DIR *open_folder = opendir(folder); /* an absent folder has none */
-    for (struct dirent *entry; open_folder && (entry = readdir(open_folder));) {
-        const char *dot = strrchr(entry->d_name, '.');
-        if (dot && !strcmp(dot, ".json") && strcmp(entry->d_name, name) > 0) snprintf(name, sizeof name, "%s", entry->d_name);
+    rl_names *found = NULL;
+    const char *newest = "";
+    rl_status status = rl_list_folder(&found, folder, err);
+    if (status != RL_OK) return status;
+    for (int32_t i = 0; i < rl_names_count(found); i++) {
+        const char *name = rl_names_get(found, i), *dot = strrchr(name, '.');
+        if (dot && !strcmp(dot, ".json") && strcmp(name, newest) > 0) newest = name;
     }
-    if (open_folder) closedir(open_folder);
-    if (name[0]) *path = rl_path_join(folder, name, err);
-    return name[0] && !*path ? RL_ERR_MEMORY : RL_OK;
+    if (newest[0] && !(*path = rl_path_join(folder, newest, err))) status = RL_ERR_MEMORY;
+    rl_names_free(found);
+    return status;
 }
 
 /* A night that was killed made seeds and no report. They were compared with nothing yet, and as earlier seeds they would hide a drift that

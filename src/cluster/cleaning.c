@@ -2,7 +2,6 @@
  * a stage. A failed run is unfinished: what it needs stays for --retry-failed. */
 #include "cluster_internal.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,18 +26,19 @@ static bool is_deletable(const rl_work *work, const rl_node *node)
 static rl_status remove_leftovers(const char *directory, rl_error *err)
 {
     rl_status status = RL_OK;
+    rl_names *found = NULL;
     char *stages = rl_path_join(directory, "stages", err), *path = NULL;
-    DIR *folder = stages ? opendir(stages) : NULL;
     if (!stages) return RL_ERR_MEMORY;
-    for (struct dirent *entry; folder && (entry = readdir(folder));) {
-        const char *dot = strrchr(entry->d_name, '.');
+    RL_TRY(rl_list_folder(&found, stages, err));
+    for (int32_t i = 0; i < rl_names_count(found); i++) {
+        const char *name = rl_names_get(found, i), *dot = strrchr(name, '.');
         if (!dot || strcmp(dot, ".gone") != 0) continue;
         rl_free(path);
-        path = rl_path_join(stages, entry->d_name, err);
+        path = rl_path_join(stages, name, err);
         RL_TRY(path ? rl_remove_tree(path, err) : RL_ERR_MEMORY);
     }
 cleanup:
-    if (folder) closedir(folder);
+    rl_names_free(found);
     rl_free(stages);
     rl_free(path);
     return status;
